@@ -1,0 +1,176 @@
+"""Owns how a migration reaches PostgreSQL and ClickHouse: statements, the table of versions, the lock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+import psycopg
+
+from triton.errors import ConfigurationError, UnavailableError
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+#: The session lock that every migration of either engine holds: "triton" in ASCII.
+LOCK: Final = 0x747269746F6E
+LOCK_TIMEOUT: Final = "60s"
+NO_TRANSACTION: Final = "-- no-transaction"
+_END: Final = re.compile(r";[ \t]*$", re.MULTILINE)
+
+_POSTGRES_VERSIONS: Final = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    number     integer PRIMARY KEY,
+    name       text NOT NULL,
+    sha256     text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)"""
+_CLICKHOUSE_VERSIONS: Final = """
+CREATE TABLE IF NOT EXISTS schema_migrations
+(
+    number UInt32, name String, sha256 String, applied Bool, at DateTime64(6, 'UTC') DEFAULT now64(6)
+)
+ENGINE = ReplacingMergeTree(at) ORDER BY number"""
+
+
+class Applied(NamedTuple):
+    name: str
+    sha256: str
+    applied_at: datetime
+
+
+@contextmanager
+def migration_lock(database_url: str) -> Iterator[psycopg.Connection]:
+    """A connection that holds the lock until the end. Raises UnavailableError, ConfigurationError."""
+    try:
+        connection = psycopg.connect(database_url, autocommit=True, connect_timeout=10)
+    except psycopg.OperationalError as error:
+        raise UnavailableError(f"PostgreSQL does not answer: {error}; is it running?") from error
+    with connection:
+        connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+        try:
+            connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        except psycopg.errors.LockNotAvailable as error:
+            raise UnavailableError(
+                f"another migration holds the lock for more than {LOCK_TIMEOUT}: wait for it to end"
+            ) from error
+        connection.execute("SET lock_timeout = 0")
+        yield connection
+
+
+class PostgresTarget:
+    """One transaction for a file and its row of `schema_migrations`, unless it begins with
+    `-- no-transaction`: then its statements run one by one, split at `;` at a line's end."""
+
+    engine: Final = "postgres"
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+        connection.execute("SET client_min_messages = warning")
+        connection.execute(_POSTGRES_VERSIONS)
+
+    def applied(self) -> dict[int, Applied]:
+        rows = self._connection.execute(
+            "SELECT number, name, sha256, applied_at FROM schema_migrations"
+        )
+        return {number: Applied(*rest) for number, *rest in rows}
+
+    def apply(self, number: int, name: str, text: str, sha256: str) -> None:
+        self._run(
+            f"schema/postgres/{number:04}_{name}.up.sql",
+            text,
+            "INSERT INTO schema_migrations (number, name, sha256) VALUES (%s, %s, %s)",
+            (number, name, sha256),
+        )
+
+    def revert(self, number: int, text: str) -> None:
+        self._run(
+            f"schema/postgres/{number:04}_*.down.sql",
+            text,
+            "DELETE FROM schema_migrations WHERE number = %s",
+            (number,),
+        )
+
+    def _run(self, file: str, text: str, record: str, values: tuple[object, ...]) -> None:
+        try:
+            if text.startswith(NO_TRANSACTION):
+                for statement in statements(text):
+                    self._connection.execute(statement.encode())
+                self._connection.execute(record, values)
+            else:
+                with self._connection.transaction():
+                    self._connection.execute(text.encode())
+                    self._connection.execute(record, values)
+        except psycopg.Error as error:
+            raise ConfigurationError(f"{file} failed: {error}") from error
+
+
+class ClickHouseTarget:
+    """Statement by statement: ClickHouse has no transactions, so each one must bear a repetition."""
+
+    engine: Final = "clickhouse"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client: Client
+
+    def __enter__(self) -> Self:
+        import clickhouse_connect
+        from clickhouse_connect.driver.exceptions import ClickHouseError
+
+        try:
+            self._client = clickhouse_connect.get_client(dsn=self._url)
+            self._client.command(_CLICKHOUSE_VERSIONS)
+        except ClickHouseError as error:
+            raise UnavailableError(
+                f"ClickHouse does not answer: {error}; is it running?"
+            ) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def applied(self) -> dict[int, Applied]:
+        rows = self._client.query(
+            "SELECT number, name, sha256, at FROM schema_migrations FINAL WHERE applied"
+        ).result_rows
+        return {int(number): Applied(*rest) for number, *rest in rows}
+
+    def apply(self, number: int, name: str, text: str, sha256: str) -> None:
+        self._run(f"schema/clickhouse/{number:04}_{name}.up.sql", text)
+        self._record(number, name, sha256, applied=True)
+
+    def revert(self, number: int, text: str) -> None:
+        self._run(f"schema/clickhouse/{number:04}_*.down.sql", text)
+        self._record(number, "", "", applied=False)
+
+    def _record(self, number: int, name: str, sha256: str, *, applied: bool) -> None:
+        self._client.insert(
+            "schema_migrations",
+            [[number, name, sha256, applied]],
+            column_names=["number", "name", "sha256", "applied"],
+            settings={"async_insert": 0},
+        )
+
+    def _run(self, file: str, text: str) -> None:
+        from clickhouse_connect.driver.exceptions import ClickHouseError
+
+        for statement in statements(text):
+            try:
+                self._client.command(statement)
+            except ClickHouseError as error:
+                raise ConfigurationError(f"{file} failed: {error}") from error
+
+
+def statements(text: str) -> list[str]:
+    """The statements of a file: what stands between `;` at the end of a line."""
+    return [part.strip() for part in _END.split(text) if part.strip()]

@@ -1,0 +1,113 @@
+"""Owns how texts and data of events look in the stores: as JSON that both accept. Pure.
+
+jsonb and text refuse U+0000, and no store takes half a surrogate pair; one such character in one job must
+not stop everybody's projection. So U+0000 is shown as U+2400 (the symbol for null) and a lone surrogate as
+U+FFFD. That loses nothing: the stores are for reading, and the log keeps the exact bytes. Numbers that JSON
+lacks (NaN, infinities) are null, binary values base64, other keys and values than JSON's their text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from typing import Any, Final
+
+import msgspec
+
+from triton.events.types import EventData, Submitted
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
+#: In JSON a backslash is always the first character of a pair, so this never splits one.
+_NUL_ESCAPE: Final = re.compile(rb"\\\\|\\u0000")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def clean_text(text: str) -> str:
+    """The text without characters that a store refuses."""
+    if "\0" in text:
+        text = text.replace("\0", "\u2400")
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def to_json(value: Any) -> bytes:
+    """Compact JSON of a value that came out of msgpack or JSON."""
+    try:
+        encoded = _encode(value)
+    except (TypeError, UnicodeEncodeError):
+        encoded = _encode(plain(value))
+    return without_nul(encoded)
+
+
+def without_nul(encoded: bytes) -> bytes:
+    r"""JSON with every `\u0000` shown as U+2400."""
+    if b"\\u0000" not in encoded:
+        return encoded
+    return _NUL_ESCAPE.sub(lambda pair: b"\\u2400" if len(pair[0]) > 2 else pair[0], encoded)
+
+
+def plain(value: Any) -> Any:
+    """The value in JSON's own types."""
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.to_builtins(value)
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str():
+            return clean_text(value)
+        case dict():
+            return {_key(key): plain(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [plain(item) for item in value]
+        case bytes() | bytearray() | memoryview():
+            return b64encode(value).decode()
+        case msgspec.msgpack.Ext():
+            return b64encode(value.data).decode()
+        case _:
+            return clean_text(str(value))
+
+
+def _key(key: Any) -> str:
+    return clean_text(key) if isinstance(key, str) else str(key)
+
+
+def body_of(raw: bytes) -> Any:
+    """A message's body as JSON would read it, or None where it is not a JSON object."""
+    try:
+        body = _decode(raw)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        # Python's own encoder writes what strict JSON forbids: NaN, lone surrogates, huge exponents.
+        try:
+            body = plain(json.loads(raw))
+        except (ValueError, RecursionError):
+            return None
+    return body if isinstance(body, dict) else None
+
+
+def data_json(data: EventData) -> bytes:
+    """An event's data as a JSON object, without the type; `body` of job.submitted as the JSON it holds."""
+    if isinstance(data, Submitted):
+        return submitted_json(data, body_of(data.body))
+    encoded = _untagged(data)
+    return without_nul(encoded)
+
+
+def submitted_json(data: Submitted, body: Any) -> bytes:
+    """The same for a job.submitted whose body was read already."""
+    shown: dict[str, Any] = {"actor": data.actor, "body": data.body if body is None else body}
+    if data.priority:
+        shown["priority"] = data.priority
+    if data.due:
+        shown["due"] = data.due
+    return to_json(shown)
+
+
+def _untagged(data: EventData) -> bytes:
+    try:
+        encoded = _encode(data)
+    except (TypeError, UnicodeEncodeError):
+        encoded = _encode({"type": "", **plain(data)} | {"type": ""})
+    # `{"type":"job.started","worker":...}` -> `{"worker":...}`; the tag comes first and holds no quote.
+    end = encoded.index(b'"', len(b'{"type":"'))
+    return b"{" + encoded[end + 2 :] if encoded[end + 1 : end + 2] == b"," else b"{}"
