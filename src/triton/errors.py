@@ -1,0 +1,92 @@
+"""Owns every error that Triton raises on purpose: one root, a stable code, a message for a person.
+
+Expected outcomes are values (see `triton.events.scripts`); what is raised here is a broken promise,
+a wrong setting or bad input. Messages say what was found, what was expected, and what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class TritonError(Exception):
+    """Something Triton noticed itself. `code` is stable; `details` are plain values for machines."""
+
+    code = "triton_error"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class ConfigurationError(TritonError):
+    """A setting is missing, malformed or at odds with what the log was created with."""
+
+    code = "configuration"
+
+
+class UnavailableError(TritonError):
+    """An engine (Redis, PostgreSQL, ClickHouse, the archive) did not answer."""
+
+    code = "unavailable"
+
+
+class StartupError(TritonError):
+    """The embedded stack could not start: a port is taken, a folder is not writable, it runs already."""
+
+    code = "startup"
+
+
+class ValidationError(TritonError):
+    """A request does not fit: `details` holds `{"fields": [{"field", "message"}, ...]}` where known."""
+
+    code = "validation"
+
+
+class NotFoundError(TritonError):
+    """The thing that was asked for does not exist, or is not visible to who asked."""
+
+    code = "not_found"
+
+
+class ConflictError(TritonError):
+    """The request does not fit the present state of the thing it names."""
+
+    code = "conflict"
+
+
+class DecodeError(TritonError):
+    """Stored bytes are not what their envelope says they are."""
+
+    code = "decode"
+
+
+class LogError(TritonError):
+    """The log broke a promise. Readers stop; a person decides."""
+
+    code = "log"
+
+
+class HoleError(LogError):
+    """A position is missing between two entries that are there, or was trimmed before it was read."""
+
+    code = "log_hole"
+
+
+class ForeignEntryError(LogError):
+    """The stream holds an entry that Triton's scripts did not write."""
+
+    code = "log_foreign_entry"
+
+
+class LogForkedError(LogError):
+    """The entry at a checkpoint is not the one that was read there: history was replaced."""
+
+    code = "log_forked"
+
+
+class FencedError(TritonError):
+    """Somebody else moved this checkpoint: this projector was replaced and must stop."""
+
+    code = "fenced"

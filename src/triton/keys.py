@@ -1,0 +1,75 @@
+"""Owns the name of every Redis key. One partition's keys share one hash tag, so one script fits one slot.
+
+Below `{ns:p}`: `log` the stream, `meta` its counters, `job:ID` heads, `body:ID` messages,
+`steps:ID` recorded steps, `ready:Q` `due:Q` `leases:Q` the queue, `bell:Q` its doorbell,
+`claim:W` a worker's last claim, `queues` the names of all queues.
+"""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+
+def partition_of(job: str, partitions: int) -> int:
+    """The partition of a job: CRC-32 of its id, modulo their number."""
+    return crc32(job.encode()) % partitions if partitions > 1 else 0
+
+
+def prefix(namespace: str, partition: int) -> str:
+    """What every key of a partition begins with, hash tag included."""
+    return f"{{{namespace}:{partition}}}:"
+
+
+def log(prefix: str) -> str:
+    """STREAM of the partition's events; the id of position n is `n-0`."""
+    return prefix + "log"
+
+
+def meta(prefix: str) -> str:
+    """HASH: epoch, partitions, pos (last position issued), created."""
+    return prefix + "meta"
+
+
+def job(prefix: str, job_id: str) -> str:
+    """HASH: the job's head."""
+    return f"{prefix}job:{job_id}"
+
+
+def body(prefix: str, job_id: str) -> str:
+    """STRING: the encoded Dramatiq message; gone when the job completed."""
+    return f"{prefix}body:{job_id}"
+
+
+def steps(prefix: str, job_id: str) -> str:
+    """HASH: step name -> recorded result."""
+    return f"{prefix}steps:{job_id}"
+
+
+def ready(prefix: str, queue: str) -> str:
+    """ZSET: job id -> order; what may start now."""
+    return f"{prefix}ready:{queue}"
+
+
+def due(prefix: str, queue: str) -> str:
+    """ZSET: job id -> microseconds since 1970 when it becomes ready."""
+    return f"{prefix}due:{queue}"
+
+
+def leases(prefix: str, queue: str) -> str:
+    """ZSET: job id -> microseconds since 1970 when its worker counts as dead."""
+    return f"{prefix}leases:{queue}"
+
+
+def bell(prefix: str, queue: str) -> str:
+    """LIST of at most one element: wakes one idle worker."""
+    return f"{prefix}bell:{queue}"
+
+
+def claim(prefix: str, worker: str) -> str:
+    """STRING: the operation id and jobs of the worker's last claim, so that a resend gets the same jobs."""
+    return f"{prefix}claim:{worker}"
+
+
+def queues(prefix: str) -> str:
+    """SET: the name of every queue that ever held a job."""
+    return prefix + "queues"

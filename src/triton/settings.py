@@ -1,0 +1,79 @@
+"""Owns every setting: one frozen Struct, and the only place that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+
+from triton.errors import ConfigurationError
+
+PREFIX = "TRITON_"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings with their defaults. The environment variable is `TRITON_` + the name in capitals.
+
+    The four URLs are empty by default: an empty URL means "the embedded engine below `data`".
+    """
+
+    #: Folder of the embedded stack: engines, archive, sockets, credentials.
+    data: str = ".triton"
+    #: redis:// | rediss:// | unix:// URL of Redis >= 7.0 or Valkey.
+    redis_url: str = ""
+    #: postgresql:// URL of PostgreSQL >= 16.
+    database_url: str = ""
+    #: http(s)://user:password@host:port/database of ClickHouse >= 25.
+    clickhouse_url: str = ""
+    #: file:///path or s3://bucket/prefix of the archive.
+    archive_url: str = ""
+    #: Address and TCP port of the HTTP API.
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
+    #: Prefix of every Redis key; two platforms can share one server under two namespaces.
+    namespace: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}$")] = "triton"
+    #: Number of log partitions; fixed when the log is created.
+    partitions: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    #: Milliseconds without a heartbeat after which a worker's jobs go to others.
+    lease_ms: Annotated[int, msgspec.Meta(ge=1000)] = 15_000
+    #: Leases a job may lose (its workers died) before it ends as failed.
+    max_deaths: Annotated[int, msgspec.Meta(ge=0)] = 3
+    #: Milliseconds that a completed job's head stays in Redis: the horizon of idempotent submits.
+    completed_ttl_ms: Annotated[int, msgspec.Meta(ge=1000)] = 24 * 3600 * 1000
+    #: Milliseconds that a failed or cancelled job can be requeued.
+    failed_ttl_ms: Annotated[int, msgspec.Meta(ge=1000)] = 7 * 24 * 3600 * 1000
+    #: Bytes of one uploaded document at most.
+    max_document_bytes: Annotated[int, msgspec.Meta(ge=1)] = 64 * 1024 * 1024
+    #: Worker processes and threads of the embedded stack.
+    worker_processes: Annotated[int, msgspec.Meta(ge=0)] = 1
+    worker_threads: Annotated[int, msgspec.Meta(ge=1)] = 4
+    #: Python modules with Dramatiq actors that `triton up` and `triton worker` load, comma-separated.
+    modules: str = "triton.handlers"
+    #: debug | info | warning | error
+    log_level: str = "info"
+
+    def module_names(self) -> list[str]:
+        return [name.strip() for name in self.modules.split(",") if name.strip()]
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """Settings from `TRITON_*` variables; `overrides` that are not None win.
+
+    Raises ConfigurationError naming the variable, what it holds and what was expected.
+    """
+    environ = os.environ if environ is None else environ
+    known = {field.name for field in msgspec.structs.fields(Settings)}
+    values: dict[str, object] = {
+        name: environ[PREFIX + name.upper()] for name in known if PREFIX + name.upper() in environ
+    }
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    for name, value in values.items():
+        try:
+            msgspec.convert({name: value}, Settings, strict=False)
+        except msgspec.ValidationError as error:
+            raise ConfigurationError(
+                f"{PREFIX}{name.upper()} is {value!r}: {error}", setting=name
+            ) from error
+    return msgspec.convert(values, Settings, strict=False)
