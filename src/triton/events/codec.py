@@ -1,0 +1,117 @@
+"""Owns the bytes of the log: event data <-> msgpack, and entry <-> Event. Pure.
+
+The envelope's `type` field already names the Struct, so the tag is left out of the stored data: 20 bytes
+less per event in Redis.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from triton.errors import DecodeError, ForeignEntryError
+from triton.events.envelope import FIELDS, Event
+from triton.events.types import SCHEMA, TYPES, EventData, type_of
+from triton.events.upcasts import upcast
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoders: Final = {name: msgspec.msgpack.Decoder(cls) for name, cls in TYPES.items()}
+_untyped: Final = msgspec.msgpack.Decoder(dict[str, Any])
+_tag_length: Final = {
+    name: len(_encoder.encode("type")) + len(_encoder.encode(name)) for name in TYPES
+}
+
+
+def encode_data(data: EventData) -> bytes:
+    """The stored form: a msgpack map of the Struct's fields, without the tag and without defaults.
+
+    Raises TypeError for a value (a result, say) that msgpack cannot hold.
+    """
+    raw = _encoder.encode(data)
+    # A Struct has fewer than 16 fields, so its map header is the one byte 0x80 + number of fields.
+    return bytes((raw[0] - 1,)) + raw[1 + _tag_length[type_of(data)] :]
+
+
+def decode_data(event_type: str, schema: int, raw: bytes) -> EventData:
+    """The Struct of stored data, upcast from its schema. Raises DecodeError."""
+    decoder = _decoders.get(event_type)
+    if decoder is None:
+        raise DecodeError(f"unknown event type {event_type!r}: upgrade Triton", type=event_type)
+    try:
+        if schema == SCHEMA:
+            return decoder.decode(raw)
+        plain = upcast(event_type, schema, _untyped.decode(raw))
+        return msgspec.convert(plain, TYPES[event_type])
+    except msgspec.MsgspecError as error:
+        raise DecodeError(f"data of {event_type} (schema {schema}): {error}") from error
+
+
+def position_of(entry_id: bytes) -> int:
+    """The position in a stream id `<position>-0`. Raises ForeignEntryError for any other id."""
+    number, _, rest = entry_id.partition(b"-")
+    if rest != b"0":
+        raise ForeignEntryError(
+            f"log entry {entry_id.decode(errors='replace')} was not written by Triton: "
+            "expected an id of the form <position>-0",
+            entry=entry_id.decode(errors="replace"),
+        )
+    return int(number)
+
+
+def decode_entry(partition: int, entry_id: bytes, fields: Sequence[bytes]) -> Event:
+    """An Event of one raw stream entry: its id and the flat list name, value, name, value, ...
+
+    Raises ForeignEntryError for an entry that the scripts did not write, DecodeError for bad data.
+    """
+    if tuple(fields[0::2]) != FIELDS:
+        raise ForeignEntryError(
+            f"log entry {entry_id.decode(errors='replace')} was not written by Triton: its fields are "
+            f"{[bytes(f).decode(errors='replace') for f in fields[0::2]]}, expected those of an event",
+            entry=entry_id.decode(errors="replace"),
+        )
+    (
+        event_type,
+        job,
+        version,
+        attempt,
+        at,
+        by,
+        causation,
+        correlation,
+        trace,
+        tenant,
+        queue,
+        schema,
+        data,
+    ) = fields[1::2]
+    name = event_type.decode()
+    return Event(
+        partition=partition,
+        position=position_of(entry_id),
+        type=name,
+        job=job.decode(),
+        version=int(version),
+        attempt=int(attempt),
+        at=int(at),
+        by=by.decode(),
+        causation=causation.decode(),
+        correlation=correlation.decode(),
+        traceparent=trace.decode(),
+        tenant=tenant.decode(),
+        queue=queue.decode(),
+        schema=int(schema),
+        data=decode_data(name, int(schema), data),
+    )
+
+
+def record_of(position: int, fields: Sequence[bytes]) -> bytes:
+    """The exact stored bytes of an entry as one value: msgpack of [position, value, value, ...]."""
+    return _encoder.encode([position, *fields[1::2]])
+
+
+def digest_of(record: bytes) -> str:
+    """What a checkpoint remembers of the entry it stands on: half of a SHA-256, as 32 hex digits."""
+    return hashlib.sha256(record).hexdigest()[:32]

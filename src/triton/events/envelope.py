@@ -1,0 +1,68 @@
+"""Owns the envelope of an event: what every entry of the log says besides its data."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from triton.events.types import EventData
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: The names of a log entry's fields, in the order the scripts write them. They never change, so Redis
+#: stores them once per stream node.
+FIELDS: Final = (
+    b"type",
+    b"job",
+    b"version",
+    b"attempt",
+    b"at",
+    b"by",
+    b"causation",
+    b"correlation",
+    b"traceparent",
+    b"tenant",
+    b"queue",
+    b"schema",
+    b"data",
+)
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the log, decoded."""
+
+    partition: int
+    #: Dense within the partition, from 1: the number in the entry's stream id `<position>-0`.
+    position: int
+    type: str
+    job: str
+    #: Dense within the job, from 1.
+    version: int
+    #: 0 until the job first starts; then the fence of its current or last lease.
+    attempt: int
+    #: Microseconds since 1970 by the log server's clock.
+    at: int
+    #: The actor of the event: `worker:ID`, `user:NAME`, `key:ID` or `system`.
+    by: str
+    #: What caused the job: `job:ID` of the parent, or empty.
+    causation: str
+    #: What the job belongs to; empty means the job itself.
+    correlation: str
+    #: W3C trace context, or empty.
+    traceparent: str
+    tenant: str
+    queue: str
+    schema: int
+    data: EventData
+
+
+def to_datetime(microseconds: int) -> datetime:
+    """The UTC time of an `at`, exact to the microsecond."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def to_microseconds(when: datetime) -> int:
+    """Microseconds since 1970 of an aware datetime."""
+    return (when - _EPOCH) // timedelta(microseconds=1)

@@ -1,0 +1,233 @@
+"""Owns reading the log: ranges, one job's history, a tail that blocks, and the three alarms.
+
+Positions are dense, so a reader at position n must see n+1 next: a hole stops it (HoleError), as does an
+entry the scripts did not write (ForeignEntryError). Before it resumes, a reader compares the entry at its
+checkpoint with what it read there (LogForkedError).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, NamedTuple, cast
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from triton import keys
+from triton.errors import (
+    ConfigurationError,
+    HoleError,
+    LogForkedError,
+    UnavailableError,
+)
+from triton.events.client import send_async
+from triton.events.codec import decode_entry, digest_of, position_of, record_of
+from triton.events.envelope import FIELDS, Event
+from triton.events.scripts import Scripts
+
+
+class Entry(NamedTuple):
+    """One raw entry: what hashes and archives are made of, and events are decoded from."""
+
+    partition: int
+    position: int
+    fields: Sequence[bytes]
+
+    def event(self) -> Event:
+        """Raises ForeignEntryError, DecodeError."""
+        return decode_entry(self.partition, b"%d-0" % self.position, self.fields)
+
+    def record(self) -> bytes:
+        return record_of(self.position, self.fields)
+
+    def digest(self) -> str:
+        return digest_of(self.record())
+
+
+class Checkpoint(NamedTuple):
+    """How far a reader is, and the digest of the entry there (empty at position 0)."""
+
+    epoch: str
+    position: int
+    digest: str
+
+
+class Log:
+    """The log of one namespace, for readers. One per process; safe for concurrent tasks."""
+
+    def __init__(self, client: redis.asyncio.Redis, namespace: str, epochs: Sequence[str]) -> None:
+        self.client = client
+        self.namespace = namespace
+        self.epochs = tuple(epochs)
+        self.partitions = len(self.epochs)
+
+    @classmethod
+    async def open(
+        cls,
+        client: redis.asyncio.Redis,
+        scripts: Scripts,
+        namespace: str,
+        partitions: int,
+        epoch: str,
+    ) -> Log:
+        """Open the log, creating what is missing of it with `epoch`.
+
+        Raises ConfigurationError if it was created with another number of partitions,
+        UnavailableError if Redis does not answer.
+        """
+        calls = [
+            scripts.open(keys.prefix(namespace, p), epoch, partitions) for p in range(partitions)
+        ]
+        try:
+            replies = [(await send_async(client, [call]))[0] for call in calls]
+        except RedisError as error:
+            raise UnavailableError(f"Redis does not answer: {error}; is it running?") from error
+        return cls(client, namespace, checked_epochs(namespace, partitions, replies))
+
+    def prefix(self, partition: int) -> str:
+        return keys.prefix(self.namespace, partition)
+
+    async def position(self, partition: int) -> int:
+        """The last position that was issued; 0 for an empty log."""
+        return int(await self.client.hget(keys.meta(self.prefix(partition)), "pos") or 0)
+
+    async def first_position(self, partition: int) -> int:
+        """The oldest position still in Redis; 0 when there is none."""
+        entries = await self._xrange(partition, "-", "+", 1)
+        return position_of(entries[0][0]) if entries else 0
+
+    async def range(
+        self, partition: int, after: int, *, until: int | None = None, count: int = 1000
+    ) -> list[Entry]:
+        """Up to `count` entries at positions after+1, after+2, ... (at most `until`), without a hole.
+
+        Raises HoleError where a position is missing, also when it was trimmed; ForeignEntryError.
+        """
+        last = "+" if until is None else f"{until}-0"
+        raw = await self._xrange(partition, f"{after + 1}-0", last, count)
+        return dense(partition, after, raw)
+
+    async def entry(self, partition: int, position: int) -> Entry | None:
+        """The entry at a position, or None when it is not in Redis (any more, or yet)."""
+        raw = await self._xrange(partition, f"{position}-0", f"{position}-0", 1)
+        return Entry(partition, position, raw[0][1]) if raw else None
+
+    async def wait(
+        self, partition: int, after: int, *, block_ms: int, count: int = 1000
+    ) -> list[Entry]:
+        """As `range`, but waits up to block_ms for the first entry. Holds a connection meanwhile.
+
+        block_ms must stay below the client's socket timeout.
+        """
+        key = keys.log(self.prefix(partition))
+        reply = await self.client.execute_command(
+            "XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", key, f"{after}-0"
+        )
+        return dense(partition, after, reply[0][1]) if reply else []
+
+    async def history(self, job: str, *, page: int = 1000) -> AsyncIterator[Event]:
+        """The events of one job in the log, oldest first.
+
+        Reads from its first position still known; a job's index is a projection's business.
+        """
+        partition = keys.partition_of(job, self.partitions)
+        wanted = job.encode()
+        after = max(0, await self.first_position(partition) - 1)
+        while entries := await self.range(partition, after, count=page):
+            for entry in entries:
+                if entry.fields[3] == wanted:
+                    yield entry.event()
+            after = entries[-1].position
+
+    async def checkpoint(self, partition: int, position: int) -> Checkpoint:
+        """The checkpoint of a reader that has read up to `position`."""
+        entry = await self.entry(partition, position) if position else None
+        return Checkpoint(self.epochs[partition], position, entry.digest() if entry else "")
+
+    async def validate(self, partition: int, checkpoint: Checkpoint) -> None:
+        """Make sure that the log still holds what was read up to the checkpoint.
+
+        Raises LogForkedError when it holds something else there, or ends before it; HoleError when the
+        entry was trimmed together with later ones that are still to be read.
+        """
+        position = checkpoint.position
+        if checkpoint.epoch != self.epochs[partition]:
+            raise LogForkedError(
+                f"partition {partition} has epoch {self.epochs[partition]}, the checkpoint is from "
+                f"{checkpoint.epoch}: this is another log",
+                partition=partition,
+                position=position,
+            )
+        if position == 0:
+            return
+        entry = await self.entry(partition, position)
+        if entry is not None:
+            if entry.digest() != checkpoint.digest:
+                raise LogForkedError(
+                    f"the entry at {position} of partition {partition} is not the one that was read "
+                    f"there (digest {entry.digest()}, expected {checkpoint.digest})",
+                    partition=partition,
+                    position=position,
+                )
+            return
+        last = await self.position(partition)
+        if last < position:
+            raise LogForkedError(
+                f"partition {partition} ends at {last}, but {position} was read from it before: "
+                "its tail was lost",
+                partition=partition,
+                position=position,
+            )
+        first = await self.first_position(partition)
+        if first > position + 1:
+            raise HoleError(
+                f"positions {position + 1} to {first - 1} of partition {partition} were trimmed "
+                "before they were read",
+                partition=partition,
+                position=position + 1,
+            )
+
+    async def _xrange(
+        self, partition: int, first: str, last: str, count: int
+    ) -> list[tuple[bytes, Sequence[bytes]]]:
+        reply: Any = await self.client.execute_command(
+            "XRANGE", keys.log(self.prefix(partition)), first, last, "COUNT", count
+        )
+        return cast("list[tuple[bytes, Sequence[bytes]]]", reply)
+
+
+def dense(partition: int, after: int, raw: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Entry]:
+    """Entries of a raw reply that must continue after a position.
+
+    Raises HoleError, ForeignEntryError.
+    """
+    entries = []
+    expected = after
+    for entry_id, fields in raw:
+        expected += 1
+        position = position_of(entry_id)
+        if len(fields) != 2 * len(FIELDS) or fields[0] != FIELDS[0]:
+            decode_entry(partition, entry_id, fields)  # raises ForeignEntryError with its reason
+        if position != expected:
+            raise HoleError(
+                f"partition {partition} holds {position} after {expected - 1}: "
+                f"{expected} to {position - 1} are missing",
+                partition=partition,
+                position=expected,
+            )
+        entries.append(Entry(partition, position, fields))
+    return entries
+
+
+def checked_epochs(namespace: str, partitions: int, replies: Sequence[Any]) -> list[str]:
+    """The epoch of each partition from the open script's replies. Raises ConfigurationError."""
+    epochs = []
+    for partition, (epoch, found, _) in enumerate(replies):
+        if int(found) != partitions:
+            raise ConfigurationError(
+                f"the log {namespace!r} was created with {int(found)} partitions, but TRITON_PARTITIONS "
+                f"is {partitions}: set it to {int(found)}",
+                partition=partition,
+            )
+        epochs.append(epoch.decode())
+    return epochs

@@ -1,0 +1,61 @@
+-- Ends attempts: the outcome, the queue entry and the messages that follow from it, in one step.
+-- ARGV[2]    completed ttl ms
+-- ARGV[3]    failed ttl ms
+-- ARGV[4..]  for each: msgpack {job, attempt, by, type, delay, number of submissions}; the event's data;
+--            the next attempt's body or ''; then the submissions, three arguments each (see submit_job).
+--            delay in microseconds, for retry_scheduled and snoozed: the event's due is server time + delay
+-- Answers  one for each: 'ok', 'already' (this attempt ended so before), 'stale', 'missing'
+-- Events   job.completed, job.failed, job.cancelled, job.retry_scheduled, job.snoozed; job.submitted
+--@include submit_job
+local completed_ttl, failed_ttl = tonumber(ARGV[2]), tonumber(ARGV[3])
+local answers = {}
+local before = pos
+local AGAIN = { ['job.retry_scheduled'] = true, ['job.snoozed'] = true }
+
+local function close(h, by, kind, data, delay, body)
+  local key = key_of(h.id)
+  if kind == 'job.cancelled' or (AGAIN[kind] and h.cancel) then
+    local reason = h.cancel
+    if kind == 'job.cancelled' then reason = cmsgpack.unpack(data).reason or '' end
+    end_cancelled(h, by, reason, failed_ttl)
+    redis.call('HSET', key, 'closed', h.attempt)
+  elseif AGAIN[kind] then
+    local due = NOW + delay
+    data = with_due(data, due)
+    append(h, kind, by, data)
+    redis.call('HSET', key, 'state', 'scheduled', 'version', h.version, 'at', AT,
+      'pos', whole(pos), 'due', whole(due), 'closed', h.attempt)
+    if kind == 'job.retry_scheduled' then redis.call('HSET', key, 'outcome', data) end
+    redis.call('HDEL', key, 'worker')
+    if body ~= '' then redis.call('SET', P .. 'body:' .. h.id, body) end
+    to_due(h, due)
+  else
+    append(h, kind, by, data)
+    redis.call('HSET', key, 'state', string.sub(kind, 5), 'version', h.version, 'at', AT,
+      'finished', AT, 'pos', whole(pos), 'outcome', data, 'closed', h.attempt)
+    redis.call('HDEL', key, 'worker')
+    if kind == 'job.completed' then retire(h, completed_ttl, false) else retire(h, failed_ttl, true) end
+  end
+  unlease(h)
+end
+
+local i = 4
+while i <= #ARGV do
+  local o = cmsgpack.unpack(ARGV[i])
+  local h = head_of(o[1])
+  local answer = 'ok'
+  if not h then
+    answer = 'missing'
+  elseif h.state == 'processing' and h.attempt == o[2] then
+    close(h, o[3], o[4], ARGV[i + 1], o[5], ARGV[i + 2])
+    for n = 0, o[6] - 1 do submit_job(i + 3 + 3 * n) end
+  elseif h.closed == o[2] then
+    answer = 'already'
+  else
+    answer = 'stale'
+  end
+  answers[#answers + 1] = answer
+  i = i + 3 + 3 * o[6]
+end
+if pos > before then commit() end
+return answers

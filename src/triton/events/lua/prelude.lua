@@ -1,0 +1,96 @@
+-- What every script begins with: names, the clock, and the only way to append an event.
+-- KEYS[1]  the partition's log; every other key begins with the prefix and shares its hash tag
+-- ARGV[1]  the prefix, `{ns:p}:`
+-- Nothing is written before the first XADD of a script, so a log that refuses it leaves all as it was.
+local LOG, P = KEYS[1], ARGV[1]
+local META, QUEUES = P .. 'meta', P .. 'queues'
+local EMPTY = '\128' -- msgpack of a map without fields
+
+local function whole(n) return string.format('%.0f', n) end
+
+local function clock()
+  local t = redis.call('TIME')
+  return t[1] * 1000000 + t[2]
+end
+
+local pos = tonumber(redis.call('HGET', META, 'pos') or -1)
+if pos < 0 then return redis.error_reply('TRITON_NO_LOG no log was created under ' .. P) end
+local NOW = clock()
+local AT = whole(NOW)
+
+local function key_of(id) return P .. 'job:' .. id end
+
+-- What a transition needs of a head, read at once.
+local function head_of(id)
+  local h = redis.call('HMGET', key_of(id), 'state', 'version', 'attempt', 'queue', 'tenant',
+    'causation', 'correlation', 'traceparent', 'cancel', 'order', 'deaths', 'worker', 'seq',
+    'closed', 'op', 'priority')
+  if not h[1] then return nil end
+  return { id = id, state = h[1], version = tonumber(h[2]), attempt = tonumber(h[3]), queue = h[4],
+    tenant = h[5], causation = h[6] or '', correlation = h[7] or '', traceparent = h[8] or '',
+    cancel = h[9], order = tonumber(h[10]), deaths = tonumber(h[11] or 0), worker = h[12],
+    seq = tonumber(h[13] or 0), closed = tonumber(h[14] or 0), op = h[15],
+    priority = tonumber(h[16] or 0) }
+end
+
+-- Appends one event of head h at the next position; moves h.version. The caller writes the head.
+local function append(h, kind, by, data)
+  pos = pos + 1
+  h.version = h.version + 1
+  redis.call('XADD', LOG, whole(pos) .. '-0', 'type', kind, 'job', h.id, 'version', h.version,
+    'attempt', h.attempt, 'at', AT, 'by', by, 'causation', h.causation,
+    'correlation', h.correlation, 'traceparent', h.traceparent, 'tenant', h.tenant,
+    'queue', h.queue, 'schema', 1, 'data', data)
+end
+
+local function commit() redis.call('HSET', META, 'pos', whole(pos)) end
+
+-- Wakes one idle worker of the queue; a bell that rings already is enough.
+local function ring(queue)
+  local bell = P .. 'bell:' .. queue
+  if redis.call('EXISTS', bell) == 0 then redis.call('LPUSH', bell, 1) end
+end
+
+-- A step of priority (0 is the default, smaller is sooner) weighs as much as a million positions:
+-- strict order in a short queue, and no starvation in a long one.
+local function order_of(h) return h.priority * 1000000 + pos end
+
+local function to_ready(h)
+  redis.call('ZADD', P .. 'ready:' .. h.queue, whole(h.order), h.id)
+  ring(h.queue)
+end
+
+-- An idle worker sleeps up to a second, so it must hear of a due time that comes before all others.
+local function to_due(h, due)
+  local due_key = P .. 'due:' .. h.queue
+  redis.call('ZADD', due_key, whole(due), h.id)
+  if redis.call('ZRANGE', due_key, 0, 0)[1] == h.id then ring(h.queue) end
+end
+
+-- Adds the field `due` to data that is a msgpack map of less than 15 fields and has none.
+local function with_due(data, due)
+  return string.char(string.byte(data) + 1) .. string.sub(data, 2) .. '\163due' .. cmsgpack.pack(due)
+end
+
+-- The lease is over: the head is scheduled, pending or ended now.
+local function unlease(h) redis.call('ZREM', P .. 'leases:' .. h.queue, h.id) end
+
+-- The job ended: its head stays for ttl ms, its body too unless it completed.
+local function retire(h, ttl, keep_body)
+  redis.call('PEXPIRE', key_of(h.id), whole(ttl))
+  redis.call('DEL', P .. 'steps:' .. h.id)
+  if keep_body then
+    redis.call('PEXPIRE', P .. 'body:' .. h.id, whole(ttl))
+  else
+    redis.call('DEL', P .. 'body:' .. h.id)
+  end
+end
+
+-- Ends a job that somebody asked to cancel, from any state.
+local function end_cancelled(h, by, reason, ttl)
+  append(h, 'job.cancelled', by, reason == '' and EMPTY or cmsgpack.pack({ reason = reason }))
+  redis.call('HSET', key_of(h.id), 'state', 'cancelled', 'version', h.version, 'at', AT,
+    'finished', AT, 'pos', whole(pos), 'reason', reason)
+  redis.call('HDEL', key_of(h.id), 'worker', 'due')
+  retire(h, ttl, true)
+end

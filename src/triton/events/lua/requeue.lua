@@ -1,0 +1,42 @@
+-- Sends failed and cancelled jobs round again.
+-- ARGV[2]    data of job.requeued
+-- ARGV[3..]  two arguments each: msgpack {job, op, by}; the new body, or '' to keep the message
+-- Answers  one for each: 'ok', 'already' (this request was done, or it is not ended), 'ended'
+--          (completed), 'missing' (no head or no message any more)
+-- Events   job.requeued
+local answers = {}
+local before = pos
+for i = 3, #ARGV, 2 do
+  local r, body = cmsgpack.unpack(ARGV[i]), ARGV[i + 1]
+  local h = head_of(r[1])
+  local answer
+  if not h then
+    answer = 'missing'
+  elseif h.op == r[2] then
+    answer = 'already'
+  elseif h.state == 'completed' then
+    answer = 'ended'
+  elseif h.state ~= 'failed' and h.state ~= 'cancelled' then
+    answer = 'already'
+  elseif body == '' and redis.call('EXISTS', P .. 'body:' .. h.id) == 0 then
+    answer = 'missing'
+  else
+    local key = key_of(h.id)
+    append(h, 'job.requeued', r[3], ARGV[2])
+    h.order = order_of(h)
+    redis.call('HSET', key, 'state', 'pending', 'version', h.version, 'at', AT, 'pos', whole(pos),
+      'order', whole(h.order), 'op', r[2])
+    redis.call('HDEL', key, 'finished', 'outcome', 'deaths', 'cancel', 'reason')
+    redis.call('PERSIST', key)
+    if body ~= '' then
+      redis.call('SET', P .. 'body:' .. h.id, body)
+    else
+      redis.call('PERSIST', P .. 'body:' .. h.id)
+    end
+    to_ready(h)
+    answer = 'ok'
+  end
+  answers[#answers + 1] = answer
+end
+if pos > before then commit() end
+return answers

@@ -1,0 +1,183 @@
+"""Owns how an event looks as JSON: one line, the same in history, feed and command line. Pure.
+
+The shape is a CloudEvent (specversion 1.0) whose extension attributes are the envelope. `version` is dense
+per job, so a reader can prove that nothing is missing. Times are RFC 3339, UTC, to the microsecond.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from triton.errors import DecodeError
+from triton.events.codec import decode_entry
+from triton.events.envelope import FIELDS, Event, to_datetime
+from triton.events.log import Entry
+from triton.events.types import EventData, Submitted
+
+_encode: Final = msgspec.json.Encoder().encode
+#: What JSON allows in a string but some line splitters take for the end of a line.
+_LINE_ENDS: Final = (
+    (b"\xe2\x80\xa8", b"\\u2028"),
+    (b"\xe2\x80\xa9", b"\\u2029"),
+    (b"\xc2\x85", b"\\u0085"),
+)
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a job as clients see it."""
+
+    specversion: str = "1.0"
+    #: `JOB/VERSION`; unique together with `source`.
+    id: str
+    #: `/triton/NAMESPACE`.
+    source: str
+    type: str
+    #: The job's id.
+    subject: str
+    #: RFC 3339, by the log server's clock.
+    time: str
+    partition: int
+    position: int
+    #: Dense per job, from 1.
+    version: int
+    attempt: int
+    by: str
+    tenant: str
+    queue: str
+    causation: str
+    correlation: str
+    traceparent: str
+    #: What is special to the type.
+    data: dict[str, Any]
+
+
+class Shown(NamedTuple):
+    """An event as a JSON line, with the little that a feed needs to know of it."""
+
+    partition: int
+    position: int
+    version: int
+    type: str
+    tenant: str
+    json: bytes
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What is shown of an encoded Dramatiq message."""
+
+    args: msgspec.Raw
+    kwargs: msgspec.Raw
+
+
+_message: Final = msgspec.json.Decoder(Message)
+NULL: Final = msgspec.Raw(b"null")
+
+
+def rfc3339(microseconds: int) -> str | None:
+    """`2026-01-31T12:00:00.000001Z` of microseconds since 1970; None for 0, which means "not yet"."""
+    if microseconds == 0:
+        return None
+    return to_datetime(microseconds).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def message_of(body: bytes) -> Message:
+    """args and kwargs of an encoded Dramatiq message, as JSON; null where it is not JSON."""
+    try:
+        found = _message.decode(body)
+        if b"\n" not in body and b"\r" not in body:
+            return found
+    except (msgspec.MsgspecError, RecursionError):
+        pass
+    try:
+        # The standard library reads what msgspec refuses, lone surrogates above all.
+        plain = json.loads(body)
+        return Message(_ascii(plain["args"]), _ascii(plain["kwargs"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return Message(NULL, NULL)
+
+
+def _ascii(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(json.dumps(value, separators=(",", ":")).encode())
+
+
+def data_of(data: EventData) -> dict[str, Any]:
+    """What is special to the event's type, as plain values; a message is shown as args and kwargs."""
+    shown: dict[str, Any] = {}
+    for name in data.__struct_fields__:
+        value = getattr(data, name)
+        if name == "due":
+            shown[name] = rfc3339(value)
+        elif name == "error":
+            shown[name] = msgspec.structs.asdict(value)
+        elif name == "body" and isinstance(data, Submitted):
+            message = message_of(value)
+            shown["args"], shown["kwargs"] = message.args, message.kwargs
+        else:
+            shown[name] = value
+    return shown
+
+
+def one_line(value: Any) -> bytes:
+    """JSON without any character that a reader of lines could take for a line's end.
+
+    Raises TypeError, ValueError or RecursionError for a value that JSON cannot hold.
+    """
+    line = _encode(value)
+    for raw, escaped in _LINE_ENDS:
+        if raw in line:
+            line = line.replace(raw, escaped)
+    return line
+
+
+def show(event: Event, source: str) -> Shown:
+    """The event as JSON; never fails: data that JSON cannot hold is replaced by the reason."""
+    return _shown(event, data_of(event.data), source)
+
+
+def show_entry(entry: Entry, source: str) -> Shown:
+    """The same from a raw entry; data that cannot be decoded is replaced by the reason."""
+    try:
+        return show(entry.event(), source)
+    except DecodeError as error:
+        return _shown(_envelope_of(entry), {"problem": error.message}, source)
+
+
+def _envelope_of(entry: Entry) -> Event:
+    """The event of an entry whose data cannot be decoded, with data that says nothing."""
+    fields = list(entry.fields)
+    for name, value in ((b"type", b"job.due"), (b"schema", b"1"), (b"data", b"\x80")):
+        fields[2 * FIELDS.index(name) + 1] = value
+    event = decode_entry(entry.partition, b"%d-0" % entry.position, fields)
+    kind = entry.fields[2 * FIELDS.index(b"type") + 1]
+    return msgspec.structs.replace(event, type=kind.decode(errors="replace"))
+
+
+def _shown(event: Event, data: Mapping[str, Any], source: str) -> Shown:
+    view = EventView(
+        id=f"{event.job}/{event.version}",
+        source=source,
+        type=event.type,
+        subject=event.job,
+        time=rfc3339(event.at) or "",
+        partition=event.partition,
+        position=event.position,
+        version=event.version,
+        attempt=event.attempt,
+        by=event.by,
+        tenant=event.tenant,
+        queue=event.queue,
+        causation=event.causation,
+        correlation=event.correlation,
+        traceparent=event.traceparent,
+        data=dict(data),
+    )
+    try:
+        line = one_line(view)
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = {"problem": f"the data cannot be shown as JSON: {error}"}
+        line = one_line(msgspec.structs.replace(view, data=problem))
+    return Shown(event.partition, event.position, event.version, event.type, event.tenant, line)

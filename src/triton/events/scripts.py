@@ -1,0 +1,302 @@
+"""Owns the Lua scripts: their text, and one typed call for each.
+
+A call is plain data (script, key, arguments), built here without I/O; `triton.events.client` sends it.
+Every script answers the same to a resend, so a client may repeat a call whose reply it lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from typing import Final, Literal, NamedTuple, TypeAlias, cast
+
+import msgspec
+
+from triton import keys
+from triton.events.codec import encode_data
+from triton.events.types import (
+    Cancelled,
+    Completed,
+    Failed,
+    Output,
+    Progressed,
+    Released,
+    Requeued,
+    RetryScheduled,
+    Snoozed,
+    Started,
+    StepCompleted,
+    type_of,
+)
+
+#: Jobs in one call at most: bounds how long one script holds the server.
+CHUNK: Final = 200
+
+Answer: TypeAlias = Literal["ok", "already", "stale", "missing"]
+CancelAnswer: TypeAlias = Literal["cancelled", "requested", "already", "ended", "missing"]
+RequeueAnswer: TypeAlias = Literal["ok", "already", "ended", "missing"]
+
+#: The arguments of one report or outcome.
+Packed: TypeAlias = tuple[bytes, ...]
+
+_pack: Final = msgspec.msgpack.Encoder().encode
+
+
+class Script(NamedTuple):
+    name: str
+    source: str
+    sha: str
+
+
+class Call(NamedTuple):
+    """One EVALSHA: the script, its one declared key, its arguments."""
+
+    script: Script
+    key: str
+    args: tuple[bytes | str | int, ...]
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """What the submit script needs of one job."""
+
+    job: str
+    queue: str
+    actor: str
+    tenant: str
+    by: str
+    causation: str = ""
+    correlation: str = ""
+    traceparent: str = ""
+    priority: int = 0
+    #: Microseconds since 1970, or 0 for at once.
+    due: int = 0
+    #: Microseconds from the server's now, instead of `due`; 0 for none.
+    delay: int = 0
+    #: Encoded `job.submitted` data.
+    data: bytes
+    #: The encoded Dramatiq message.
+    body: bytes
+
+    def args(self) -> tuple[bytes, bytes, bytes]:
+        """The script's three arguments."""
+        header = (
+            self.job,
+            self.queue,
+            self.actor,
+            self.tenant,
+            self.by,
+            self.causation,
+            self.correlation,
+            self.traceparent,
+            self.priority,
+            self.due,
+            self.delay,
+        )
+        return _pack(header), self.data, self.body
+
+
+class Claimed(NamedTuple):
+    """A job under this worker's lease."""
+
+    job: str
+    attempt: int
+    body: bytes
+    queue: str
+    tenant: str
+    causation: str
+    correlation: str
+    traceparent: str
+
+
+class ClaimReply(NamedTuple):
+    #: Milliseconds until the next scheduled job of these queues is due; None: none is.
+    due_in_ms: int | None
+    jobs: list[Claimed]
+
+
+def compose(name: str, clock: str | None = None) -> Script:
+    """The text of a script: `#!lua`, the prelude, then the file with its includes in place.
+
+    `clock` replaces the body of the prelude's clock function: tests set the server's time with it.
+    """
+    source = _file(name)
+    if name != "open":
+        prelude = _file("prelude")
+        if clock is not None:
+            prelude = re.sub(
+                r"(local function clock\(\)\n).*?(\nend)",
+                rf"\g<1>{clock}\g<2>",
+                prelude,
+                flags=re.S,
+            )
+        source = prelude + source
+    source = re.sub(r"^--@include (\w+)$", lambda found: _file(found[1]), source, flags=re.M)
+    source = "#!lua\n" + source
+    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+@cache
+def _file(name: str) -> str:
+    return resources.files("triton.events").joinpath(f"lua/{name}.lua").read_text()
+
+
+NAMES: Final = (
+    "open",
+    "submit",
+    "claim",
+    "heartbeat",
+    "report",
+    "finish",
+    "release",
+    "cancel",
+    "requeue",
+)
+
+
+class Scripts:
+    """All scripts of one log, and how to call them.
+
+    completed_ttl_ms and failed_ttl_ms say how long the head of an ended job stays in Redis.
+    """
+
+    def __init__(
+        self,
+        *,
+        completed_ttl_ms: int = 24 * 3600 * 1000,
+        failed_ttl_ms: int = 7 * 24 * 3600 * 1000,
+        clock: str | None = None,
+    ) -> None:
+        self.by_name = {name: compose(name, clock) for name in NAMES}
+        self._completed_ttl = completed_ttl_ms
+        self._failed_ttl = failed_ttl_ms
+
+    def _call(self, name: str, prefix: str, *args: bytes | str | int) -> Call:
+        return Call(self.by_name[name], keys.log(prefix), (prefix, *args))
+
+    def open(self, prefix: str, epoch: str, partitions: int) -> Call:
+        """Create the partition's log if there is none. Answers (epoch, partitions, position)."""
+        return Call(self.by_name["open"], keys.meta(prefix), (epoch, partitions))
+
+    def submit(self, prefix: str, submissions: Sequence[Submission]) -> Call:
+        """Answers `ok` or `exists` for each (see `answers`). At most CHUNK at a time."""
+        return self._call("submit", prefix, *(arg for s in submissions for arg in s.args()))
+
+    def claim(
+        self,
+        prefix: str,
+        *,
+        worker: str,
+        op: str,
+        queues: Sequence[str],
+        limit: int,
+        lease_ms: int,
+        max_deaths: int,
+    ) -> Call:
+        """Take up to `limit` ready jobs of the queues, the first queue first (see `claimed`).
+
+        `op` names this claim: the same op again gets the same jobs, never more.
+        """
+        started = encode_data(Started(worker=worker))
+        request = (worker, op, lease_ms, limit, max_deaths, self._failed_ttl, queues)
+        return self._call("claim", prefix, _pack(request), started)
+
+    def heartbeat(self, prefix: str, lease_ms: int, held: Sequence[tuple[str, int]]) -> Call:
+        """Extend the leases of (job, attempt). Answers `ok`, `cancel` or `stale` for each."""
+        flat = [part for job, attempt in held for part in (job, attempt)]
+        return self._call("heartbeat", prefix, lease_ms, *flat)
+
+    def report(self, prefix: str, reports: Sequence[Packed]) -> Call:
+        """Answers an `Answer` for each of the packed reports (see `pack_report`)."""
+        return self._call("report", prefix, *(arg for packed in reports for arg in packed))
+
+    def finish(self, prefix: str, outcomes: Sequence[Packed]) -> Call:
+        """Answers an `Answer` for each of the packed outcomes (see `pack_outcome`)."""
+        args = (arg for packed in outcomes for arg in packed)
+        return self._call("finish", prefix, self._completed_ttl, self._failed_ttl, *args)
+
+    def release(
+        self, prefix: str, held: Sequence[tuple[str, int]], *, by: str, reason: str = ""
+    ) -> Call:
+        """Give (job, attempt) back to their queues. Answers an `Answer` for each."""
+        data = encode_data(Released(reason=reason))
+        packed = (_pack((job, attempt, by)) for job, attempt in held)
+        return self._call("release", prefix, self._failed_ttl, data, *packed)
+
+    def cancel(
+        self, prefix: str, jobs: Sequence[str], *, op: str, by: str, reason: str = ""
+    ) -> Call:
+        """Answers a `CancelAnswer` for each."""
+        packed = (_pack((job, op, by, reason)) for job in jobs)
+        return self._call("cancel", prefix, self._failed_ttl, *packed)
+
+    def requeue(
+        self, prefix: str, jobs: Sequence[tuple[str, bytes]], *, op: str, by: str, reason: str = ""
+    ) -> Call:
+        """Send (job, new body or b"") round again. Answers a `RequeueAnswer` for each."""
+        data = encode_data(Requeued(reason=reason))
+        args = (arg for job, body in jobs for arg in (_pack((job, op, by)), body))
+        return self._call("requeue", prefix, data, *args)
+
+
+def pack_report(
+    job: str, attempt: int, seq: int, by: str, data: Progressed | Output | StepCompleted
+) -> Packed:
+    """One report of a running job; `seq` counts the attempt's reports from 1."""
+    percent, stage, step = 0.0, "", ""
+    match data:
+        case Progressed():
+            percent, stage = data.percent, data.stage
+        case StepCompleted():
+            step = data.name
+        case Output():
+            pass
+    header = (job, attempt, seq, by, type_of(data), percent, stage, step)
+    return _pack(header), encode_data(data)
+
+
+def pack_outcome(
+    job: str,
+    attempt: int,
+    by: str,
+    data: Completed | Failed | Cancelled | RetryScheduled | Snoozed,
+    *,
+    delay: int = 0,
+    body: bytes = b"",
+    outbox: Sequence[Submission] = (),
+) -> Packed:
+    """How an attempt ended. For RetryScheduled and Snoozed, without `due`: the server sets it to its
+    time + `delay` microseconds; `body` is the next attempt's message where it changed.
+    """
+    header = (job, attempt, by, type_of(data), delay, len(outbox))
+    return (_pack(header), encode_data(data), body, *(arg for s in outbox for arg in s.args()))
+
+
+def answers(reply: object) -> list[str]:
+    """The words of a reply that is a list of words."""
+    return [word.decode() for word in cast("list[bytes]", reply)]
+
+
+def claimed(reply: object) -> ClaimReply:
+    """The reply of a claim."""
+    due, *jobs = cast("list[object]", reply)
+    return ClaimReply(
+        None if cast("int", due) < 0 else cast("int", due),
+        [
+            Claimed(
+                job.decode(),
+                attempt,
+                body,
+                queue.decode(),
+                tenant.decode(),
+                causation.decode(),
+                correlation.decode(),
+                trace.decode(),
+            )
+            for job, attempt, body, queue, tenant, causation, correlation, trace in cast(
+                "list[tuple[bytes, int, bytes, bytes, bytes, bytes, bytes, bytes]]", jobs
+            )
+        ],
+    )

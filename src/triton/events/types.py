@@ -1,0 +1,160 @@
+"""Owns the event types: what happened to a job, as one tagged union of immutable Structs.
+
+Every type is past tense under the prefix `job.`. The Struct holds only what is special to the type;
+job, version, attempt, time and who caused it are in the envelope (`triton.events.envelope`). Times are
+microseconds since 1970, by the log server's clock. A change of meaning is a new schema version with an
+upcaster (`triton.events.upcasts`) and a new golden file; fields with defaults may be added freely.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+#: The schema version that new events are written with.
+SCHEMA: Final = 1
+
+
+class _Data(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    pass
+
+
+class Error(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an actor raised: the exception's class name, its message, and the end of its traceback."""
+
+    type: str
+    message: str = ""
+    traceback: str = ""
+
+
+class Submitted(_Data, frozen=True, tag="job.submitted"):
+    """A job was accepted. `body` is the encoded Dramatiq message; `due` is 0 for "at once"."""
+
+    actor: str
+    body: bytes
+    priority: int = 0
+    due: int = 0
+
+
+class Due(_Data, frozen=True, tag="job.due"):
+    """The time of a scheduled job came: it waits for a worker now."""
+
+
+class Started(_Data, frozen=True, tag="job.started"):
+    """A worker took the job under a lease; the envelope's attempt is the fence of that lease."""
+
+    worker: str
+
+
+class Progressed(_Data, frozen=True, tag="job.progressed"):
+    """The actor said how far it is: percent 0 to 100, and a stage in its own words."""
+
+    percent: float
+    stage: str = ""
+
+
+class Output(_Data, frozen=True, tag="job.output"):
+    """A piece of streamed output, in order within the attempt."""
+
+    chunk: str
+
+
+class StepCompleted(_Data, frozen=True, tag="job.step_completed"):
+    """A durable step ran to its end; a later attempt gets `result` instead of running it again."""
+
+    name: str
+    result: Any = None
+
+
+class RetryScheduled(_Data, frozen=True, tag="job.retry_scheduled"):
+    """The attempt failed and another follows at `due`."""
+
+    error: Error
+    due: int = 0
+    retries: int = 0
+
+
+class Snoozed(_Data, frozen=True, tag="job.snoozed"):
+    """The actor asked to be run again at `due`; that is no failure."""
+
+    due: int = 0
+    reason: str = ""
+
+
+class Released(_Data, frozen=True, tag="job.released"):
+    """The worker gave the job back unfinished, usually because it was shutting down."""
+
+    reason: str = ""
+
+
+class LeaseLost(_Data, frozen=True, tag="job.lease_lost"):
+    """The worker's heartbeat stopped; it counts as dead. `deaths` counts the leases this job lost."""
+
+    worker: str
+    deaths: int
+
+
+class CancelRequested(_Data, frozen=True, tag="job.cancel_requested"):
+    """Somebody wants the running job to stop; its worker is told with the next heartbeat."""
+
+    reason: str = ""
+
+
+class Completed(_Data, frozen=True, tag="job.completed"):
+    """The actor returned `result`; `omitted` says why a result is not here (too large, no plain data)."""
+
+    result: Any = None
+    omitted: str = ""
+
+
+class Failed(_Data, frozen=True, tag="job.failed"):
+    """The job ended without success and is not tried again. `reason` is one word for machines:
+
+    `error` (the actor raised), `died` (it lost too many leases), `rejected` (it could not be run).
+    """
+
+    error: Error
+    reason: str = "error"
+
+
+class Cancelled(_Data, frozen=True, tag="job.cancelled"):
+    """The job was ended because somebody asked for it."""
+
+    reason: str = ""
+
+
+class Requeued(_Data, frozen=True, tag="job.requeued"):
+    """A person sent an ended job round again: the job begins another life."""
+
+    reason: str = ""
+
+
+EventData: TypeAlias = (
+    Submitted
+    | Due
+    | Started
+    | Progressed
+    | Output
+    | StepCompleted
+    | RetryScheduled
+    | Snoozed
+    | Released
+    | LeaseLost
+    | CancelRequested
+    | Completed
+    | Failed
+    | Cancelled
+    | Requeued
+)
+
+#: Event type -> its Struct.
+TYPES: Final[dict[str, type[EventData]]] = {
+    str(cls.__struct_config__.tag): cls for cls in EventData.__args__
+}
+TERMINAL: Final = frozenset({"job.completed", "job.failed", "job.cancelled"})
+
+
+def type_of(data: EventData) -> str:
+    """`job.submitted` for a Submitted, and so on."""
+    return str(data.__struct_config__.tag)

@@ -1,0 +1,276 @@
+"""Owns the life of a job: which transitions exist, as pure functions.
+
+`decide(head, command)` says which events follow, or why none does; `evolve(head, event)` is the head
+after an event. No I/O and no clock: times come in with commands and events. The Lua scripts in
+`triton/events/lua` are the atomic twin of `decide`; a property test drives both and compares.
+
+    scheduled -> pending -> processing -> completed | failed | cancelled
+    processing -> scheduled (retry, snooze)     processing -> pending (lease lost, released)
+    failed | cancelled -> pending (requeued)
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, TypeAlias, assert_never
+
+import msgspec
+
+from triton.events.envelope import Event
+from triton.events.types import (
+    Cancelled,
+    CancelRequested,
+    Completed,
+    Due,
+    Error,
+    EventData,
+    Failed,
+    LeaseLost,
+    Output,
+    Progressed,
+    Released,
+    Requeued,
+    RetryScheduled,
+    Snoozed,
+    Started,
+    StepCompleted,
+    Submitted,
+)
+
+State: TypeAlias = Literal["scheduled", "pending", "processing", "completed", "failed", "cancelled"]
+TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's current state: the fold of its events. Times are microseconds since 1970, 0 = not yet."""
+
+    job: str
+    partition: int
+    #: Position of the last event that this head reflects.
+    position: int
+    version: int
+    state: State
+    attempt: int
+    actor: str
+    queue: str
+    tenant: str
+    priority: int
+    #: Who submitted it.
+    by: str
+    causation: str
+    correlation: str
+    traceparent: str
+    submitted: int
+    due: int = 0
+    started: int = 0
+    finished: int = 0
+    at: int
+    worker: str = ""
+    deaths: int = 0
+    percent: float = 0.0
+    stage: str = ""
+    cancel_requested: bool = False
+    result: Any = None
+    error: Error | None = None
+    #: Of a failed job: `error`, `died` or `rejected`. Of a cancelled one: why, in a person's words.
+    reason: str = ""
+
+
+class Submit(msgspec.Struct, frozen=True, kw_only=True):
+    data: Submitted
+
+
+class Promote(msgspec.Struct, frozen=True, kw_only=True):
+    now: int
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    worker: str
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    attempt: int
+    data: Progressed | Output | StepCompleted
+
+
+class Finish(msgspec.Struct, frozen=True, kw_only=True):
+    attempt: int
+    data: Completed | Failed | Cancelled | RetryScheduled | Snoozed
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    attempt: int
+    reason: str = ""
+
+
+class LoseLease(msgspec.Struct, frozen=True, kw_only=True):
+    max_deaths: int
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True):
+    reason: str = ""
+
+
+class Requeue(msgspec.Struct, frozen=True, kw_only=True):
+    reason: str = ""
+
+
+Command: TypeAlias = (
+    Submit | Promote | Claim | Report | Finish | Release | LoseLease | Cancel | Requeue
+)
+
+#: Why no event follows. `exists`: this id was submitted before. `stale`: the lease is another's now.
+#: `already`: what was asked for is so. `ended`: the job is terminal. `running`/`waiting`: not in a state
+#: in which the command means anything. `missing`: no such job.
+Refusal: TypeAlias = Literal["exists", "stale", "already", "ended", "waiting", "missing"]
+
+
+def died_error(worker: str, deaths: int) -> Error:
+    """The error of a job that ended because its workers died."""
+    return Error(type="WorkerDied", message=f"{deaths} leases lost, the last by worker {worker}")
+
+
+def decide(head: Head | None, command: Command) -> list[EventData] | Refusal:  # noqa: C901
+    """The events that a command causes on a head, or why it causes none."""
+    if isinstance(command, Submit):
+        return "exists" if head is not None else [command.data]
+    if head is None:
+        return "missing"
+    match command:
+        case Promote(now=now):
+            return [Due()] if head.state == "scheduled" and head.due <= now else "waiting"
+        case Claim(worker=worker):
+            return [Started(worker=worker)] if head.state == "pending" else "waiting"
+        case Report(attempt=attempt, data=data):
+            return [data] if _holds(head, attempt) else "stale"
+        case Finish(attempt=attempt, data=data):
+            if not _holds(head, attempt):
+                return "stale"
+            if head.cancel_requested and isinstance(data, RetryScheduled | Snoozed):
+                return [Cancelled(reason=head.reason)]
+            return [data]
+        case Release(attempt=attempt, reason=reason):
+            if not _holds(head, attempt):
+                return "stale"
+            return (
+                [Cancelled(reason=head.reason)]
+                if head.cancel_requested
+                else [Released(reason=reason)]
+            )
+        case LoseLease(max_deaths=max_deaths):
+            if head.state != "processing":
+                return "waiting"
+            lost = LeaseLost(worker=head.worker, deaths=head.deaths + 1)
+            if head.cancel_requested:
+                return [lost, Cancelled(reason=head.reason)]
+            if lost.deaths > max_deaths:
+                return [lost, Failed(error=died_error(lost.worker, lost.deaths), reason="died")]
+            return [lost]
+        case Cancel(reason=reason):
+            if head.state in TERMINAL:
+                return "ended"
+            if head.state != "processing":
+                return [Cancelled(reason=reason)]
+            return "already" if head.cancel_requested else [CancelRequested(reason=reason)]
+        case Requeue(reason=reason):
+            if head.state == "completed":
+                return "ended"
+            return [Requeued(reason=reason)] if head.state in TERMINAL else "already"
+        case _:
+            assert_never(command)
+
+
+def _holds(head: Head, attempt: int) -> bool:
+    return head.state == "processing" and head.attempt == attempt
+
+
+def evolve(head: Head | None, event: Event) -> Head:  # noqa: C901
+    """The head after an event of its job. Raises ValueError for an event that cannot follow."""
+    data = event.data
+    if isinstance(data, Submitted):
+        return _born(event, data)
+    if head is None:
+        raise ValueError(
+            f"{event.type} of job {event.job} at {event.position}: no job.submitted before"
+        )
+    if event.version != head.version + 1:
+        raise ValueError(
+            f"{event.type} of job {event.job} at {event.position}: "
+            f"version {event.version}, expected {head.version + 1}"
+        )
+    changed: dict[str, Any]
+    match data:
+        case Due():
+            changed = {"state": "pending", "due": 0}
+        case Started(worker=worker):
+            changed = {
+                "state": "processing",
+                "attempt": event.attempt,
+                "worker": worker,
+                "started": event.at,
+                "percent": 0.0,
+                "stage": "",
+            }
+        case Progressed(percent=percent, stage=stage):
+            changed = {"percent": percent, "stage": stage}
+        case Output() | StepCompleted():
+            changed = {}
+        case RetryScheduled(due=due, error=error):
+            changed = {"state": "scheduled", "due": due, "error": error, "worker": ""}
+        case Snoozed(due=due):
+            changed = {"state": "scheduled", "due": due, "worker": ""}
+        case Released():
+            changed = {"state": "pending", "worker": ""}
+        case LeaseLost(deaths=deaths):
+            changed = {"state": "pending", "worker": "", "deaths": deaths}
+        case CancelRequested(reason=reason):
+            changed = {"cancel_requested": True, "reason": reason}
+        case Completed(result=result):
+            changed = {
+                "state": "completed",
+                "result": result,
+                "error": None,
+                "percent": 100.0,
+                "reason": "",
+            }
+        case Failed(error=error, reason=reason):
+            changed = {"state": "failed", "error": error, "reason": reason}
+        case Cancelled(reason=reason):
+            changed = {"state": "cancelled", "reason": reason}
+        case Requeued():
+            changed = {
+                "state": "pending",
+                "deaths": 0,
+                "finished": 0,
+                "cancel_requested": False,
+                "error": None,
+                "reason": "",
+            }
+        case _:
+            assert_never(data)
+    if changed.get("state") in TERMINAL:
+        changed |= {"finished": event.at, "worker": "", "due": 0}
+    return msgspec.structs.replace(
+        head, position=event.position, version=event.version, at=event.at, **changed
+    )
+
+
+def _born(event: Event, data: Submitted) -> Head:
+    return Head(
+        job=event.job,
+        partition=event.partition,
+        position=event.position,
+        version=event.version,
+        state="scheduled" if data.due else "pending",
+        attempt=0,
+        actor=data.actor,
+        queue=event.queue,
+        tenant=event.tenant,
+        priority=data.priority,
+        by=event.by,
+        causation=event.causation,
+        correlation=event.correlation,
+        traceparent=event.traceparent,
+        submitted=event.at,
+        due=data.due,
+        at=event.at,
+    )

@@ -1,0 +1,124 @@
+"""Owns how a Dramatiq message becomes a submission. Pure: ids and times come in as arguments."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from dramatiq import Message
+
+from triton.errors import ValidationError
+from triton.events.codec import encode_data
+from triton.events.scripts import Submission
+from triton.events.types import Submitted
+
+DEFAULT_TENANT: Final = "default"
+#: Bytes of one encoded message at most; larger payloads belong into the archive, by reference.
+MAX_BODY: Final = 512 * 1024
+#: Characters of a job id, queue, actor or tenant name at most.
+MAX_NAME: Final = 200
+_IDS: Final = uuid.UUID("8b0f2f0e-6a35-5b0c-9d53-3f7b7a4f6e11")
+
+
+def job_id_for(tenant: str, idempotency_key: str) -> str:
+    """The job id of an idempotency key: the same key of the same tenant is the same job."""
+    return str(uuid.uuid5(_IDS, f"{tenant}\0{idempotency_key}"))
+
+
+def child_id(parent: str, attempt: int, number: int) -> str:
+    """The id of the n-th message that follows from an attempt's outcome: a repeat is the same job."""
+    return str(uuid.uuid5(_IDS, f"{parent}\0{attempt}\0{number}"))
+
+
+def message_for(
+    *,
+    job: str,
+    at_ms: int,
+    actor: str,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    queue: str = "default",
+    options: Mapping[str, Any] | None = None,
+) -> Message[Any]:
+    """The Dramatiq message of a job that no actor object is at hand for (HTTP, command line)."""
+    return Message(
+        queue_name=queue,
+        actor_name=actor,
+        args=tuple(args),
+        kwargs=dict(kwargs or {}),
+        options=dict(options or {}),
+        message_id=job,
+        message_timestamp=at_ms,
+    )
+
+
+def submission_of(
+    message: Message[Any],
+    *,
+    by: str,
+    due: int = 0,
+    delay: int = 0,
+    tenant: str = "",
+    causation: str = "",
+    correlation: str = "",
+    traceparent: str = "",
+    priority: int = 0,
+) -> Submission:
+    """The submission of a message; `tenant`, `priority`, `correlation` and `traceparent` among the
+    message's options win over the arguments. `due` is in microseconds since 1970, `delay` in
+    microseconds from the log server's now; both 0 for at once.
+
+    Raises ValidationError naming the field that is wrong.
+    """
+    options = message.options
+    tenant = str(options.get("tenant") or tenant or DEFAULT_TENANT)
+    priority = _whole("priority", options.get("priority", priority))
+    for field, value in (
+        ("message_id", message.message_id),
+        ("queue", message.queue_name),
+        ("actor", message.actor_name),
+        ("tenant", tenant),
+    ):
+        _name(field, value)
+    body = message.encode()
+    if len(body) > MAX_BODY:
+        raise ValidationError(
+            f"the message of {message.actor_name} has {len(body)} bytes, at most {MAX_BODY} are taken: "
+            "put the data into the archive and pass a reference",
+            fields=[{"field": "args", "message": f"{len(body)} bytes, at most {MAX_BODY}"}],
+        )
+    data = Submitted(actor=message.actor_name, body=body, priority=priority, due=due)
+    correlation = str(options.get("correlation") or correlation)
+    return Submission(
+        job=message.message_id,
+        queue=message.queue_name,
+        actor=message.actor_name,
+        tenant=tenant,
+        by=by,
+        causation=causation,
+        correlation="" if correlation == message.message_id else correlation,
+        traceparent=str(options.get("traceparent") or traceparent),
+        priority=priority,
+        due=due,
+        delay=delay,
+        data=encode_data(data),
+        body=body,
+    )
+
+
+def _whole(field: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not -1000 <= value <= 1000:
+        raise ValidationError(
+            f"{field} is {value!r}, expected a whole number from -1000 to 1000",
+            fields=[{"field": field, "message": "expected a whole number from -1000 to 1000"}],
+        )
+    return value
+
+
+def _name(field: str, value: object) -> None:
+    if not isinstance(value, str) or not value or len(value) > MAX_NAME or not value.isprintable():
+        raise ValidationError(
+            f"{field} is {value!r}, expected 1 to {MAX_NAME} printable characters",
+            fields=[{"field": field, "message": f"expected 1 to {MAX_NAME} printable characters"}],
+        )
