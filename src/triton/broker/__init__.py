@@ -1,0 +1,15 @@
+"""Delivery: a Dramatiq broker whose every message is a job with a full history."""
+
+from triton.broker.broker import TritonBroker
+from triton.broker.context import CancelRequested, Job, LeaseLost, Snooze, current_job
+from triton.broker.results import TritonResultBackend
+
+__all__ = [
+    "CancelRequested",
+    "Job",
+    "LeaseLost",
+    "Snooze",
+    "TritonBroker",
+    "TritonResultBackend",
+    "current_job",
+]

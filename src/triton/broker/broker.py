@@ -1,0 +1,324 @@
+"""Owns the Dramatiq broker: plain messages in, jobs with a history out.
+
+Setting a TritonBroker as the broker is the only change an existing Dramatiq application needs. There is no
+connection, thread or id before the first use, so it may be created at import and forked.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+from dramatiq import Message, Middleware
+from dramatiq.broker import Broker, Consumer
+from dramatiq.errors import ConnectionClosed, QueueJoinTimeout, QueueNotFound
+from dramatiq.results import Results
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from triton import keys
+from triton.broker.consumer import TritonConsumer
+from triton.broker.context import current_proxy
+from triton.broker.dispatcher import IDLE_BLOCK, Dispatcher
+from triton.broker.proxy import JobProxy
+from triton.broker.results import TritonResultBackend
+from triton.broker.trip import grouped
+from triton.errors import ValidationError
+from triton.events.client import connect, send
+from triton.events.log import checked_epochs
+from triton.events.scripts import CHUNK, Scripts, Submission, answers
+from triton.settings import load
+from triton.submit import child_id, submission_of
+
+#: Jobs read from a queue at once when it is flushed.
+_FLUSH_PAGE = 200
+
+
+class TritonBroker(Broker):
+    """A Dramatiq broker on Triton's log.
+
+    Parameters:
+      url: redis://, rediss:// or unix:// URL; default TRITON_REDIS_URL, then redis://127.0.0.1:6379/0.
+      middleware: as for any Dramatiq broker; None takes Dramatiq's default list, and results that are
+        read from the log's heads (a Results middleware that is added later takes their place).
+      namespace: prefix of every key. partitions: must be what the log was created with.
+      lease_ms: milliseconds without a heartbeat after which a worker counts as dead.
+      max_deaths: leases a job may lose before it ends as failed.
+      completed_ttl_ms, failed_ttl_ms: how long the heads of ended jobs stay in Redis; within it the
+        same message id is the same job.
+      by: who submits, where it is no actor: `system`, or `user:NAME`, `key:ID`.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str | None = None,
+        middleware: list[Middleware] | None = None,
+        namespace: str = "triton",
+        partitions: int = 1,
+        lease_ms: int = 15_000,
+        max_deaths: int = 3,
+        completed_ttl_ms: int = 24 * 3600 * 1000,
+        failed_ttl_ms: int = 7 * 24 * 3600 * 1000,
+        by: str = "system",
+    ) -> None:
+        self._own_results: Results | None = None
+        super().__init__(middleware=middleware)
+        if middleware is None:
+            own_results = Results(backend=TritonResultBackend(self))
+            self.add_middleware(own_results)
+            self._own_results = own_results
+        self.url = url or load().redis_url or "redis://127.0.0.1:6379/0"
+        self.queues: set[str] = set()
+        self.namespace = namespace
+        self.partitions = partitions
+        self.by = by
+        self._lease_ms = lease_ms
+        self._max_deaths = max_deaths
+        self._scripts = Scripts(completed_ttl_ms=completed_ttl_ms, failed_ttl_ms=failed_ttl_ms)
+        self._prefixes = [keys.prefix(namespace, partition) for partition in range(partitions)]
+        self.client = connect(self.url)
+        self._lock = threading.Lock()
+        self._opened_by: int | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._threads: int | None = None
+
+    # -- declarations ------------------------------------------------------------------------------
+
+    def add_middleware(self, middleware: Middleware, **place: Any) -> None:
+        if isinstance(middleware, Results) and self._own_results in self.middleware:
+            self.middleware.remove(self._own_results)
+        super().add_middleware(middleware, **place)
+
+    def declare_queue(self, queue_name: str) -> None:
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+    def get_declared_queues(self) -> set[str]:
+        return self.queues.copy()
+
+    # -- submitting --------------------------------------------------------------------------------
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Submit a message as a job, `delay` milliseconds from now. Its id is the job's id.
+
+        An id that is known already is the same job: nothing happens. Within a worker's hooks the message
+        of the running job is its retry, and any other message goes out together with the job's outcome.
+
+        Raises ConnectionClosed when Redis does not answer, ValidationError for what cannot be a job.
+        """
+        self.emit_before("enqueue", message, delay)
+        proxy = current_proxy.get()
+        if proxy is not None and proxy.after_actor:
+            message = self._follow(proxy, message, delay)
+        else:
+            self._submit([self._submission(message, delay, proxy)])
+        self.emit_after("enqueue", message, delay)
+        return message
+
+    def enqueue_many(
+        self, messages: Sequence[Message[Any]], *, delay: int | None = None
+    ) -> list[str]:
+        """Submit many messages in few round trips. Answers `ok` or `exists` for each."""
+        proxy = current_proxy.get()
+        for message in messages:
+            self.emit_before("enqueue", message, delay)
+        done = self._submit([self._submission(message, delay, proxy) for message in messages])
+        for message in messages:
+            self.emit_after("enqueue", message, delay)
+        return done
+
+    def _follow(self, proxy: JobProxy, message: Message[Any], delay: int | None) -> Message[Any]:
+        if message.message_id == proxy.claimed.job:
+            proxy.retry_delay = delay or 0
+            return message
+        if self.partitions > 1:
+            # Not one atomic step across partitions: an id derived from the outcome makes a repeat known.
+            target = proxy.options.get("pipe_target")
+            if not (isinstance(target, dict) and target.get("message_id") == message.message_id):
+                number = len(proxy.outbox)
+                retries = int(proxy.options.get("retries", 0))
+                message = message.copy(message_id=child_id(proxy.claimed.job, retries, number))
+        submission = self._submission(message, delay, proxy)
+        if self.prefix_of(message.message_id) == self.prefix_of(proxy.claimed.job):
+            proxy.outbox.append(submission)
+        else:
+            self._submit([submission])
+        return message
+
+    def _submission(
+        self, message: Message[Any], delay: int | None, proxy: JobProxy | None
+    ) -> Submission:
+        if delay is not None and delay < 0:
+            raise ValidationError(
+                f"delay is {delay}, expected milliseconds from now, 0 or more",
+                fields=[{"field": "delay", "message": "expected 0 or more"}],
+            )
+        if isinstance(message, JobProxy):
+            message = message.message
+        actor = self.actors.get(message.actor_name)
+        priority = actor.priority if actor is not None else 0
+        delay_us = (delay or 0) * 1000
+        if proxy is None:
+            return submission_of(message, by=self.by, delay=delay_us, priority=priority)
+        parent = proxy.claimed
+        return submission_of(
+            message,
+            by=f"worker:{self._get_dispatcher().worker}",
+            delay=delay_us,
+            priority=priority,
+            tenant=parent.tenant,
+            causation=f"job:{parent.job}",
+            correlation=parent.correlation or parent.job,
+            traceparent=parent.traceparent,
+        )
+
+    def _submit(self, submissions: Sequence[Submission]) -> list[str]:
+        self._open()
+        indices = grouped(range(len(submissions)), lambda i: self.prefix_of(submissions[i].job))
+        chunks = [
+            (prefix, group[start : start + CHUNK])
+            for prefix, group in indices
+            for start in range(0, len(group), CHUNK)
+        ]
+        calls = [
+            self._scripts.submit(prefix, [submissions[i] for i in chunk])
+            for prefix, chunk in chunks
+        ]
+        done = [""] * len(submissions)
+        try:
+            replies = send(self.client, calls)
+        except RedisError as error:
+            raise ConnectionClosed(error) from None
+        for (_, chunk), reply in zip(chunks, replies, strict=True):
+            for index, answer in zip(chunk, answers(reply), strict=True):
+                done[index] = answer
+        return done
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> Consumer:
+        """A consumer of a declared queue. Triton holds no more jobs than the worker has threads."""
+        if queue_name not in self.queues:
+            raise QueueNotFound(queue_name)
+        self._open()
+        dispatcher = self._get_dispatcher()
+        dispatcher.capacity = self._threads or prefetch
+        return TritonConsumer(dispatcher, dispatcher.subscribe(queue_name), queue_name, timeout)
+
+    def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
+        # The broker's own hooks, and not a middleware, so that places in the middleware list are no matter.
+        if signal == "worker_boot":
+            self._threads = args[0].worker_threads
+        elif signal == "worker_shutdown" and self._dispatcher is not None:
+            self._dispatcher.stop_claiming()
+        if signal != "process_message":
+            super().emit_before(signal, *args, **kwargs)
+            return
+        proxy: JobProxy = args[0]
+        current_proxy.set(proxy)
+        super().emit_before(signal, *args, **kwargs)
+        proxy.enter()
+
+    def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
+        if signal == "process_message":
+            proxy: JobProxy = args[0]
+            proxy.leave(kwargs.get("result"), kwargs.get("exception"))
+            if proxy.interrupted:
+                kwargs = {"exception": proxy.exception}
+        elif signal == "skip_message":
+            args[0].leave(None, None)
+        super().emit_after(signal, *args, **kwargs)
+        if signal in ("ack", "nack"):
+            current_proxy.set(None)
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    def prefix_of(self, job: str) -> str:
+        """The key prefix of the partition that a job belongs to."""
+        return self._prefixes[keys.partition_of(job, self.partitions)]
+
+    def count(self, queue_name: str) -> dict[str, int]:
+        """How many jobs of a queue wait (`ready`), are scheduled (`due`) and run (`leases`)."""
+        kinds = (keys.ready, keys.due, keys.leases)
+        with self.client.pipeline(transaction=False) as pipe:
+            for prefix in self._prefixes:
+                for kind in kinds:
+                    pipe.zcard(kind(prefix, queue_name))
+            counts = pipe.execute()
+        return {kind.__name__: sum(counts[i :: len(kinds)]) for i, kind in enumerate(kinds)}
+
+    def join(self, queue_name: str, *, interval: int = 20, timeout: int | None = None) -> None:
+        """Wait until nothing of a queue waits, is scheduled or runs; looks every `interval` ms.
+
+        Raises QueueJoinTimeout after `timeout` milliseconds, QueueNotFound for an unknown queue.
+        """
+        if queue_name not in self.queues:
+            raise QueueNotFound(queue_name)
+        deadline = None if timeout is None else time.monotonic() + timeout / 1000
+        while any(self.count(queue_name).values()):
+            if deadline is not None and time.monotonic() >= deadline:
+                raise QueueJoinTimeout(queue_name)
+            time.sleep(interval / 1000)
+
+    def flush(self, queue_name: str) -> None:
+        """Cancel every job of a queue that has not started; each gets its event."""
+        if queue_name not in self.queues:
+            raise QueueNotFound(queue_name)
+        for prefix in self._prefixes:
+            for key in (keys.ready(prefix, queue_name), keys.due(prefix, queue_name)):
+                while found := self.client.zrange(key, 0, _FLUSH_PAGE - 1):
+                    jobs = [job.decode() for job in cast("list[bytes]", found)]
+                    op = f"flush-{secrets.token_hex(8)}"
+                    call = self._scripts.cancel(prefix, jobs, op=op, by=self.by, reason="flushed")
+                    send(self.client, [call])
+
+    def flush_all(self) -> None:
+        for queue_name in self.queues:
+            self.flush(queue_name)
+
+    def close(self) -> None:
+        """Commit what is finished and end all connections."""
+        with self._lock:
+            dispatcher, self._dispatcher = self._dispatcher, None
+        if dispatcher is not None:
+            dispatcher.stop()
+        self.client.close()
+
+    # -- at first use ------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        """Create the log, or make sure that it fits. Once per process."""
+        if self._opened_by == os.getpid():
+            return
+        epoch = secrets.token_hex(8)
+        calls = [self._scripts.open(prefix, epoch, self.partitions) for prefix in self._prefixes]
+        try:
+            replies = send(self.client, calls)
+        except RedisError as error:
+            raise ConnectionClosed(error) from None
+        checked_epochs(self.namespace, self.partitions, replies)
+        self._opened_by = os.getpid()
+
+    def _get_dispatcher(self) -> Dispatcher:
+        with self._lock:
+            if self._dispatcher is None:
+                self._dispatcher = Dispatcher(
+                    client=self.client,
+                    bell_client=connect(
+                        self.url, retry=Retry(NoBackoff(), 0), socket_timeout=IDLE_BLOCK + 5
+                    ),
+                    scripts=self._scripts,
+                    prefixes=self._prefixes,
+                    prefix_of=self.prefix_of,
+                    lease_ms=self._lease_ms,
+                    max_deaths=self._max_deaths,
+                )
+            return self._dispatcher

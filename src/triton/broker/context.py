@@ -1,0 +1,92 @@
+"""Owns what an actor can ask of its own job: progress, output, cancellation, ids."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final
+
+from dramatiq.threading import Interrupt
+
+if TYPE_CHECKING:
+    from triton.broker.proxy import JobProxy
+
+current_proxy: Final[ContextVar[JobProxy | None]] = ContextVar("triton_current_proxy", default=None)
+
+
+class CancelRequested(Interrupt):
+    """Raised inside an actor whose job somebody asked to cancel. Catch it to clean up, then let it go."""
+
+
+class LeaseLost(Interrupt):
+    """Raised inside an actor whose lease went to another worker: whatever it reports is refused."""
+
+
+class Snooze(Exception):  # noqa: N818
+    """Raise it in an actor to be run again after `delay` milliseconds; that counts as no failure."""
+
+    def __init__(self, delay: int, reason: str = "") -> None:
+        super().__init__(f"snoozed for {delay} ms{': ' if reason else ''}{reason}")
+        if delay < 0:
+            raise ValueError(f"delay is {delay}, expected milliseconds from now, 0 or more")
+        self.delay = delay
+        self.reason = reason
+
+
+class Job:
+    """The running job as its own actor sees it. Safe to use from any thread of the actor."""
+
+    def __init__(self, proxy: JobProxy) -> None:
+        self._proxy = proxy
+
+    @property
+    def id(self) -> str:
+        return self._proxy.claimed.job
+
+    @property
+    def attempt(self) -> int:
+        """Which lease this is, from 1; rises with every start, whatever ended the one before."""
+        return self._proxy.claimed.attempt
+
+    @property
+    def queue(self) -> str:
+        return self._proxy.claimed.queue
+
+    @property
+    def tenant(self) -> str:
+        return self._proxy.claimed.tenant
+
+    @property
+    def correlation(self) -> str:
+        """What the job belongs to; its own id where nothing else was said at submit."""
+        return self._proxy.claimed.correlation or self._proxy.claimed.job
+
+    @property
+    def traceparent(self) -> str:
+        return self._proxy.claimed.traceparent
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked for the job's end, or its lease was lost."""
+        return self._proxy.cancel_requested or self._proxy.lease_lost
+
+    def progress(self, percent: float, stage: str = "") -> None:
+        """Say how far the job is, 0 to 100. Cheap: about ten a second at most reach the log, and the last
+        one always does. Raises ValueError for a percent out of range.
+        """
+        if not 0 <= percent <= 100:
+            raise ValueError(f"percent is {percent!r}, expected 0 to 100")
+        self._proxy.reports.progress(float(percent), stage)
+
+    def output(self, chunk: str) -> None:
+        """Stream a piece of output. Pieces are joined for up to 50 ms or 4,096 characters."""
+        self._proxy.reports.output(chunk)
+
+
+def current_job() -> Job:
+    """The job that the calling actor runs for. Raises RuntimeError outside an actor."""
+    proxy = current_proxy.get()
+    if proxy is None:
+        raise RuntimeError(
+            "triton.current_job() was called outside an actor that a TritonBroker's worker runs"
+        )
+    return proxy.job

@@ -1,0 +1,56 @@
+"""Owns a results backend for Dramatiq's Results middleware that costs no round trip to store.
+
+The outcome of every job is in its head already; this backend only reads it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from dramatiq import Message
+from dramatiq.results import ResultBackend, ResultFailure, ResultMissing, ResultTimeout
+
+from triton import keys
+from triton.events.heads import head_of
+
+if TYPE_CHECKING:
+    from triton.broker.broker import TritonBroker
+
+
+class TritonResultBackend(ResultBackend):
+    """`Results(backend=TritonResultBackend(broker))`: `message.get_result()` reads the job's head."""
+
+    def __init__(self, broker: TritonBroker) -> None:
+        super().__init__()
+        self._broker = broker
+
+    def get_result(
+        self, message: Message[Any], *, block: bool = False, timeout: int | None = None
+    ) -> Any:
+        """The job's result. Raises ResultMissing, ResultTimeout, ResultFailure as Dramatiq's own do."""
+        deadline = time.monotonic() + (10_000 if timeout is None else timeout) / 1000
+        pause = 0.005
+        while True:
+            prefix = self._broker.prefix_of(message.message_id)
+            fields = self._broker.client.hgetall(keys.job(prefix, message.message_id))
+            if fields:
+                head = head_of(message.message_id, 0, cast("dict[bytes, bytes]", fields))
+                if head.state == "completed":
+                    return head.result
+                if head.state in ("failed", "cancelled"):
+                    kind = head.error.type if head.error else "Cancelled"
+                    text = head.error.message if head.error else head.reason
+                    raise ResultFailure(f"actor raised {kind}: {text}", kind, text)
+            if not block:
+                raise ResultMissing(message)
+            if time.monotonic() + pause > deadline:
+                raise ResultTimeout(message)
+            time.sleep(pause)
+            pause = min(0.2, pause * 1.5)
+
+    def store_result(self, message: Message[Any], result: Any, ttl: int) -> None:
+        """Nothing to do: the outcome is written with the ack."""
+
+    def store_exception(self, message: Message[Any], exception: Exception, ttl: int) -> None:
+        """Nothing to do: the outcome is written with the nack."""
