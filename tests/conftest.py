@@ -1,0 +1,75 @@
+"""Owns the fixtures that every test may use: one set of real engines per session, a fresh corner per test."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from triton.stack.engines import Engines
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[Engines]:
+    """Valkey, PostgreSQL and ClickHouse from the wheels, without durability, in a temporary folder."""
+    # Not tmp_path: the folder around it is private to us, and as root PostgreSQL runs as nobody.
+    data = Path(tempfile.mkdtemp(prefix="triton-tests-"))
+    try:
+        with Engines(data, fast_unsafe=True) as started:
+            yield started
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A short random string that no other test uses; fit for `Settings.namespace`."""
+    return "t" + secrets.token_hex(5)
+
+
+@pytest.fixture
+def redis_client(engines: Engines, namespace: str) -> Iterator[redis.Redis]:
+    """A client that answers bytes. Afterwards every key of `namespace` is deleted."""
+    with redis.Redis.from_url(engines.redis_url) as client:
+        yield client
+        for pattern in (f"{namespace}*", f"{{{namespace}*"):
+            if keys := list(client.scan_iter(pattern, count=1000)):
+                client.delete(*keys)
+
+
+@pytest.fixture(scope="session")
+def database_template(engines: Engines) -> str:
+    """The name of the database that every test's database is a copy of."""
+    return "template1"
+
+
+@pytest.fixture
+def database_url(engines: Engines, database_template: str) -> Iterator[str]:
+    """The URL of a fresh database, dropped after the test."""
+    name = "t" + secrets.token_hex(5)
+    with psycopg.connect(engines.database_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {database_template}")
+        try:
+            yield engines.database_url.replace("@/triton?", f"@/{name}?")
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def clickhouse_database(engines: Engines) -> Iterator[str]:
+    """The name of a fresh ClickHouse database, dropped after the test."""
+    import clickhouse_connect
+
+    name = "t" + secrets.token_hex(5)
+    with clickhouse_connect.get_client(dsn=engines.clickhouse_url) as client:
+        client.command(f"CREATE DATABASE {name}")
+        try:
+            yield name
+        finally:
+            client.command(f"DROP DATABASE {name} SYNC")
