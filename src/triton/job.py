@@ -183,7 +183,7 @@ def _holds(head: Head, attempt: int) -> bool:
     return head.state == "processing" and head.attempt == attempt
 
 
-def evolve(head: Head | None, event: Event) -> Head:  # noqa: C901
+def evolve(head: Head | None, event: Event) -> Head:
     """The head after an event of its job. Raises ValueError for an event that cannot follow."""
     data = event.data
     if isinstance(data, Submitted):
@@ -197,6 +197,20 @@ def evolve(head: Head | None, event: Event) -> Head:  # noqa: C901
             f"{event.type} of job {event.job} at {event.position}: "
             f"version {event.version}, expected {head.version + 1}"
         )
+    return msgspec.structs.replace(
+        head,
+        position=event.position,
+        version=event.version,
+        at=event.at,
+        **changes(data, event.attempt, event.at),
+    )
+
+
+def changes(data: EventData, attempt: int, at: int) -> dict[str, Any]:  # noqa: C901
+    """The fields of a Head that an event sets, besides position, version and at.
+
+    They never depend on the head, so the changes of several events are those of the last for each field.
+    """
     changed: dict[str, Any]
     match data:
         case Due():
@@ -204,9 +218,9 @@ def evolve(head: Head | None, event: Event) -> Head:  # noqa: C901
         case Started(worker=worker):
             changed = {
                 "state": "processing",
-                "attempt": event.attempt,
+                "attempt": attempt,
                 "worker": worker,
-                "started": event.at,
+                "started": at,
                 "percent": 0.0,
                 "stage": "",
             }
@@ -245,13 +259,13 @@ def evolve(head: Head | None, event: Event) -> Head:  # noqa: C901
                 "error": None,
                 "reason": "",
             }
+        case Submitted():
+            raise ValueError("job.submitted makes a head, it does not change one")
         case _:
             assert_never(data)
     if changed.get("state") in TERMINAL:
-        changed |= {"finished": event.at, "worker": "", "due": 0}
-    return msgspec.structs.replace(
-        head, position=event.position, version=event.version, at=event.at, **changed
-    )
+        changed |= {"finished": at, "worker": "", "due": 0}
+    return changed
 
 
 def _born(event: Event, data: Submitted) -> Head:
