@@ -1,0 +1,115 @@
+"""Owns the row in `checkpoints`: who may move it (the lease and its fence), and the compare-and-set."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Self, TypeAlias
+
+import psycopg
+
+from triton.errors import FencedError
+from triton.events.log import Checkpoint, Entry
+from triton.projections.statements import sql
+
+#: A connection in autocommit mode; transactions are opened by name.
+Connection: TypeAlias = psycopg.AsyncConnection[Any]
+#: Seconds after which a projector that says nothing is replaced.
+LEASE_SECONDS: Final = 15.0
+
+
+class Lease:
+    """The right to move one checkpoint, and where it is.
+
+    The lease only chooses who works. What protects the data is the fence: every commit compares it in the
+    transaction that writes the effects, so a holder that was replaced without noticing cannot commit.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        projector: str,
+        partition: int,
+        fence: int,
+        checkpoint: Checkpoint,
+        seconds: float,
+    ) -> None:
+        self.connection = connection
+        self.projector = projector
+        self.partition = partition
+        self.fence = fence
+        self.checkpoint = checkpoint
+        self.seconds = seconds
+
+    @classmethod
+    async def acquire(
+        cls,
+        connection: Connection,
+        projector: str,
+        partition: int,
+        *,
+        epoch: str,
+        owner: str,
+        seconds: float = LEASE_SECONDS,
+    ) -> Self | None:
+        """Take the checkpoint over, making it at position 0 if there is none; None while another holds it.
+
+        `owner` names the process, so that it gets its own lease back at once. `epoch` is of the log, for
+        a new checkpoint.
+        """
+        cursor = await connection.execute(
+            sql("acquire"),
+            {
+                "projector": projector,
+                "partition": partition,
+                "epoch": epoch,
+                "owner": owner,
+                "seconds": seconds,
+            },
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            return None
+        found, position, digest, fence = row
+        checkpoint = Checkpoint(found, position, digest)
+        return cls(connection, projector, partition, fence, checkpoint, seconds)
+
+    async def move(self, last: Entry) -> Checkpoint:
+        """Within the caller's transaction, move the checkpoint to an entry; answers the new one, which the
+        caller sets after the commit. Raises FencedError."""
+        to = Checkpoint(self.checkpoint.epoch, last.position, last.digest())
+        await self._update("advance", {"to": to.position, "digest": to.digest})
+        return to
+
+    async def renew(self) -> None:
+        """Stay the holder. Raises FencedError."""
+        await self._update("renew", {})
+
+    async def release(self) -> None:
+        """Let another begin at once. Does nothing for who was replaced."""
+        await self.connection.execute(sql("release"), self._key())
+
+    async def parked_jobs(self) -> set[str]:
+        """The jobs whose later events are to be parked."""
+        cursor = await self.connection.execute(
+            "SELECT DISTINCT job FROM parked_events WHERE projector = %s AND partition = %s",
+            (self.projector, self.partition),
+        )
+        return {job for (job,) in await cursor.fetchall()}
+
+    def _key(self) -> dict[str, object]:
+        return {
+            "projector": self.projector,
+            "partition": self.partition,
+            "fence": self.fence,
+            "from": self.checkpoint.position,
+            "seconds": self.seconds,
+        }
+
+    async def _update(self, name: str, values: dict[str, object]) -> None:
+        cursor = await self.connection.execute(sql(name), {**self._key(), **values})
+        if cursor.rowcount != 1:
+            raise FencedError(
+                f"projector {self.projector} of partition {self.partition} was replaced: its fence "
+                f"{self.fence} at position {self.checkpoint.position} is no longer the checkpoint's",
+                projector=self.projector,
+                partition=self.partition,
+            )

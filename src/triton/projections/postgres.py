@@ -1,0 +1,93 @@
+"""Owns what a batch does in PostgreSQL: one transaction with the jobs, their history and the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import psycopg
+
+from triton.projections.checkpoint import Connection, Lease
+from triton.projections.fold import JobFold, sift
+from triton.projections.parking import park
+from triton.projections.render import to_json
+from triton.projections.rows import Reading, Row, lines_of
+from triton.projections.statements import sql
+
+
+class PostgresProjection:
+    """Fills `jobs` (its two tables) and `job_events`."""
+
+    name = "postgres"
+    pause = 0.05
+
+    def __init__(self) -> None:
+        self._parked: set[str] = set()
+
+    async def open(self, lease: Lease) -> int | None:
+        self._parked = await lease.parked_jobs()
+        return None
+
+    async def apply(self, lease: Lease, rows: Sequence[Reading]) -> None:
+        """Rows that PostgreSQL refuses are found by halving the batch; the last one left is parked."""
+        try:
+            await self._apply(lease, rows, {})
+        except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
+            if len(rows) == 1:
+                reason = f"PostgreSQL refuses it: {error.diag.message_primary}"
+                await self._apply(lease, rows, {rows[0].job: reason})
+                return
+            half = len(rows) // 2
+            await self.apply(lease, rows[:half])
+            await self.apply(lease, rows[half:])
+
+    async def _apply(
+        self, lease: Lease, rows: Sequence[Reading], refused: Mapping[str, str]
+    ) -> None:
+        """A job that does not stand where its first event expects it is found by the count of changed
+        rows; then the batch is tried again without that job."""
+        while True:
+            fold = JobFold()
+            sifted = sift(rows, self._parked, refused, fold.take)
+            whole = True
+            async with lease.connection.transaction() as transaction:
+                to = await lease.move(rows[-1].entry)
+                whole = await _write(lease.connection, fold, sifted.applied)
+                if not whole:
+                    raise psycopg.Rollback(transaction)
+                await park(lease, sifted.parked)
+            if whole:
+                break
+            refused = {**refused, **await _late(lease.connection, fold)}
+        lease.checkpoint = to
+        self._parked.update(poison.job for poison in sifted.parked)
+
+
+async def _write(connection: Connection, fold: JobFold, rows: Sequence[Row]) -> bool:
+    """False where a job is not at the version before its first event."""
+    if fold.patches:
+        patches = to_json(fold.boxed()).decode()
+        cursor = await connection.execute(sql("patches"), {"rows": patches})
+        if cursor.rowcount != len(fold.patches):
+            return False
+    if fold.births:
+        births = to_json(list(fold.births.values())).decode()
+        await connection.execute(sql("births"), {"rows": births})
+    if rows:
+        async with connection.cursor().copy(sql("copy_events")) as copy:
+            await copy.write(lines_of(rows))
+    return True
+
+
+async def _late(connection: Connection, fold: JobFold) -> dict[str, str]:
+    """The jobs whose row is not where the batch begins, with the reason."""
+    cursor = await connection.execute(
+        "SELECT job, version FROM job_states WHERE job = ANY(%s)", (list(fold.patches),)
+    )
+    found = dict(await cursor.fetchall())
+    late = {
+        job: f"version {patch['expected'] + 1} of the job follows {found.get(job, 'nothing')}"
+        for job, patch in fold.patches.items()
+        if found.get(job) != patch["expected"]
+    }
+    assert late, "every job is where the batch expects it, and yet one was not changed"
+    return late

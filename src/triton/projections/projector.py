@@ -1,0 +1,134 @@
+"""Owns the loop of a projector: read on from the checkpoint, apply, move it, and stop at every alarm."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from triton.errors import HoleError
+from triton.events.log import Log
+from triton.projections.checkpoint import Lease
+from triton.projections.rows import Reading, RowReader
+
+#: Events in one transaction at most.
+BATCH: Final = 5000
+#: Milliseconds that one read waits for an event.
+BLOCK_MS: Final = 1000
+#: Rows between two chances for other tasks.
+_SLICE: Final = 500
+
+
+class Projection(Protocol):
+    """What a projector fills."""
+
+    #: The projector's name in `checkpoints`.
+    name: str
+    #: Seconds between two batches when there is no backlog: what makes batches of a steady trickle.
+    pause: float
+
+    async def open(self, lease: Lease) -> int | None:
+        """Prepare for this lease. Answers the last position of a batch that a predecessor began and that
+        must be applied as the same batch, or None."""
+
+    async def apply(self, lease: Lease, rows: Sequence[Reading]) -> None:
+        """Write the rows and move the lease's checkpoint to the last, all or nothing.
+
+        Raises FencedError, LogForkedError, UnavailableError and the drivers' errors.
+        """
+
+
+class Projector:
+    """Brings one projection of one partition up to date, and keeps it there."""
+
+    def __init__(
+        self,
+        log: Log,
+        projection: Projection,
+        lease: Lease,
+        *,
+        batch: int = BATCH,
+        block_ms: int = BLOCK_MS,
+        pause: float | None = None,
+    ) -> None:
+        self.lease = lease
+        self._log = log
+        self._projection = projection
+        self._partition = lease.partition
+        self._batch = batch
+        self._block_ms = block_ms
+        self._pause = projection.pause if pause is None else pause
+        self._reader = RowReader()
+        self._renewed = time.monotonic()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set. Raises LogForkedError, HoleError, ForeignEntryError, FencedError."""
+        await self._log.validate(self._partition, self.lease.checkpoint)
+        begun = await self._projection.open(self.lease)
+        if begun is not None:
+            await self._apply(await self._range(begun))
+        stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+        reading: asyncio.Future[Any] = self._read(self.lease.checkpoint.position)
+        try:
+            while not stop.is_set():
+                await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if stopping.done():
+                    return
+                rows: list[Reading] = reading.result()
+                after = rows[-1].entry.position if rows else self.lease.checkpoint.position
+                if len(rows) == self._batch:
+                    # A backlog: the next batch is read while the store works on this one.
+                    reading = self._read(after)
+                    await self._apply(rows)
+                    continue
+                await self._apply(rows)
+                if rows and self._pause:
+                    await asyncio.wait({stopping}, timeout=self._pause)
+                reading = self._read(after)
+        finally:
+            for task in (reading, stopping):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await task
+
+    async def _apply(self, rows: Sequence[Reading]) -> None:
+        # After reading, before applying: a failover between two reads must not pass unnoticed.
+        await self._log.validate(self._partition, self.lease.checkpoint)
+        now = time.monotonic()
+        if rows:
+            await self._projection.apply(self.lease, rows)
+        elif now - self._renewed > self.lease.seconds / 3:
+            await self.lease.renew()
+        else:
+            return
+        self._renewed = now
+
+    def _read(self, after: int) -> asyncio.Future[list[Reading]]:
+        return asyncio.ensure_future(self._tail(after))
+
+    async def _tail(self, after: int) -> list[Reading]:
+        entries = await self._log.wait(
+            self._partition, after, block_ms=self._block_ms, count=self._batch
+        )
+        rows: list[Reading] = []
+        for start in range(0, len(entries), _SLICE):
+            rows += [self._reader.read(entry) for entry in entries[start : start + _SLICE]]
+            await asyncio.sleep(0)
+        return rows
+
+    async def _range(self, until: int) -> list[Reading]:
+        """Exactly what follows the checkpoint up to `until`."""
+        after = self.lease.checkpoint.position
+        entries = await self._log.range(
+            self._partition, after, until=until, count=max(1, until - after)
+        )
+        if not entries or entries[-1].position != until:
+            raise HoleError(
+                f"positions {after + 1} to {until} of partition {self._partition} were read before, but "
+                "the log does not hold them all any more",
+                partition=self._partition,
+                position=until,
+            )
+        return [self._reader.read(entry) for entry in entries]
