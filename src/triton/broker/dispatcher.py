@@ -288,8 +288,7 @@ class Dispatcher:
             for job in reply.jobs:
                 self._deliver(job)
         more = any(
-            len(reply.jobs) >= claim.limit > 0
-            for claim, reply in zip(claims, replies, strict=True)
+            len(reply.jobs) >= claim.limit > 0 for claim, reply in zip(claims, replies, strict=True)
         )
         due = [reply.due_in_ms / 1000 for reply in replies if reply.due_in_ms is not None]
         with self._lock:

@@ -59,7 +59,9 @@ def completed(result: Any) -> Completed:
     try:
         size = len(encode_data(data))
     except (TypeError, ValueError, OverflowError) as error:
-        return Completed(omitted=f"a result of type {type(result).__name__} is no plain data: {error}")
+        return Completed(
+            omitted=f"a result of type {type(result).__name__} is no plain data: {error}"
+        )
     if size > MAX_RESULT:
         return Completed(
             omitted=f"the result has {size} bytes, at most {MAX_RESULT} are kept: "

@@ -73,7 +73,7 @@ class JobProxy(MessageProxy):
         self.result = result
         self.exception = exception
 
-    def interrupt(self, kind: type[CancelRequested] | type[LeaseLost]) -> None:
+    def interrupt(self, kind: type[CancelRequested | LeaseLost]) -> None:
         """Stop the actor, wherever it is; an actor that has not begun never will."""
         with self._lock:
             if kind is CancelRequested:

@@ -1,0 +1,124 @@
+-- Hands ready jobs to a worker; on the way promotes what is due and takes back what the dead held.
+-- ARGV[2]  msgpack {worker, op, lease_ms, limit, max_deaths, failed_ttl_ms, queues}
+-- ARGV[3]  data of job.started
+-- Answers  {due in ms or -1, {id, attempt, body, queue, tenant, causation, correlation, traceparent}...}
+--          op repeated: the jobs of the first time that are still under its lease
+-- Events   job.due; job.lease_lost (and job.failed, job.cancelled); job.started
+local a = cmsgpack.unpack(ARGV[2])
+local worker, op, lease_ms, limit, max_deaths, failed_ttl, queues =
+  a[1], a[2], a[3], a[4], a[5], a[6], a[7]
+local started = ARGV[3]
+local BATCH = 100 -- due and dead jobs handled per queue and call: bounds the pause
+local by = 'worker:' .. worker
+local last_claim = P .. 'claim:' .. worker
+local answer = { -1 }
+
+local function give(h, body)
+  answer[#answer + 1] = { h.id, h.attempt, body, h.queue, h.tenant, h.causation, h.correlation,
+    h.traceparent }
+end
+
+local last = redis.call('GET', last_claim)
+if last then
+  last = cmsgpack.unpack(last)
+  if last[1] == op then
+    for i = 2, #last do
+      local h = head_of(last[i])
+      if h and h.state == 'processing' and h.worker == worker then
+        give(h, redis.call('GET', P .. 'body:' .. h.id) or '')
+      end
+    end
+    return answer
+  end
+end
+
+local function promote(queue)
+  local due_key = P .. 'due:' .. queue
+  local ids = redis.call('ZRANGEBYSCORE', due_key, '-inf', AT, 'LIMIT', 0, BATCH)
+  for _, id in ipairs(ids) do
+    local h = head_of(id)
+    if h then
+      append(h, 'job.due', 'system', EMPTY)
+      h.order = order_of(h)
+      redis.call('HSET', key_of(id), 'state', 'pending', 'version', h.version, 'at', AT,
+        'pos', whole(pos), 'order', whole(h.order))
+      redis.call('HDEL', key_of(id), 'due')
+      redis.call('ZADD', P .. 'ready:' .. queue, whole(h.order), id)
+    end
+  end
+  if #ids > 0 then redis.call('ZREM', due_key, unpack(ids)) end
+end
+
+local function reclaim(queue)
+  local leases = P .. 'leases:' .. queue
+  local ids = redis.call('ZRANGEBYSCORE', leases, '-inf', AT, 'LIMIT', 0, BATCH)
+  for _, id in ipairs(ids) do
+    local h = head_of(id)
+    if h then
+      h.deaths = h.deaths + 1
+      append(h, 'job.lease_lost', 'system', cmsgpack.pack({ worker = h.worker, deaths = h.deaths }))
+      if h.cancel then
+        redis.call('HSET', key_of(id), 'deaths', h.deaths)
+        end_cancelled(h, 'system', h.cancel, failed_ttl)
+      elseif h.deaths > max_deaths then
+        local failed = cmsgpack.pack({ reason = 'died', error = { type = 'WorkerDied',
+          message = h.deaths .. ' leases lost, the last by worker ' .. h.worker } })
+        append(h, 'job.failed', 'system', failed)
+        redis.call('HSET', key_of(id), 'state', 'failed', 'version', h.version, 'at', AT,
+          'finished', AT, 'pos', whole(pos), 'deaths', h.deaths, 'outcome', failed)
+        redis.call('HDEL', key_of(id), 'worker')
+        retire(h, failed_ttl, true)
+      else
+        redis.call('HSET', key_of(id), 'state', 'pending', 'version', h.version, 'at', AT,
+          'pos', whole(pos), 'deaths', h.deaths)
+        redis.call('HDEL', key_of(id), 'worker')
+        redis.call('ZADD', P .. 'ready:' .. queue, whole(h.order), id)
+      end
+    end
+  end
+  if #ids > 0 then redis.call('ZREM', leases, unpack(ids)) end
+end
+
+local given = {}
+local function take(queue)
+  local ready = P .. 'ready:' .. queue
+  local ids = redis.call('ZRANGE', ready, 0, limit - #given - 1)
+  local leases = {}
+  for _, id in ipairs(ids) do
+    local h = head_of(id)
+    if h then
+      h.attempt = h.attempt + 1
+      append(h, 'job.started', by, started)
+      redis.call('HSET', key_of(id), 'state', 'processing', 'version', h.version,
+        'attempt', h.attempt, 'at', AT, 'pos', whole(pos), 'started', AT, 'worker', worker)
+      if h.attempt > 1 then redis.call('HDEL', key_of(id), 'percent', 'stage', 'seq') end
+      leases[#leases + 1] = whole(NOW + lease_ms * 1000)
+      leases[#leases + 1] = id
+      given[#given + 1] = id
+      give(h, redis.call('GET', P .. 'body:' .. id) or '')
+    end
+  end
+  if #ids > 0 then redis.call('ZREM', ready, unpack(ids)) end
+  if #leases > 0 then redis.call('ZADD', P .. 'leases:' .. queue, unpack(leases)) end
+end
+
+local before = pos
+for _, queue in ipairs(queues) do
+  promote(queue)
+  reclaim(queue)
+  if #given < limit then take(queue) end
+  if redis.call('EXISTS', P .. 'ready:' .. queue) == 1 then ring(queue) end
+end
+if pos > before then commit() end
+if #given > 0 then
+  redis.call('SET', last_claim, cmsgpack.pack({ op, unpack(given) }), 'PX', lease_ms * 4)
+end
+if #given < limit then
+  local wake
+  for _, queue in ipairs(queues) do
+    local first = redis.call('ZRANGE', P .. 'due:' .. queue, 0, 0, 'WITHSCORES')[2]
+    if first and (not wake or tonumber(first) < wake) then wake = tonumber(first) end
+  end
+  if wake then answer[1] = math.max(0, math.ceil((wake - NOW) / 1000)) end
+end
+return answer
