@@ -1,0 +1,2 @@
+DROP TABLE extraction_lineage;
+DROP TABLE documents;

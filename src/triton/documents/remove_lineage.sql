@@ -1,0 +1,1 @@
+DELETE FROM extraction_lineage WHERE document = %(document)s AND job = %(job)s
