@@ -14,6 +14,10 @@ from triton.projections.rows import Reading, Row, lines_of
 from triton.projections.statements import sql
 
 
+class _BehindError(Exception):
+    """The batch does not begin where a job's row ends; takes the transaction back."""
+
+
 class PostgresProjection:
     """Fills `jobs` (its two tables) and `job_events`."""
 
@@ -48,34 +52,31 @@ class PostgresProjection:
         while True:
             fold = JobFold()
             sifted = sift(rows, self._parked, refused, fold.take)
-            whole = True
-            async with lease.connection.transaction() as transaction:
-                to = await lease.move(rows[-1].entry)
-                whole = await _write(lease.connection, fold, sifted.applied)
-                if not whole:
-                    raise psycopg.Rollback(transaction)
-                await park(lease, sifted.parked)
-            if whole:
+            try:
+                async with lease.connection.transaction():
+                    to = await lease.move(rows[-1].entry)
+                    await _write(lease.connection, fold, sifted.applied)
+                    await park(lease, sifted.parked)
                 break
-            refused = {**refused, **await _late(lease.connection, fold)}
+            except _BehindError:
+                refused = {**refused, **await _late(lease.connection, fold)}
         lease.checkpoint = to
         self._parked.update(poison.job for poison in sifted.parked)
 
 
-async def _write(connection: Connection, fold: JobFold, rows: Sequence[Row]) -> bool:
-    """False where a job is not at the version before its first event."""
+async def _write(connection: Connection, fold: JobFold, rows: Sequence[Row]) -> None:
+    """Raises _BehindError where a job is not at the version before its first event."""
     if fold.patches:
         patches = to_json(fold.boxed()).decode()
         cursor = await connection.execute(sql("patches"), {"rows": patches})
         if cursor.rowcount != len(fold.patches):
-            return False
+            raise _BehindError
     if fold.births:
         births = to_json(list(fold.births.values())).decode()
         await connection.execute(sql("births"), {"rows": births})
     if rows:
         async with connection.cursor().copy(sql("copy_events")) as copy:
             await copy.write(lines_of(rows))
-    return True
 
 
 async def _late(connection: Connection, fold: JobFold) -> dict[str, str]:
