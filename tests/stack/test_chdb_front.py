@@ -193,7 +193,7 @@ def test_clients_in_parallel_do_not_wait_for_each_other(
         except BaseException as error:
             failures.append(error)
 
-    slow_query = b"SELECT sleepEachRow(3) FROM numbers(2) SETTINGS max_block_size = 1"
+    slow_query = b"SELECT sleepEachRow(1) FROM numbers(3) SETTINGS max_block_size = 1"
     slow = threading.Thread(target=lambda: http(engines, "/", slow_query))
     slow.start()
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import clickhouse_connect
 import psutil
@@ -20,6 +21,7 @@ from tests.eventually import eventually
 from tests.stack.conftest import NOBODY, Run
 
 from triton.errors import StartupError
+from triton.stack import clickhouse
 from triton.stack.engines import Engines
 from triton.stack.folder import running_stack
 
@@ -182,18 +184,24 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
+def password(engines: Engines) -> str | None:
+    return urlsplit(engines.clickhouse_url).password
+
+
 def test_a_taken_port_is_replaced_and_remembered(data: Path) -> None:
     def only_clickhouse() -> Engines:
         return Engines(data, redis_url=NO_REDIS, database_url=NO_DATABASE)
 
     with only_clickhouse() as engines:
-        port = int(engines.clickhouse_url.split(":")[-1].split("/")[0])
+        port = urlsplit(engines.clickhouse_url).port
+        old_password = password(engines)
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", port))
         taken.listen()
         with only_clickhouse() as engines:
             assert f":{port}/" not in engines.clickhouse_url
+            assert password(engines) != old_password
             with clickhouse_connect.get_client(dsn=engines.clickhouse_url) as client:
                 assert client.command("SELECT 1") == 1
             moved = engines.clickhouse_url
@@ -208,9 +216,9 @@ def test_a_port_that_is_taken_between_look_and_bind_is_replaced(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
+        any_port = clickhouse._any_port
         choices = iter([port])
-        chosen = pytest.importorskip("triton.stack.clickhouse")._any_port
-        monkeypatch.setattr("triton.stack.clickhouse._any_port", lambda: next(choices, chosen()))
+        monkeypatch.setattr(clickhouse, "_any_port", lambda: next(choices, any_port()))
         with Engines(data, redis_url=NO_REDIS, database_url=NO_DATABASE) as engines:
             assert f":{port}/" not in engines.clickhouse_url
 
@@ -253,9 +261,8 @@ def test_a_held_clickhouse_folder_is_said_in_one_sentence(engines: Engines) -> N
     front += ["--path", str(home / "store"), "--credentials", str(home / "server.json")]
     done = subprocess.run(front, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
-    assert done.stderr == (
-        f"{home}/store cannot be opened: another process holds it, or it is damaged.\n"
-    )
+    said = f"{home}/store cannot be opened: another process holds it, or it is damaged."
+    assert done.stderr.splitlines()[-1] == said
 
 
 ORDINARY = """

@@ -141,8 +141,6 @@ def test_a_file_where_the_folder_belongs_is_one_sentence(tmp_path: Path) -> None
 def test_a_short_folder_that_others_may_enter_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    temporary = tmp_path / "t"
-    temporary.mkdir()
     monkeypatch.setattr(folders.tempfile, "gettempdir", lambda: "/tmp")
     deep = tmp_path / ("x" * 100)
     with DataFolder(deep) as held:

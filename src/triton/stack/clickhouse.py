@@ -82,7 +82,7 @@ class ClickHouse:
         self._supervisor.stop_child(self.name)
 
     def alive(self) -> bool:
-        connection = http.client.HTTPConnection(HOST, self._credentials.port, timeout=5)
+        connection = http.client.HTTPConnection(HOST, self._credentials.port, timeout=2)
         headers = {"X-ClickHouse-User": USER, "X-ClickHouse-Key": self._credentials.password}
         with (
             contextlib.suppress(OSError, http.client.HTTPException),
@@ -93,19 +93,21 @@ class ClickHouse:
         return False
 
     def _remembered(self) -> Credentials:
-        """Port and password of the last start, with another port when that one is taken now."""
+        """Port and password of the last start; others when the port is taken now.
+
+        With a new port the password is new too: who took the old one may have been told it.
+        """
         try:
             known = msgspec.json.decode(self._file.read_bytes(), type=Credentials)
         except FileNotFoundError:
-            known = Credentials(port=0, password=secrets.token_urlsafe(24))
+            known = Credentials(port=0, password="")
         except msgspec.MsgspecError as error:
             raise StartupError(
                 f"{self._file} is not what Triton wrote ({error}): remove it, and a new port and"
                 f" password are made."
             ) from error
-        port = known.port if known.port and _free(known.port) else _any_port()
-        if port != known.port:
-            known = Credentials(port=port, password=known.password)
+        if not known.port or not _free(known.port):
+            known = Credentials(port=_any_port(), password=secrets.token_urlsafe(24))
             write_private(self._file, msgspec.json.encode(known) + b"\n")
         return known
 

@@ -51,6 +51,7 @@ class DataFolder:
         self.lock_fd = -1
         #: Where the sockets go.
         self.run = run_folder(self.path)
+        self._run_is_ours = False
 
     @property
     def logs(self) -> Path:
@@ -83,6 +84,7 @@ class DataFolder:
             for folder in (self.logs, self.archive):
                 folder.mkdir(mode=0o700, exist_ok=True)
             make_run_folder(self.run)
+            self._run_is_ours = True
         except OSError as error:
             self.close()
             raise StartupError(
@@ -99,8 +101,9 @@ class DataFolder:
         if self.lock_fd < 0:
             return
         self.unpublish()
-        if not self.run.is_relative_to(self.path):
+        if self._run_is_ours and not self.run.is_relative_to(self.path):
             _remove_run_folder(self.run)
+        self._run_is_ours = False
         os.ftruncate(self.lock_fd, 0)
         os.close(self.lock_fd)
         self.lock_fd = -1
