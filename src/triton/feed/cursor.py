@@ -1,0 +1,118 @@
+"""Owns the cursor: what a client remembers of the log, as short safe ASCII bound to one tenant. Pure.
+
+Layout before base64url: version, epoch id (4 bytes), first partition, the lowest position, then each
+position less the lowest (all varints), then 8 bytes of HMAC-SHA-256 over the tenant and the rest. One
+partition takes 20 to 32 characters; 64 hold about ten partitions that run side by side.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+#: Characters of a cursor at most: longer ones make browsers ask for permission across origins.
+MAX_LENGTH: Final = 64
+_VERSION: Final = 1
+_MAC: Final = 8
+_SHORTEST: Final = 1 + 4 + 3 + _MAC
+
+#: Why a text is no cursor to resume from. `invalid`: not one of ours, or of another tenant (the two must
+#: look alike). `epoch`: from another life of the log. `future`: past the end of the log. `partition`: it
+#: does not cover what is asked for. `trimmed`, `gap`: the events after it are not all there any more.
+Reason: TypeAlias = Literal["invalid", "epoch", "future", "partition", "trimmed", "gap"]
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """All events up to these positions were seen; of the partitions first, first+1, ..."""
+
+    epoch: str
+    first: int
+    positions: tuple[int, ...]
+
+    def position(self, partition: int) -> int | None:
+        """How far it is in a partition; None where it says nothing of it."""
+        index = partition - self.first
+        return self.positions[index] if 0 <= index < len(self.positions) else None
+
+
+def epoch_id(epochs: Sequence[str]) -> str:
+    """8 hex digits that name the life of the log in these partitions."""
+    return hashlib.sha256("\0".join(epochs).encode()).hexdigest()[:8]
+
+
+class Signer:
+    """Writes and reads cursors under one secret key; the same key in every process that serves a log."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def write(self, cursor: Cursor, tenant: str) -> str:
+        """Raises ValueError for a cursor of too many partitions to fit."""
+        low = min(cursor.positions)
+        raw = b"".join(
+            (
+                bytes((_VERSION,)),
+                bytes.fromhex(cursor.epoch),
+                _varint(cursor.first),
+                _varint(low),
+                *(_varint(position - low) for position in cursor.positions),
+            )
+        )
+        text = base64.urlsafe_b64encode(raw + self._mac(raw, tenant)).rstrip(b"=").decode()
+        if len(text) > MAX_LENGTH:
+            raise ValueError(
+                f"a cursor of {len(cursor.positions)} partitions has {len(text)} characters, "
+                f"at most {MAX_LENGTH} are safe: ask for fewer partitions on one connection"
+            )
+        return text
+
+    def read(self, text: str, tenant: str) -> Cursor | Literal["invalid"]:
+        """The cursor of a text that this key wrote for this tenant."""
+        raw = _unbase64(text)
+        if raw is None or len(raw) < _SHORTEST or raw[0] != _VERSION:
+            return "invalid"
+        signed, mac = raw[:-_MAC], raw[-_MAC:]
+        if not hmac.compare_digest(mac, self._mac(signed, tenant)):
+            return "invalid"
+        first, low, *above = _varints(signed[5:])
+        return Cursor(signed[1:5].hex(), first, tuple(low + step for step in above))
+
+    def _mac(self, raw: bytes, tenant: str) -> bytes:
+        return hmac.digest(self._key, tenant.encode() + b"\0" + raw, "sha256")[:_MAC]
+
+
+def _unbase64(text: str) -> bytes | None:
+    """Bytes of exactly the text that `write` makes of them: no padding, no second spelling."""
+    if len(text) > MAX_LENGTH or not text.isascii():
+        return None
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return raw if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == text else None
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _varints(raw: bytes) -> list[int]:
+    numbers, number, shift = [], 0, 0
+    for byte in raw:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            numbers.append(number)
+            number, shift = 0, 0
+    return numbers

@@ -1,0 +1,343 @@
+"""Owns what one subscriber of one job is sent, from hello to end.
+
+    hello, [reset], snapshot, events ..., end        for who comes without a cursor, or with a useless one
+    hello, the events after the cursor ..., end      for who comes back
+
+The stream attaches to the ring before it reads the job's state, so nothing falls between the two. A
+subscriber's place is a position; while the ring does not reach back to it, pages of history move it on.
+hello primes a cursor from which the job's whole history follows: a client that loses the connection before
+the snapshot came has lost nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+import msgspec
+from redis.exceptions import RedisError
+
+from triton import keys
+from triton.errors import HoleError, LogError, UnavailableError
+from triton.events.types import TERMINAL as TERMINAL_EVENTS
+from triton.feed import frames
+from triton.feed.cursor import Reason, epoch_id
+from triton.feed.history import History
+from triton.feed.hub import Closing, Hub, Subscription
+from triton.feed.ring import Frame, job_topic
+from triton.job import TERMINAL
+
+
+class Snapshot(NamedTuple):
+    """A job's state as its subscriber is shown it."""
+
+    json: bytes
+    tenant: str
+    state: str
+    version: int
+    #: Of the last event that it reflects.
+    position: int
+    #: Whether it was read where every event is visible at once (Redis), not where a projector has come.
+    live: bool
+
+
+#: Reads a job's state; None for a job that never was. Raises UnavailableError, RedisError.
+LookUp = Callable[[str], Awaitable[Snapshot | None]]
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds, except where the name says otherwise."""
+
+    #: Silence after which a heartbeat goes out.
+    heartbeat: float = 15.0
+    #: Life of a connection, give or take half of it.
+    rotate: float = 600.0
+    #: How long a drain may spread its closes.
+    drain: float = 0.5
+    #: What clients are told to wait before they come back: somewhere between the two.
+    retry_min_ms: int = 1000
+    retry_max_ms: int = 3000
+    #: Bytes of one write at most, unless one event alone has more.
+    write_bytes: int = 256 * 1024
+
+
+class Refused(NamedTuple):
+    """No stream now, come back later: `body` is a complete answer to send with status 200."""
+
+    reason: Closing
+    body: bytes
+
+
+class Stream(Protocol):
+    """Ready bytes, each piece one write; `close` in the end, whatever happened."""
+
+    def pieces(self) -> AsyncIterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
+class _Gap(Exception):  # noqa: N818
+    """The stream cannot go on from where it is; its argument is the Reason."""
+
+
+class JobFeed:
+    """Opens streams of single jobs."""
+
+    def __init__(
+        self, hub: Hub, history: History, look_up: LookUp, *, timing: Timing | None = None
+    ) -> None:
+        self.hub = hub
+        self.history = history
+        self.look_up = look_up
+        self.timing = timing or Timing()
+
+    async def open(
+        self, job: str, cursor: str | None
+    ) -> JobStream | Refused | Literal["unknown", "ended"]:
+        """A stream for who has seen `cursor` (None: nothing yet).
+
+        `unknown`: there is no such job. `ended`: the job is over and the cursor is at its end.
+        """
+        refusal = self.hub.refusal()
+        if refusal is not None:
+            return self._refused(refusal)
+        partition = keys.partition_of(job, self.hub.partitions)
+        subscription = self.hub.attach(partition, job_topic(job))
+        stream = JobStream(self, job, subscription)
+        opened = False
+        try:
+            answer = await stream.begin(cursor)
+            opened = answer is stream
+        except (UnavailableError, RedisError, LogError):
+            return self._refused("unavailable")
+        finally:
+            if not opened:
+                stream.close()
+        return answer
+
+    def _refused(self, reason: Closing) -> Refused:
+        return Refused(reason, frames.bye(reason, self.retry_ms()))
+
+    def retry_ms(self) -> int:
+        # Chance spreads the clients; it keeps no secret.
+        return random.randint(self.timing.retry_min_ms, self.timing.retry_max_ms)  # noqa: S311
+
+
+class JobStream:
+    """One subscriber of one job; made by `JobFeed.open`."""
+
+    def __init__(self, feed: JobFeed, job: str, subscription: Subscription) -> None:
+        self._feed = feed
+        self._hub = feed.hub
+        self._job = job
+        self._place = subscription
+        self._requested: str | None = None
+        self._state: Snapshot | None = None
+        self._resume_at: int | None = None
+        self._reason: Reason | None = None
+        self._version: int | None = None
+        self._ended = ""
+        self._joined_at = subscription.position
+        self._sent = 0
+        self._caught_up = False
+        self._over = False
+        self._ends_at = 0.0
+
+    def close(self) -> None:
+        self._hub.detach(self._place)
+
+    async def begin(self, cursor: str | None) -> JobStream | Literal["unknown", "ended"]:
+        """Find out where the stream starts."""
+        self._requested = cursor
+        state = await self._feed.look_up(self._job)
+        if state is None:
+            return "unknown"
+        self._state = state
+        if cursor is None:
+            return self
+        found = await self._position_of(cursor, state.tenant)
+        if not isinstance(found, int):
+            self._reason = found
+        elif state.state in TERMINAL and found >= state.position:
+            return "ended"
+        else:
+            self._resume_at = found
+        return self
+
+    async def _position_of(self, cursor: str, tenant: str) -> int | Reason:
+        """The position of a cursor in this job's partition, or why it has none."""
+        partition = self._place.partition
+        read = self._hub.framer.signer.read(cursor, tenant)
+        if read == "invalid":
+            return "invalid"
+        position = read.position(partition)
+        if position is None:
+            return "partition"
+        log = self._hub.log(partition)
+        covered = log.epochs[read.first : read.first + len(read.positions)]
+        if read.epoch != epoch_id(covered):
+            return "epoch"
+        if position > self._joined_at and position > await log.position(partition):
+            return "future"
+        return position
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """What the subscriber is sent, each piece one write."""
+        timing = self._feed.timing
+        # Chance spreads the clients; it keeps no secret.
+        life = timing.rotate * random.uniform(0.5, 1.5)  # noqa: S311
+        self._ends_at = asyncio.get_running_loop().time() + life
+        yield self._greeting()
+        while not self._over:
+            self._place.bell.clear()
+            if piece := await self._piece():
+                yield piece
+
+    async def _piece(self) -> bytes:
+        """The next write; empty where there is to be looked again."""
+        if asyncio.get_running_loop().time() >= self._ends_at:
+            self._place.closing = self._place.closing or "rotate"
+        if self._place.closing is not None:
+            self._over = True
+            return await self._farewell(self._place.closing)
+        try:
+            piece = await self._next()
+        except (RedisError, LogError, UnavailableError):
+            self._place.closing = "unavailable"
+            return b""
+        if self._place.pending:
+            return piece
+        if self._ended:
+            self._over = True
+            return piece + self._control("end", {"state": self._ended, "job": self._job})
+        return piece or await self._quiet()
+
+    async def _quiet(self) -> bytes:
+        """Everything was delivered: say so once, then wait for the bell or for the next heartbeat."""
+        if not self._caught_up:
+            self._caught_up = True
+            return self._control("caught-up", {"job": self._job})
+        left = self._ends_at - asyncio.get_running_loop().time()
+        if await self._rings(min(self._feed.timing.heartbeat, left)) or self._place.pending:
+            return b""
+        self._hub.read(self._place, 0)
+        return (
+            self._control("cursor", {}) if self._place.position > self._sent else frames.HEARTBEAT
+        )
+
+    def _greeting(self) -> bytes:
+        """hello, and for who has no place in the log also why, the snapshot, and the end if it came."""
+        state = self._known()
+        place = 0 if self._resume_at is None else self._resume_at
+        self._hub.seek(self._place, place)
+        hello = frames.retry(self._feed.retry_ms()) + self._control(
+            "hello",
+            {
+                "job": self._job,
+                "requested": None if self._requested is None else self._requested[:64],
+                "effective": self._cursor(place),
+                "oldest": self._cursor(0),
+                "epoch": epoch_id((self._hub.epoch(self._place.partition),)),
+                "heartbeat_ms": int(self._feed.timing.heartbeat * 1000),
+            },
+        )
+        if self._resume_at is None:
+            hello += self._restart(state, self._joined_at)
+        elif place == 0:
+            self._version = 0
+        elif state.live and place >= state.position:
+            # Nothing of the job lies between its last event and the ring's end when the stream joined.
+            self._hub.seek(self._place, max(place, self._joined_at))
+        return hello
+
+    def _restart(self, state: Snapshot, joined_at: int) -> bytes:
+        """Begin with the job's state: the snapshot's frame, after the reason where there is one."""
+        reset = b""
+        if self._reason is not None:
+            reset = self._control("reset", {"reason": self._reason, "oldest": self._cursor(0)})
+            self._reason = None
+        # A head in Redis reflects every event that was in the log when it was read.
+        start = max(joined_at, state.position) if state.live else state.position
+        self._hub.seek(self._place, start)
+        self._version = state.version
+        self._ended = state.state if state.state in TERMINAL else ""
+        return reset + self._control("snapshot", state.json)
+
+    async def _next(self) -> bytes:
+        """What follows now; empty when nothing does, or when a page of history held nothing of the job."""
+        try:
+            found = self._hub.read(self._place, self._feed.timing.write_bytes)
+            if found is None:
+                found = await self._page()
+            return self._deliver(found)
+        except HoleError:
+            self._reason = "trimmed"
+        except _Gap:
+            self._reason = "gap"
+        return await self._reset()
+
+    async def _page(self) -> list[Frame]:
+        place, ring = self._place, self._hub.ring(self._place.partition)
+        page = await self._feed.history.page(
+            self._job,
+            place.partition,
+            max(place.position, place.pending - 1),
+            version=self._version or 0,
+            until=ring.oldest - 1,
+        )
+        state = self._known()
+        position = page.position
+        if state.live and state.position <= position < self._joined_at:
+            position = self._joined_at
+        self._hub.seek(place, position)
+        epoch = self._hub.epoch(place.partition)
+        return [self._hub.framer.shown(epoch, shown) for shown in page.events]
+
+    def _deliver(self, found: Sequence[Frame]) -> bytes:
+        """The frames as one write. Raises _Gap where the job's versions do not follow one another."""
+        for frame in found:
+            if self._version is not None and frame.version != self._version + 1:
+                raise _Gap
+            self._version = frame.version
+            self._ended = frame.type[4:] if frame.type in TERMINAL_EVENTS else ""
+            self._sent = frame.position
+        return b"".join([frame.raw for frame in found])
+
+    async def _reset(self) -> bytes:
+        joined_at = self._hub.ring(self._place.partition).last
+        state = await self._feed.look_up(self._job)
+        if state is None:
+            raise UnavailableError(f"job {self._job} left every store while it was followed")
+        self._state, self._joined_at = state, joined_at
+        return self._restart(state, joined_at)
+
+    async def _rings(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(max(seconds, 0)):
+                await self._place.bell.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _farewell(self, reason: Closing) -> bytes:
+        timing = self._feed.timing
+        if reason == "draining":
+            window = min(timing.drain, self._hub.open_streams / 1000)
+            await asyncio.sleep(random.uniform(0, window))  # noqa: S311
+        return frames.bye(reason, self._feed.retry_ms())
+
+    def _known(self) -> Snapshot:
+        assert self._state is not None, "begin comes first"
+        return self._state
+
+    def _cursor(self, position: int) -> str:
+        place = self._place
+        epoch, tenant = self._hub.epoch(place.partition), self._known().tenant
+        return self._hub.framer.cursor(epoch, place.partition, position, tenant)
+
+    def _control(self, name: frames.Control, data: object) -> bytes:
+        """A control frame at the stream's place."""
+        self._sent = self._place.position
+        return frames.control(name, data, self._cursor(self._place.position))

@@ -1,0 +1,123 @@
+"""Owns the ring: the newest entries of one partition by position, with an index by topic. No I/O.
+
+An entry is turned into a frame when the first client asks for it, once for all clients.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+from triton.events.log import Entry
+
+#: What readers select by: `job:ID` as bytes.
+Topic: TypeAlias = bytes
+
+
+def job_topic(job: str) -> Topic:
+    return b"job:" + job.encode()
+
+
+def topics_of(entry: Entry) -> tuple[Topic, ...]:
+    """Every topic that an entry belongs to."""
+    return (b"job:" + entry.fields[3],)
+
+
+class Frame(NamedTuple):
+    """A ready frame, with the little that a stream needs to know of it."""
+
+    position: int
+    version: int
+    type: str
+    raw: bytes
+
+
+class _Slot:
+    __slots__ = ("entry", "frame", "size", "topics")
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.topics = topics_of(entry)
+        self.frame: Frame | None = None
+        self.size = sum(map(len, entry.fields))
+
+
+class Ring:
+    """Up to `capacity` entries and `max_bytes` of their stored bytes; always at least the newest."""
+
+    def __init__(
+        self, after: int, make: Callable[[Entry], Frame], *, capacity: int, max_bytes: int
+    ) -> None:
+        self.last = after
+        self.oldest = after + 1
+        self._make = make
+        self._capacity = capacity
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._slots: list[_Slot | None] = [None] * capacity
+        self._index: dict[Topic, deque[int]] = {}
+
+    def append(self, entry: Entry) -> tuple[Topic, ...]:
+        """Take the next entry, dropping the oldest where there is no room. Answers its topics."""
+        if entry.position != self.last + 1:
+            raise ValueError(f"the ring ends at {self.last}, {entry.position} does not follow")
+        slot = _Slot(entry)
+        if self.last - self.oldest + 1 == self._capacity:
+            self._drop()
+        self.last = entry.position
+        self._slots[self.last % self._capacity] = slot
+        self._bytes += slot.size
+        for topic in slot.topics:
+            self._index.setdefault(topic, deque()).append(self.last)
+        while self._bytes > self._max_bytes and self.oldest < self.last:
+            self._drop()
+        return slot.topics
+
+    def covers(self, after: int) -> bool:
+        """Whether everything after a position is here."""
+        return after >= self.oldest - 1
+
+    def newest(self) -> Entry | None:
+        slot = self._slots[self.last % self._capacity] if self.last >= self.oldest else None
+        return slot.entry if slot else None
+
+    def read(self, topic: Topic, after: int, max_bytes: int) -> tuple[list[Frame], bool]:
+        """The topic's frames after a position, oldest first, and whether these are all.
+
+        More than max_bytes only where one frame alone has more.
+        """
+        positions: list[int] = []
+        for position in reversed(self._index.get(topic, ())):
+            if position <= after:
+                break
+            positions.append(position)
+        frames: list[Frame] = []
+        size = 0
+        for position in reversed(positions):
+            frame = self._frame(position)
+            size += len(frame.raw)
+            if frames and size > max_bytes:
+                return frames, False
+            frames.append(frame)
+        return frames, True
+
+    def _frame(self, position: int) -> Frame:
+        slot = self._slots[position % self._capacity]
+        assert slot is not None
+        if slot.frame is None:
+            slot.frame = self._make(slot.entry)
+        return slot.frame
+
+    def _drop(self) -> None:
+        index = self.oldest % self._capacity
+        slot = self._slots[index]
+        assert slot is not None
+        self._slots[index] = None
+        self._bytes -= slot.size
+        for topic in slot.topics:
+            positions = self._index[topic]
+            positions.popleft()
+            if not positions:
+                del self._index[topic]
+        self.oldest += 1
