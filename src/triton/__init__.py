@@ -1,14 +1,18 @@
-"""The public names of Triton, and nothing else."""
+"""The public names of Triton, and nothing else. They are loaded when they are first asked for."""
 
-from triton.broker import (
-    CancelRequested,
-    Job,
-    LeaseLost,
-    Snooze,
-    TritonBroker,
-    TritonResultBackend,
-    current_job,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from triton.broker import (
+        CancelRequested,
+        Job,
+        LeaseLost,
+        Snooze,
+        TritonBroker,
+        TritonResultBackend,
+        current_job,
+    )
 
 __version__ = "0.1.0"
 
@@ -21,3 +25,10 @@ __all__ = [
     "TritonResultBackend",
     "current_job",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The engines' own processes import this package too, and need no Dramatiq.
+    if name in __all__:
+        return getattr(import_module("triton.broker"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -136,6 +136,7 @@ class Dispatcher:
             pack(proxy, self.by, outcome_of(proxy, failed=failed)),
             tuple(Report(job, packed) for packed in proxy.reports.take(everything=True)),
         )
+        proxy.forget()
         with self._lock:
             self._reporting.pop(job, None)
             self._finished.append(finished)

@@ -83,6 +83,11 @@ class JobProxy(MessageProxy):
             if not known and self._thread is not None:
                 raise_thread_exception(self._thread, kind)
 
+    def forget(self) -> None:
+        """The outcome is packed: let go of the result, and of the exception with all its frames."""
+        self.result = self.exception = None
+        self.clear_exception()
+
     @property
     def interrupted(self) -> bool:
         return isinstance(self.exception, Interrupt)
