@@ -117,6 +117,7 @@ def test_the_content_decides_and_a_wrong_name_is_noted(
         (b"a\n\n" * 100, Limits(max_blocks=50)),
         (b"<html><body>" + b"<p>x" * 100, Limits(max_tags=50)),
         (b"x" * 200, Limits(max_text_bytes=100)),
+        (b"# x\n\n[a](b)\n" * 20, Limits(max_markdown_bytes=100)),
         (DOCX, Limits(max_part_bytes=1000)),
         (DOCX, Limits(max_unpacked_bytes=10_000)),
     ],
@@ -187,7 +188,7 @@ def test_one_damaged_page_costs_that_page_only() -> None:
     "data",
     [
         b"<html><body>" + b"<div>" * 50_000 + b"deep",
-        b"<html><body>" + b"<table><tr><td>" * 3_000 + b"deep",
+        b"<html><body>" + b"<table><tr><td>" * 10_000 + b"deep",
         b"# deep\n\n" + b">" * 5_000 + b" deep [x](y)",
         b"# deep\n\n" + b"- " * 2_000 + b" deep [x](y)",
         b"# deep\n\n" + b"[" * 20_000 + b"deep [x](y)",

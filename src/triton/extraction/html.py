@@ -20,6 +20,9 @@ from triton.extraction.document import Document
 from triton.extraction.model import Kind
 from triton.extraction.source import Source
 
+#: Open elements beyond which a table is only a container: looking into each gets quadratic.
+MAX_TABLE_DEPTH = 100
+
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _IGNORED = re.compile(
     "script|style|template|noscript|head|svg|math|iframe|object|canvas|audio|video|select"
@@ -106,7 +109,7 @@ class _Walk:
         else:
             self._budget.check_time()
             yield from self._flush()
-            if tag.name == "table" and _is_data(tag):
+            if tag.name == "table" and len(self._stack) < MAX_TABLE_DEPTH and _is_data(tag):
                 yield table(_rows(tag))
             else:
                 self._kinds.append(_kind(tag, self._kinds[-1]))

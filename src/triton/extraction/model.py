@@ -32,8 +32,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_unpacked_bytes: int = 256 * 1024 * 1024
     max_part_bytes: int = 32 * 1024 * 1024
     max_unpacked_ratio: int = 200
-    #: Bytes of a text, Markdown or HTML document, and tags of the latter.
+    #: Bytes of a text or HTML document, and of a Markdown one, whose parser takes the most memory.
     max_text_bytes: int = 32 * 1024 * 1024
+    max_markdown_bytes: int = 4 * 1024 * 1024
+    #: Tags of an HTML document.
     max_tags: int = 400_000
 
 

@@ -107,11 +107,13 @@ def extract(
 
 def _read(media_type: str, source: Source, budget: Budget) -> Document:
     """The format's module, imported when its first document comes: each loads a library."""
-    if media_type not in (PDF, DOCX) and source.size > budget.limits.max_text_bytes:
+    allowed = _max_text_bytes(media_type, budget.limits)
+    if source.size > allowed:
         raise errors.too_large(
-            f"The text is larger than the {budget.limits.max_text_bytes} bytes that are allowed for text; "
-            "split it and submit the parts.",
-            max_text_bytes=budget.limits.max_text_bytes,
+            f"The {detect.LABELS[media_type]} document has {source.size} bytes and {allowed} are allowed "
+            "for this kind; split it and submit the parts.",
+            size=source.size,
+            allowed=allowed,
         )
     if media_type == TEXT:
         return text.read(source)
@@ -124,6 +126,12 @@ def _read(media_type: str, source: Source, budget: Budget) -> Document:
         ) from error
     document: Document = module.read(source, budget)
     return document
+
+
+def _max_text_bytes(media_type: str, limits: Limits) -> int:
+    if media_type in (PDF, DOCX):
+        return limits.max_bytes
+    return limits.max_markdown_bytes if media_type == MARKDOWN else limits.max_text_bytes
 
 
 def _pages(label: str, pages: Iterator[list[Block]]) -> Iterator[list[Block]]:
