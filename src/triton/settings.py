@@ -54,6 +54,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     #: debug | info | warning | error
     log_level: str = "info"
 
+    def environment(self) -> dict[str, str]:
+        """The variables that give another process the same settings."""
+        return {
+            PREFIX + field.name.upper(): str(getattr(self, field.name))
+            for field in msgspec.structs.fields(self)
+        }
+
     def module_names(self) -> list[str]:
         return [name.strip() for name in self.modules.split(",") if name.strip()]
 

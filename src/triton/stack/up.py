@@ -1,0 +1,142 @@
+"""Owns the whole platform on one machine: engines, schema, and the roles, as one supervised tree."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+
+from triton import migrate, worker
+from triton.errors import StartupError
+from triton.settings import Settings
+from triton.stack.engines import Engines
+from triton.stack.processes import Exit, Spec
+
+#: Seconds within which the API must answer after its start.
+READY: Final = 30.0
+_POLL: Final = 0.03
+
+
+class Stack:
+    """`triton up`: what is not given by URL runs below the data folder. Use it from the main thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        fast_unsafe: bool = False,
+        on_exit: Callable[[Exit], None] | None = None,
+    ) -> None:
+        self._given = settings
+        self.settings = settings
+        self.engines = Engines(
+            Path(settings.data),
+            redis_url=settings.redis_url,
+            database_url=settings.database_url,
+            clickhouse_url=settings.clickhouse_url,
+            archive_url=settings.archive_url,
+            fast_unsafe=fast_unsafe,
+        )
+        self.engines.supervisor.on_exit = on_exit
+        self.api_url = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Returns when the API answers. Raises StartupError, and leaves nothing running then."""
+        port = free_port(self._given.host, self._given.port)
+        self.engines.start()
+        try:
+            self.settings = msgspec.structs.replace(
+                self._given,
+                data=str(self.engines.folder.path),
+                port=port,
+                redis_url=self.engines.redis_url,
+                database_url=self.engines.database_url,
+                clickhouse_url=self.engines.clickhouse_url,
+                archive_url=self.engines.archive_url,
+            )
+            self.api_url = f"http://{self.settings.host}:{port}"
+            migrate.up(self.settings.database_url, self.settings.clickhouse_url)
+            for spec in self._roles():
+                self.engines.supervisor.spawn(spec)
+            self._await_api()
+            self.engines.publish(api=self.api_url)
+        except BaseException:
+            self.stop()
+            raise
+
+    def run(self, stopped: threading.Event) -> None:
+        """Keep every child alive until `stopped` is set."""
+        self.engines.supervisor.run(stopped)
+
+    def stop(self, *, timeout: float = 10.0) -> None:
+        """End the roles, then the engines, within `timeout` seconds. Safe to call twice."""
+        self.engines.stop(timeout=timeout)
+
+    def _roles(self) -> list[Spec]:
+        env = {**os.environ, **self.settings.environment()}
+        this = (sys.executable, "-m", "triton")
+        # Stages end from the highest: workers report their last events, projectors still see them.
+        roles = [
+            Spec(name="api", argv=(*this, "api"), env=env, stage=2, grace=4.0),
+            Spec(name="projector", argv=(*this, "projector"), env=env, stage=1, grace=3.0),
+        ]
+        if self.settings.worker_processes:
+            argv = worker.command(self.settings, shutdown_ms=3000)
+            roles.append(Spec(name="worker", argv=argv, env=env, stage=3, grace=5.0))
+        return roles
+
+    def _await_api(self) -> None:
+        api = self.engines.supervisor.children["api"]
+        deadline = time.monotonic() + READY
+        while not _answers(self.api_url + "/health"):
+            if not api.running():
+                raise StartupError(f"The API did not start: {api.last_words()}; see {api.log}")
+            if time.monotonic() > deadline:
+                raise StartupError(
+                    f"The API did not answer within {READY:.0f} s; see {api.log}: {api.last_words()}"
+                )
+            time.sleep(_POLL)
+
+
+def free_port(host: str, port: int) -> int:
+    """The port itself, or a free one for 0. Raises StartupError when it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StartupError(
+                f"Port {port} on {host} cannot be used ({error.strerror}): "
+                "choose another with --port or TRITON_PORT, or stop what listens there."
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2.0) as response:  # noqa: S310
+            return int(response.status) == 200
+    except (urllib.error.URLError, OSError):
+        return False
