@@ -70,8 +70,11 @@ def close() -> None:
         found.close()
 
 
-def open_resources(chosen: Settings) -> Resources:
-    """Resources for these settings. An empty archive URL means the folder `archive` below `data`."""
+def open_resources(chosen: Settings, *, timeout: float = POOL_TIMEOUT) -> Resources:
+    """Resources for these settings. An empty archive URL means the folder `archive` below `data`.
+
+    `timeout`: seconds that `connection` waits for PostgreSQL. Raises ConfigurationError.
+    """
     if not chosen.database_url:
         raise ConfigurationError(
             "Documents need PostgreSQL: set TRITON_DATABASE_URL, or run the worker by `triton up`.",
@@ -79,7 +82,7 @@ def open_resources(chosen: Settings) -> Resources:
         )
     archive = open_archive(chosen.archive_url or (Path(chosen.data).resolve() / "archive").as_uri())
     pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
-        chosen.database_url, min_size=0, max_size=POOL_SIZE, timeout=POOL_TIMEOUT, open=False
+        chosen.database_url, min_size=0, max_size=POOL_SIZE, timeout=timeout, open=False
     )
     pool.open()
     return Resources(pool, archive)
