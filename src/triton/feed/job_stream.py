@@ -146,6 +146,9 @@ class JobStream:
         self._ends_at = 0.0
 
     def close(self) -> None:
+        """Whoever reads the pieces gets no more; safe to call again."""
+        self._over = True
+        self._place.bell.set()
         self._hub.detach(self._place)
 
     async def begin(self, cursor: str | None) -> JobStream | Literal["unknown", "ended"]:

@@ -1,0 +1,75 @@
+"""Owns the application: routers, error shape, request ids and OpenAPI around one set of services."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+from fastapi import FastAPI
+
+import triton
+from triton.api import openapi, problems
+from triton.api.request_id import RequestIdMiddleware
+from triton.api.routes import documents, events, health, jobs, root
+from triton.api.services import FeedOptions, Services, open_services
+from triton.api.submission import ReasonRequest, SubmitReply, SubmitRequest
+from triton.api.views import JobView
+from triton.errors import TritonError
+from triton.events.render import EventView
+from triton.settings import Settings
+
+#: Everything that is on the wire as JSON.
+_WIRE: Final[list[type[msgspec.Struct]]] = [
+    documents.DocumentView,
+    events.EventPage,
+    EventView,
+    health.Health,
+    health.Readiness,
+    jobs.JobPage,
+    JobView,
+    ReasonRequest,
+    root.Service,
+    SubmitReply,
+    SubmitRequest,
+]
+
+
+def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAPI:
+    """The API over the engines that the settings name; they are opened by the lifespan.
+
+    `app.state.services` exists while it runs. When it cannot start, `app.state.failure` is the reason.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            async with open_services(settings, feed or FeedOptions()) as services:
+                app.state.services = services
+                yield
+        except TritonError as error:
+            app.state.failure = error
+            raise
+
+    app = FastAPI(
+        title="Triton",
+        version=triton.__version__,
+        summary="Jobs with a complete, live, provable history.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.failure = None
+    app.add_middleware(RequestIdMiddleware)
+    problems.install(app)
+    for module in (root, health, jobs, events, documents):
+        app.include_router(module.router)
+    openapi.install(app, _WIRE)
+    return app
+
+
+def drain(app: FastAPI) -> None:
+    """Close every stream and send newcomers away; call it in the event loop's thread."""
+    services = getattr(app.state, "services", None)
+    if isinstance(services, Services):
+        services.hub.drain()

@@ -1,0 +1,153 @@
+"""Owns reading jobs: the freshest state of one, and pages of many.
+
+Redis has the truth about a job as long as it has its head; PostgreSQL has every job, as far as the
+projector has come. So a job that was submitted a moment ago is always found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+import psycopg
+import redis.asyncio
+import structlog
+from psycopg.rows import DictRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from redis.exceptions import RedisError
+
+from triton.api import pages, views
+from triton.api.statements import sql
+from triton.api.views import JobView
+from triton.errors import UnavailableError
+from triton.events.envelope import to_datetime, to_microseconds
+from triton.events.heads import read_body, read_head
+from triton.feed.job_stream import Snapshot
+
+#: Seconds that a request waits for a connection to PostgreSQL.
+_TIMEOUT: Final = 2.0
+
+_log = structlog.get_logger("triton.api")
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs a list shows; None does not filter. `after` is inclusive, `before` is not."""
+
+    states: Sequence[str] | None = None
+    queue: str | None = None
+    actor: str | None = None
+    tenant: str | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+
+
+class JobReader:
+    """Reads for every request of one process."""
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        namespace: str,
+        partitions: int,
+        pool: AsyncConnectionPool[psycopg.AsyncConnection[DictRow]],
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._partitions = partitions
+        self._pool = pool
+
+    async def find(self, job: str) -> JobView | None:
+        """The job as it is now; None where no store knows it.
+
+        Raises UnavailableError where the store that has to be asked does not answer.
+        """
+        found = await self._read(job)
+        return found[0] if found else None
+
+    async def snapshot(self, job: str) -> Snapshot | None:
+        """The same, for a subscriber."""
+        found = await self._read(job)
+        if found is None:
+            return None
+        view, live = found
+        line = views.to_json(view)
+        return Snapshot(line, view.tenant, view.state, view.version, view.position, live)
+
+    async def exists(self, job: str) -> bool:
+        """Whether PostgreSQL has the job; False also where it does not answer."""
+        try:
+            return await self._row(job) is not None
+        except UnavailableError:
+            return False
+
+    async def page(self, chosen: Filter, *, next_page: str | None, limit: int) -> list[JobView]:
+        """The newest jobs that fit, after the ones before. As far as the projector has come.
+
+        Raises ValidationError for a `next_page` that is none, UnavailableError.
+        """
+        last = pages.read(next_page) if next_page else None
+        values = {
+            **msgspec.structs.asdict(chosen),
+            "states": list(chosen.states) if chosen.states else None,
+            "last_at": to_datetime(last.at) if last else None,
+            "last_job": last.id if last else None,
+            "limit": limit,
+        }
+        return [views.from_row(row) for row in await self._rows("jobs", values)]
+
+    async def _read(self, job: str) -> tuple[JobView, bool] | None:
+        """The view, and whether it is from Redis."""
+        trouble: RedisError | None = None
+        try:
+            head, body = await asyncio.gather(
+                read_head(self._client, self._namespace, self._partitions, job),
+                read_body(self._client, self._namespace, self._partitions, job),
+            )
+        except RedisError as error:
+            head, body, trouble = None, None, error
+        if head is not None and body is not None:
+            return views.from_head(head, body), True
+        row = await self._row_if_needed(job, needed=head is None)
+        if head is not None:
+            view = views.from_head(head, body)
+            if row is not None:
+                view = msgspec.structs.replace(view, args=row["args"], kwargs=row["kwargs"])
+            return view, True
+        if row is not None:
+            return views.from_row(row), False
+        if trouble is not None:
+            raise UnavailableError(f"Redis does not answer: {trouble}") from trouble
+        return None
+
+    async def _row_if_needed(self, job: str, *, needed: bool) -> DictRow | None:
+        try:
+            return await self._row(job)
+        except UnavailableError as error:
+            if needed:
+                raise
+            _log.warning("a job is shown without its arguments", job=job, reason=error.message)
+            return None
+
+    async def _row(self, job: str) -> DictRow | None:
+        rows = await self._rows("job", {"job": job})
+        return rows[0] if rows else None
+
+    async def _rows(self, statement: str, values: dict[str, Any]) -> list[DictRow]:
+        try:
+            async with self._pool.connection(timeout=_TIMEOUT) as connection:
+                cursor = await connection.execute(sql(statement), values)
+                return await cursor.fetchall()
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise UnavailableError(f"PostgreSQL does not answer: {error}") from error
+
+
+def next_page(views_of_page: Sequence[JobView], limit: int) -> str | None:
+    """The `next` after a page; None where this was the last one."""
+    if len(views_of_page) < limit:
+        return None
+    last = views_of_page[-1]
+    at = to_microseconds(datetime.fromisoformat(last.submitted_at))
+    return pages.write(pages.Keys(at, last.id))

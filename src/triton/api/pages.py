@@ -1,0 +1,37 @@
+"""Owns the opaque `next` of lists: where the next page begins, as keys of the last row. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import NamedTuple
+
+import msgspec
+
+from triton.errors import ValidationError
+
+
+class Keys(NamedTuple):
+    """The last row of a page: its time in microseconds since 1970, and its id."""
+
+    at: int
+    id: str
+
+
+def write(keys: Keys) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(keys)).rstrip(b"=").decode()
+
+
+def read(text: str) -> Keys:
+    """Raises ValidationError for a text that `write` did not make."""
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        keys = msgspec.json.decode(raw, type=Keys)
+        if abs(keys.at) < 2**62:
+            return keys
+    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        pass
+    raise ValidationError(
+        f"`next` is {text[:80]!r}, expected the value of `next` from the page before",
+        fields=[{"field": "next", "message": "not the `next` of an earlier page"}],
+    )

@@ -1,0 +1,160 @@
+"""Owns the routes of documents: a file streams into the archive, its row into PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+import psycopg
+import uuid_utils
+from fastapi import APIRouter, Depends, Path, Query, Request
+from starlette.responses import Response
+
+from triton.api import openapi, views
+from triton.api.identity import Identity, identify
+from triton.api.services import Services, services_of
+from triton.api.uploads import DEFAULT_NAME, FIELD, File, chunks
+from triton.api.wire import Json
+from triton.archive import Stored
+from triton.archive.store import CHUNK_BYTES, too_large
+from triton.documents import repository
+from triton.documents.repository import Document
+from triton.submit import MAX_NAME
+
+#: A form's own bytes around the file, at most: what Content-Length may exceed the limit by.
+_ENVELOPE: Final = 64 * 1024
+
+T = TypeVar("T")
+
+
+class DocumentView(msgspec.Struct, frozen=True, kw_only=True):
+    """An uploaded document. `media_type` is as announced; what it is, the extraction says."""
+
+    id: str
+    sha256: str
+    #: Bytes.
+    size: int
+    filename: str
+    media_type: str
+    tenant: str
+    uploaded_at: str
+    uploaded_by: str
+    links: dict[str, str]
+
+
+router = APIRouter(prefix=f"{views.PREFIX}/documents", tags=["documents"])
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Upload a document",
+    responses={
+        201: openapi.answer(DocumentView, "Stored; `Location` is the document."),
+        **openapi.problems(400, 413),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": [FIELD],
+                        "properties": {FIELD: {"type": "string", "format": "binary"}},
+                    }
+                },
+            },
+        }
+    },
+)
+async def upload(
+    request: Request,
+    services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Identity, Depends(identify)],
+    filename: Annotated[str, Query(description="Of a raw body; a form has its own.")] = "",
+    tenant: Annotated[str | None, Query(min_length=1, max_length=MAX_NAME)] = None,
+) -> Response:
+    """The body is the file, of any type, with `?filename=`; or a form with the file in the field `file`.
+    Nothing is kept of an upload that breaks off or is too large."""
+    file = File(filename=filename or DEFAULT_NAME)
+    stored = await _store(request, services, file)
+    document = Document(
+        id=str(uuid_utils.uuid7()),
+        tenant=tenant or identity.tenant,
+        filename=file.filename,
+        media_type=file.media_type,
+        sha256=stored.sha256,
+        size=stored.size,
+        archive_key=stored.key,
+        uploaded_at=datetime.now(UTC),
+        uploaded_by=identity.by,
+    )
+    await _with_connection(services, lambda connection: repository.add(connection, document))
+    view = _view(document)
+    return Json(view, 201, {"Location": view.links["self"]})
+
+
+@router.get(
+    "/{document_id}",
+    summary="Read a document's record",
+    responses={200: openapi.answer(DocumentView, "The document."), **openapi.problems(404)},
+)
+async def read(
+    document_id: Annotated[str, Path(min_length=1, max_length=MAX_NAME)],
+    services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Identity, Depends(identify)],
+    tenant: Annotated[str | None, Query(min_length=1, max_length=MAX_NAME)] = None,
+) -> Response:
+    found = await _with_connection(
+        services,
+        lambda connection: repository.get(
+            connection, document_id, tenant=tenant or identity.tenant
+        ),
+    )
+    return Json(_view(found))
+
+
+async def _store(request: Request, services: Services, file: File) -> Stored:
+    limit = services.settings.max_document_bytes
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit + _ENVELOPE:
+        raise too_large(limit)
+    with await asyncio.to_thread(services.archive.upload, max_bytes=limit) as incoming:
+        buffer = bytearray()
+        async for chunk in chunks(request, file, filename=file.filename):
+            buffer += chunk
+            if len(buffer) >= CHUNK_BYTES:
+                await asyncio.to_thread(incoming.write, bytes(buffer))
+                buffer.clear()
+        await asyncio.to_thread(incoming.write, bytes(buffer))
+        return await asyncio.to_thread(incoming.finish)
+
+
+async def _with_connection(services: Services, work: Callable[[psycopg.Connection[Any]], T]) -> T:
+    """The repository speaks to plain connections; uploads are rare enough for one each, in a thread."""
+
+    def run() -> T:
+        with psycopg.connect(services.settings.database_url, connect_timeout=2) as connection:
+            return work(connection)
+
+    return await asyncio.to_thread(run)
+
+
+def _view(document: Document) -> DocumentView:
+    home = f"{views.PREFIX}/documents/{document.id}"
+    return DocumentView(
+        id=document.id,
+        sha256=document.sha256,
+        size=document.size,
+        filename=document.filename,
+        media_type=document.media_type,
+        tenant=document.tenant,
+        uploaded_at=document.uploaded_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        uploaded_by=document.uploaded_by,
+        links={"self": home},
+    )

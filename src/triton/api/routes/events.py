@@ -1,0 +1,117 @@
+"""Owns the routes of one job's events: its history as JSON, and the live stream."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Path, Query
+from starlette.responses import Response
+
+from triton import keys
+from triton.api import openapi, views
+from triton.api.services import Services, services_of
+from triton.api.sse import MEDIA_TYPE, EventStream, complete
+from triton.api.wire import Json
+from triton.errors import NotFoundError
+from triton.events.render import EventView, Shown
+from triton.feed.job_stream import Refused
+from triton.submit import MAX_NAME
+
+JobId = Annotated[str, Path(min_length=1, max_length=MAX_NAME, description="The job's id.")]
+
+
+class EventPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's events, oldest first. `next` is the `after_version` of the next page, null on the last."""
+
+    events: list[EventView]
+    next: int | None
+
+
+router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["events"])
+
+
+@router.get(
+    "/{job_id}/events",
+    summary="A job's history",
+    responses={200: openapi.answer(EventPage, "A page of events."), **openapi.problems(404)},
+)
+async def history(
+    job_id: JobId,
+    services: Annotated[Services, Depends(services_of)],
+    after_version: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Complete up to the moment of the request: the index as far as the projector has come, then the log."""
+    view = await services.jobs.find(job_id)
+    if view is None:
+        raise _unknown(job_id)
+    partition = keys.partition_of(job_id, services.settings.partitions)
+    found: list[Shown] = []
+    position, version = 0, after_version
+    while position < view.position and len(found) < limit:
+        page = await services.history.page(
+            job_id,
+            partition,
+            position,
+            version=version,
+            until=view.position,
+            limit=limit - len(found),
+        )
+        # The log knows no versions, so a page from it begins with the job's first event.
+        found += [shown for shown in page.events if shown.version > version]
+        version = max(version, page.events[-1].version if page.events else 0)
+        position = page.position
+    more = found and found[-1].version < view.version
+    return Json(
+        {
+            "events": [msgspec.Raw(shown.json) for shown in found],
+            "next": found[-1].version if more else None,
+        }
+    )
+
+
+@router.get(
+    "/{job_id}/subscribe",
+    summary="Follow a job live (Server-Sent Events)",
+    responses={
+        200: {
+            "description": (
+                "A stream of events. Data events have no name; their JSON is an EventView. Control "
+                "events: `triton.hello` (primes the cursor), `triton.reset` (the cursor cannot be resumed "
+                "from: `reason`), `triton.snapshot` (a JobView), `triton.caught-up`, `triton.cursor` (the "
+                "log moved on without this job), `triton.end` (the job is over, do not come back), "
+                "`triton.bye` (come back after `retry_ms`)."
+            ),
+            "content": {MEDIA_TYPE.partition(";")[0]: {"schema": {"type": "string"}}},
+        },
+        204: {"description": "The job is over and the cursor is at its end: do not come back."},
+        **openapi.problems(404),
+    },
+)
+async def subscribe(
+    job_id: JobId,
+    services: Annotated[Services, Depends(services_of)],
+    last_event_id: Annotated[
+        str | None, Header(description="Resume: exactly the events after it. Wins over the query.")
+    ] = None,
+    last_event_id_query: Annotated[
+        str | None,
+        Query(alias="last_event_id", description="The same, for who can send no header."),
+    ] = None,
+) -> Response:
+    """Once there is a job, every answer is one that a browser's EventSource survives: overload, a drain and
+    a Redis that is away are `200`, a `retry:` line, `triton.bye` and a close. A job that never was is 404,
+    which ends an EventSource: there is nothing to wait for."""
+    opened = await services.feed.open(job_id, last_event_id or last_event_id_query or None)
+    if opened == "unknown":
+        raise _unknown(job_id)
+    if opened == "ended":
+        return Response(status_code=204, headers={"Cache-Control": "no-store"})
+    if isinstance(opened, Refused):
+        return complete(opened.body)
+    return EventStream(opened)
+
+
+def _unknown(job: str) -> NotFoundError:
+    return NotFoundError(f"there is no job {job!r}", job=job)

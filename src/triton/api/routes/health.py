@@ -1,0 +1,160 @@
+"""Owns the routes that say whether the process lives, and whether what it depends on does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+from fastapi import APIRouter, Depends
+from psycopg.rows import DictRow
+from starlette.responses import Response
+
+import triton
+from triton.api import openapi
+from triton.api.services import Services, services_of
+from triton.api.statements import sql
+from triton.api.wire import Json
+
+#: Seconds that one dependency may take to answer.
+_TIMEOUT: Final = 2.0
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    status: str
+    version: str
+
+
+class Dependency(msgspec.Struct, frozen=True, kw_only=True):
+    """`reason` says why it is not ok; `details` is its own."""
+
+    ok: bool
+    latency_ms: float
+    reason: str = ""
+    details: dict[str, Any] = {}
+
+
+class Lag(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a projector is: `lag` is in positions of its partition's log."""
+
+    projector: str
+    partition: int
+    position: int
+    lag: int
+    updated_at: str
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """`ready` is false while a dependency is down, the feed stands still, or the process drains."""
+
+    ready: bool
+    draining: bool
+    dependencies: dict[str, Dependency]
+    projectors: list[Lag]
+    streams: int
+
+
+router = APIRouter(tags=["health"])
+
+
+@router.get(
+    "/health", summary="Liveness", responses={200: openapi.answer(Health, "The process answers.")}
+)
+async def health() -> Response:
+    """Asks no dependency."""
+    return Json(Health(status="ok", version=triton.__version__))
+
+
+@router.get(
+    "/health/ready",
+    summary="Readiness",
+    responses={
+        200: openapi.answer(Readiness, "Everything answers."),
+        503: openapi.answer(Readiness, "Something does not; see `dependencies`."),
+    },
+)
+async def ready(services: Annotated[Services, Depends(services_of)]) -> Response:
+    """Each dependency with its latency and the reason where it is down; each projector with its lag. A lag
+    alone does not make the service unready."""
+    positions: dict[int, int] = {}
+    checkpoints: list[DictRow] = []
+
+    async def redis() -> dict[str, Any]:
+        for partition in range(services.settings.partitions):
+            log = services.hub.log(partition)
+            positions[partition] = await log.position(partition)
+        return {"positions": list(positions.values())}
+
+    async def postgres() -> dict[str, Any]:
+        async with services.pool.connection(timeout=_TIMEOUT) as connection:
+            cursor = await connection.execute(sql("checkpoints"))
+            checkpoints.extend(await cursor.fetchall())
+        return {}
+
+    async def clickhouse() -> dict[str, Any]:
+        (await services.http.get(_ping(services.settings.clickhouse_url))).raise_for_status()
+        return {}
+
+    async def archive() -> dict[str, Any]:
+        await asyncio.to_thread(services.archive.exists, "readiness")
+        return {}
+
+    async def feed() -> dict[str, Any]:
+        if services.hub.trouble:
+            raise RuntimeError(services.hub.trouble)
+        return {}
+
+    checks = (redis, postgres, clickhouse, archive, feed)
+    found = await asyncio.gather(*(_check(check) for check in checks))
+    dependencies = {check.__name__: state for check, state in zip(checks, found, strict=True)}
+    draining = services.hub.draining
+    is_ready = all(state.ok for state in found) and not draining
+    report = Readiness(
+        ready=is_ready,
+        draining=draining,
+        dependencies=dependencies,
+        projectors=[_lag(row, positions) for row in checkpoints],
+        streams=services.hub.open_streams,
+    )
+    return Json(report, 200 if is_ready else 503)
+
+
+async def _check(check: Callable[[], Awaitable[dict[str, Any]]]) -> Dependency:
+    begun = time.perf_counter()
+    details: dict[str, Any] = {}
+    reason = ""
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            details = await check()
+    except TimeoutError:
+        reason = f"no answer within {_TIMEOUT:g} s"
+    except httpx.HTTPError as error:
+        reason = f"{type(error).__name__}: {error}"
+    except Exception as error:
+        # Whatever a driver raises, the answer is that its engine is down.
+        reason = str(error).strip() or type(error).__name__
+    latency = round((time.perf_counter() - begun) * 1000, 2)
+    return Dependency(ok=not reason, latency_ms=latency, reason=reason, details=details)
+
+
+def _lag(row: DictRow, positions: dict[int, int]) -> Lag:
+    behind = positions.get(row["partition"], row["position"]) - row["position"]
+    return Lag(
+        projector=row["projector"],
+        partition=row["partition"],
+        position=row["position"],
+        lag=max(0, behind),
+        updated_at=row["updated_at"].isoformat(),
+    )
+
+
+def _ping(url: str) -> str:
+    """ClickHouse's ping needs neither user nor database."""
+    parts = urlsplit(url)
+    scheme = "https" if parts.scheme in ("https", "clickhouses") else "http"
+    port = f":{parts.port}" if parts.port else ""
+    return f"{scheme}://{parts.hostname}{port}/ping"

@@ -1,0 +1,296 @@
+"""Owns the routes of jobs: submit, read, list, cancel, requeue."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+import msgspec
+import uuid_utils
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from starlette.responses import Response
+
+from triton import keys
+from triton.api import openapi, views
+from triton.api.actors import queue_of
+from triton.api.identity import Identity, identify
+from triton.api.job_reader import Filter, next_page
+from triton.api.problems import request_id_of
+from triton.api.services import Services, services_of
+from triton.api.submission import (
+    ReasonRequest,
+    SubmitReply,
+    SubmitRequest,
+    fresh_body,
+    submission_for,
+)
+from triton.api.views import JobView
+from triton.api.wire import Json, read_json
+from triton.errors import ConflictError, NotFoundError, ValidationError
+from triton.events.client import send_async
+from triton.events.heads import read_body
+from triton.events.scripts import Call, Submission, answers
+from triton.submit import MAX_NAME, job_id_for
+
+State = Literal["scheduled", "pending", "processing", "completed", "failed", "cancelled"]
+JobId = Annotated[str, Path(min_length=1, max_length=MAX_NAME, description="The job's id.")]
+
+#: Characters of an idempotency key at most.
+MAX_KEY: Final = 255
+
+
+class JobPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of jobs, newest first. `next` goes into the next request; null on the last page."""
+
+    jobs: list[JobView]
+    next: str | None
+
+
+router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Submit a job",
+    responses={
+        202: {
+            **openapi.answer(SubmitReply, "Accepted; `Location` is the job."),
+            "headers": {"Location": {"schema": {"type": "string"}}},
+        },
+        **openapi.problems(400, 413),
+    },
+    openapi_extra=openapi.body(
+        SubmitRequest,
+        {"actor": "documents.extract", "kwargs": {"document": "the id from POST /documents"}},
+    ),
+)
+async def submit(
+    request: Request,
+    services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Identity, Depends(identify)],
+    idempotency_key: Annotated[
+        str | None,
+        Header(min_length=1, max_length=MAX_KEY, description="The same key is the same job."),
+    ] = None,
+    traceparent: Annotated[str, Header(max_length=200)] = "",
+) -> Response:
+    """The same `Idempotency-Key` of the same tenant never makes a second job: it answers with the first,
+    marked `existing`."""
+    wanted = await read_json(request, SubmitRequest)
+    tenant = wanted.options.tenant or identity.tenant
+    queue = wanted.queue or await queue_of(
+        services.redis, services.settings.namespace, wanted.actor
+    )
+    job = job_id_for(tenant, idempotency_key) if idempotency_key else str(uuid_utils.uuid7())
+    submission = submission_for(
+        wanted,
+        job=job,
+        queue=queue,
+        tenant=tenant,
+        by=identity.by,
+        at_ms=time.time_ns() // 1_000_000,
+        traceparent=traceparent,
+    )
+    known = bool(idempotency_key) and await _known(services, job)
+    if not known:
+        call = services.scripts.submit(_prefix(services, job), [submission])
+        known = answers((await send_async(services.redis, [call]))[0]) == ["exists"]
+    reply = await _existing(services, job) if known else _accepted(submission)
+    return Json(reply, 202, {"Location": views.links_of(job)["self"]})
+
+
+@router.get(
+    "",
+    summary="List jobs, newest first",
+    responses={200: openapi.answer(JobPage, "A page of jobs."), **openapi.problems()},
+)
+async def list_jobs(
+    services: Annotated[Services, Depends(services_of)],
+    status: Annotated[list[State] | None, Query(description="May be repeated.")] = None,
+    queue: Annotated[str | None, Query(max_length=MAX_NAME)] = None,
+    actor: Annotated[str | None, Query(max_length=MAX_NAME)] = None,
+    tenant: Annotated[str | None, Query(max_length=MAX_NAME)] = None,
+    submitted_after: Annotated[datetime | None, Query(description="Inclusive.")] = None,
+    submitted_before: Annotated[datetime | None, Query(description="Exclusive.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    next: Annotated[str | None, Query(description="From the page before.")] = None,  # noqa: A002
+) -> Response:
+    """As far as the projector has come: a job that was submitted a moment ago may not be listed yet."""
+    for field, text in (("queue", queue), ("actor", actor), ("tenant", tenant)):
+        if text is not None and "\0" in text:
+            raise ValidationError(
+                f"{field} holds U+0000, which no name holds",
+                fields=[{"field": field, "message": "holds U+0000"}],
+            )
+    chosen = Filter(
+        states=status,
+        queue=queue,
+        actor=actor,
+        tenant=tenant,
+        after=_aware("submitted_after", submitted_after),
+        before=_aware("submitted_before", submitted_before),
+    )
+    found = await services.jobs.page(chosen, next_page=next, limit=limit)
+    shown = [msgspec.Raw(views.to_json(view)) for view in found]
+    return Json({"jobs": shown, "next": next_page(found, limit)})
+
+
+@router.get(
+    "/{job_id}",
+    summary="Read a job",
+    responses={200: openapi.answer(JobView, "The job as it is now."), **openapi.problems(404)},
+)
+async def read(job_id: JobId, services: Annotated[Services, Depends(services_of)]) -> Response:
+    """Found from the moment it was submitted, however far behind the projectors are."""
+    return await _answer(services, job_id, 200)
+
+
+@router.post(
+    "/{job_id}/cancel",
+    summary="Cancel a job",
+    status_code=202,
+    responses={
+        200: openapi.answer(JobView, "Cancelled."),
+        202: openapi.answer(JobView, "It runs: its worker was asked to stop."),
+        **openapi.problems(400, 404, 409),
+    },
+    openapi_extra=openapi.body(ReasonRequest, {"reason": "no longer needed"}, required=False),
+)
+async def cancel(
+    job_id: JobId,
+    request: Request,
+    services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Identity, Depends(identify)],
+) -> Response:
+    """What waits ends at once; what runs is asked to stop. 409 for a job that ended before."""
+    wanted = await read_json(request, ReasonRequest, optional=True)
+    call = services.scripts.cancel(
+        _prefix(services, job_id),
+        [job_id],
+        op=_op(request),
+        by=identity.by,
+        reason=wanted.reason,
+    )
+    answer = await _one(services, call)
+    if answer == "missing" and await services.jobs.find(job_id) is None:
+        raise _unknown(job_id)
+    if answer in ("ended", "missing"):
+        raise ConflictError(f"job {job_id} has ended: there is nothing to cancel", job=job_id)
+    view = await services.jobs.find(job_id)
+    return await _answer(services, job_id, 200 if view and view.state == "cancelled" else 202)
+
+
+@router.post(
+    "/{job_id}/requeue",
+    summary="Send a failed or cancelled job round again",
+    status_code=202,
+    responses={202: openapi.answer(JobView, "It waits again."), **openapi.problems(400, 404, 409)},
+    openapi_extra=openapi.body(ReasonRequest, {"reason": "the upstream is back"}, required=False),
+)
+async def requeue(
+    job_id: JobId,
+    request: Request,
+    services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Identity, Depends(identify)],
+) -> Response:
+    """The job begins another life under its id, with its retry policy from the start."""
+    wanted = await read_json(request, ReasonRequest, optional=True)
+    settings = services.settings
+    body = await read_body(services.redis, settings.namespace, settings.partitions, job_id)
+    call = services.scripts.requeue(
+        _prefix(services, job_id),
+        [(job_id, fresh_body(body or b""))],
+        op=_op(request),
+        by=identity.by,
+        reason=wanted.reason,
+    )
+    answer = await _one(services, call)
+    view = await services.jobs.find(job_id)
+    if view is None:
+        raise _unknown(job_id)
+    if answer == "missing":
+        raise ConflictError(
+            f"job {job_id} ended too long ago: its message is gone; submit it anew", job=job_id
+        )
+    if answer != "ok":
+        raise ConflictError(
+            f"job {job_id} is {view.state}: only failed and cancelled jobs can be requeued",
+            job=job_id,
+            state=view.state,
+        )
+    return await _answer(services, job_id, 202)
+
+
+async def _answer(services: Services, job: str, status: int) -> Response:
+    view = await services.jobs.find(job)
+    if view is None:
+        raise _unknown(job)
+    partition = keys.partition_of(job, services.settings.partitions)
+    cursor = services.framer.cursor(
+        services.hub.epoch(partition), partition, view.position, view.tenant
+    )
+    line = views.to_json(msgspec.structs.replace(view, cursor=cursor))
+    return Json(msgspec.Raw(line), status)
+
+
+async def _known(services: Services, job: str) -> bool:
+    """Whether PostgreSQL has a job whose head is gone from Redis: the script would take it for new."""
+    if await services.redis.exists(keys.job(_prefix(services, job), job)):
+        return True
+    return await services.jobs.exists(job)
+
+
+async def _existing(services: Services, job: str) -> SubmitReply:
+    view = await services.jobs.find(job)
+    if view is None:
+        raise _unknown(job)
+    return SubmitReply(
+        id=job,
+        state=view.state,
+        actor=view.actor,
+        queue=view.queue,
+        tenant=view.tenant,
+        existing=True,
+        links=view.links,
+    )
+
+
+def _accepted(submission: Submission) -> SubmitReply:
+    return SubmitReply(
+        id=submission.job,
+        state="scheduled" if submission.delay else "pending",
+        actor=submission.actor,
+        queue=submission.queue,
+        tenant=submission.tenant,
+        existing=False,
+        links=views.links_of(submission.job),
+    )
+
+
+async def _one(services: Services, call: Call) -> str:
+    return answers((await send_async(services.redis, [call]))[0])[0]
+
+
+def _op(request: Request) -> str:
+    """Names this request for the scripts. Not the client's own id: a client may send the same for all."""
+    return f"{request_id_of(request)}:{uuid_utils.uuid7()}"
+
+
+def _prefix(services: Services, job: str) -> str:
+    settings = services.settings
+    return keys.prefix(settings.namespace, keys.partition_of(job, settings.partitions))
+
+
+def _unknown(job: str) -> NotFoundError:
+    return NotFoundError(f"there is no job {job!r}", job=job)
+
+
+def _aware(field: str, when: datetime | None) -> datetime | None:
+    if when is not None and when.tzinfo is None:
+        raise ValidationError(
+            f"{field} has no time zone: write 2026-01-31T12:00:00Z",
+            fields=[{"field": field, "message": "has no time zone"}],
+        )
+    return when

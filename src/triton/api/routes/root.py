@@ -1,0 +1,33 @@
+"""Owns `/`: what this is, and where things are."""
+
+from __future__ import annotations
+
+import msgspec
+from fastapi import APIRouter
+from starlette.responses import Response
+
+import triton
+from triton.api import openapi, views
+from triton.api.wire import Json
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    version: str
+    links: dict[str, str]
+
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/", summary="The service", responses={200: openapi.answer(Service, "Name and links.")})
+async def root() -> Response:
+    links = {
+        "docs": "/docs",
+        "openapi": "/openapi.json",
+        "health": "/health",
+        "ready": "/health/ready",
+        "jobs": f"{views.PREFIX}/jobs",
+        "documents": f"{views.PREFIX}/documents",
+    }
+    return Json(Service(name="triton", version=triton.__version__, links=links))

@@ -1,0 +1,141 @@
+"""Owns what the requests of one process share, and the order in which it is opened and closed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+import msgspec
+import psycopg
+import redis.asyncio
+from fastapi import Request
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from triton.api.job_reader import JobReader
+from triton.archive import ArchiveStore, open_archive
+from triton.errors import ConfigurationError
+from triton.events.client import connect_async
+from triton.events.log import Log
+from triton.events.scripts import Scripts
+from triton.feed.cursor import Signer
+from triton.feed.framer import Framer
+from triton.feed.history import History
+from triton.feed.hub import Hub
+from triton.feed.job_stream import JobFeed, Timing
+from triton.feed.secret import signing_key
+from triton.settings import Settings
+
+#: Connections to PostgreSQL of one API process.
+POOL = 10
+
+Pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
+
+
+class FeedOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes and times of the feed: the defaults are for production."""
+
+    ring_capacity: int = 8192
+    ring_bytes: int = 32 * 1024 * 1024
+    max_streams: int = 10_000
+    timing: Timing = Timing()
+
+
+class Services(msgspec.Struct, frozen=True):
+    settings: Settings
+    redis: redis.asyncio.Redis
+    scripts: Scripts
+    pool: Pool
+    archive: ArchiveStore
+    http: httpx.AsyncClient
+    hub: Hub
+    history: History
+    jobs: JobReader
+    feed: JobFeed
+    framer: Framer
+
+
+def services_of(request: Request) -> Services:
+    """What FastAPI hands to a route as `Depends(services_of)`."""
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterator[Services]:
+    """Everything open; closed in reverse. PostgreSQL and ClickHouse may come later.
+
+    Raises ConfigurationError for a URL that is missing or malformed, UnavailableError and LogError where
+    the log cannot be followed.
+    """
+    check(settings)
+    async with AsyncExitStack() as stack:
+        client = connect_async(settings.redis_url)
+        stack.push_async_callback(client.aclose)
+        # The tails want to see every lost connection (see triton.feed.tail), so this one does not retry.
+        watcher = connect_async(settings.redis_url, retry=Retry(NoBackoff(), 0))
+        stack.push_async_callback(watcher.aclose)
+        pool: Pool = AsyncConnectionPool(
+            settings.database_url,
+            min_size=1,
+            max_size=POOL,
+            kwargs={"row_factory": dict_row, "autocommit": True},
+            open=False,
+            name="api",
+        )
+        stack.push_async_callback(pool.close)
+        await pool.open(wait=False)
+        archive = open_archive(settings.archive_url)
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=2.0))
+        scripts = Scripts(
+            completed_ttl_ms=settings.completed_ttl_ms, failed_ttl_ms=settings.failed_ttl_ms
+        )
+
+        async def open_log() -> Log:
+            return await Log.open(
+                watcher, scripts, settings.namespace, settings.partitions, uuid.uuid4().hex
+            )
+
+        await open_log()
+        key = await signing_key(client, settings.namespace)
+        framer = Framer(Signer(key), f"/triton/{settings.namespace}")
+        hub = Hub(
+            open_log,
+            framer,
+            ring_capacity=options.ring_capacity,
+            ring_bytes=options.ring_bytes,
+            max_streams=options.max_streams,
+        )
+        stack.push_async_callback(hub.stop)
+        await hub.start()
+        history = History(hub.log, pool, framer.source)
+        jobs = JobReader(client, settings.namespace, settings.partitions, pool)
+        yield Services(
+            settings=settings,
+            redis=client,
+            scripts=scripts,
+            pool=pool,
+            archive=archive,
+            http=http,
+            hub=hub,
+            history=history,
+            jobs=jobs,
+            feed=JobFeed(hub, history, jobs.snapshot, timing=options.timing),
+            framer=framer,
+        )
+
+
+def check(settings: Settings) -> None:
+    """Raises ConfigurationError naming the URL that is missing."""
+    for name in ("redis_url", "database_url", "clickhouse_url", "archive_url"):
+        if not getattr(settings, name):
+            raise ConfigurationError(
+                f"TRITON_{name.upper()} is not set, and the API starts no engines by itself: set it, or "
+                "run `triton up`, which starts all of them",
+                setting=name,
+            )

@@ -1,0 +1,1 @@
+SELECT projector, partition, position, updated_at FROM checkpoints ORDER BY projector, partition

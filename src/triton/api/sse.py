@@ -1,0 +1,76 @@
+"""Owns the HTTP response that carries a stream: ready bytes in, one ASGI message per piece out.
+
+Why not sse-starlette's EventSourceResponse, which the project also depends on: measured on one core, it
+delivers about half of what a plain response over ready bytes does (30,000 against 56,000 a second with a
+ring), holds four tasks and a lock per stream, ends its pings and frames with CRLF and a blank line (which
+some clients take for an empty event), and learns of a shutdown by looking at uvicorn's signal handler each
+half second, which fails in a thread. Here the hub closes streams at the signal (see `triton.api.server`),
+heartbeats come from the stream itself, and one task per stream watches for the client's leaving.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from triton.feed.job_stream import Stream
+
+MEDIA_TYPE: Final = "text/event-stream; charset=utf-8"
+HEADERS: Final = {
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+}
+#: Seconds that one write may wait for a client that does not read.
+SEND_TIMEOUT: Final = 30.0
+
+
+def complete(body: bytes) -> Response:
+    """A whole stream that is over already: what a browser gets instead of an error status."""
+    return Response(body, media_type=MEDIA_TYPE, headers=HEADERS)
+
+
+class EventStream(Response):
+    """Sends a stream until it ends, the client leaves, or a write takes too long."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__(media_type=MEDIA_TYPE, headers=HEADERS)
+        del self.headers["content-length"]
+        self._stream = stream
+
+    async def __call__(
+        self,
+        scope: Scope,  # noqa: ARG002
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        try:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": self.status_code,
+                    "headers": self.raw_headers,
+                }
+            )
+            leaving = asyncio.create_task(self._watch(receive))
+            try:
+                await self._send(send)
+            finally:
+                leaving.cancel()
+        finally:
+            self._stream.close()
+
+    async def _send(self, send: Send) -> None:
+        pieces = self._stream.pieces()
+        async for piece in pieces:
+            async with asyncio.timeout(SEND_TIMEOUT):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _watch(self, receive: Receive) -> None:
+        """Ends the stream when the client left; uvicorn takes what is sent after that and drops it."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._stream.close()
