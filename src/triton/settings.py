@@ -29,8 +29,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     clickhouse_url: str = ""
     #: file:///path or s3://bucket/prefix of the archive.
     archive_url: str = ""
-    #: Address and TCP port of the HTTP API.
+    #: Address of the HTTP API.
     host: str = "127.0.0.1"
+    #: TCP port of the HTTP API; 0 takes a free one.
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
     #: Prefix of every Redis key; two platforms can share one server under two namespaces.
     namespace: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}$")] = "triton"
@@ -46,8 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     failed_ttl_ms: Annotated[int, msgspec.Meta(ge=1000)] = 7 * 24 * 3600 * 1000
     #: Bytes of one uploaded document at most.
     max_document_bytes: Annotated[int, msgspec.Meta(ge=1)] = 64 * 1024 * 1024
-    #: Worker processes and threads of the embedded stack.
+    #: Worker processes that `triton up` and `triton worker` run; 0 runs none.
     worker_processes: Annotated[int, msgspec.Meta(ge=0)] = 1
+    #: Threads of each worker process: the jobs it runs at once.
     worker_threads: Annotated[int, msgspec.Meta(ge=1)] = 4
     #: Python modules with Dramatiq actors that `triton up` and `triton worker` load, comma-separated.
     modules: str = "triton.handlers"

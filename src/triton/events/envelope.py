@@ -33,10 +33,13 @@ FIELDS: Final = (
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the log, decoded."""
 
+    #: Which of the log's streams holds it, from 0.
     partition: int
     #: Dense within the partition, from 1: the number in the entry's stream id `<position>-0`.
     position: int
+    #: `job.` and what happened, in the past tense.
     type: str
+    #: The job's id, which is its Dramatiq message's id.
     job: str
     #: Dense within the job, from 1.
     version: int
@@ -52,9 +55,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     correlation: str
     #: W3C trace context, or empty.
     traceparent: str
+    #: Whose job it is.
     tenant: str
+    #: The queue that the job was submitted to.
     queue: str
+    #: The schema version that `data` was written with.
     schema: int
+    #: What is special to the type.
     data: EventData
 
 
