@@ -24,6 +24,7 @@ class Piece(msgspec.Struct, frozen=True):
     y: float
     size: float
     bold: bool
+    mono: bool = False
 
 
 class Cell(msgspec.Struct):

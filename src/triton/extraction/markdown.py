@@ -35,7 +35,7 @@ def read(source: Source, budget: Budget) -> Document:
     """Sections of what a reader of the rendered text sees."""
     text, encoding = decode(source.read())
     text, metadata = front_matter(text.replace("\r\n", "\n"))
-    pages = list(paginate(_blocks(text, budget), sections=True))
+    pages = list(paginate(blocks(text, budget), sections=True))
     title = metadata.pop("title", "")
     return Document(
         extractor="markdown-it-py",
@@ -82,7 +82,8 @@ def rows(md: MarkdownIt, tokens: Iterator[Token]) -> list[list[str]]:
     return found
 
 
-def _blocks(text: str, budget: Budget) -> Iterator[Block]:
+def blocks(text: str, budget: Budget) -> Iterator[Block]:
+    """The blocks of a text without front matter."""
     md = parser()
     kinds: list[Kind] = ["paragraph"]
     tokens = iter(md.parse(text))

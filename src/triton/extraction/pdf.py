@@ -30,6 +30,7 @@ MAX_PIECES = 300_000
 _STRIDE = 500
 
 _FIELDS = ("title", "author", "subject", "keywords", "creator", "producer")
+_MONO = ("mono", "courier", "consol", "menlo", "cmtt", "typewriter")
 _BOLD = ("bold", "black", "heavy", "-bd", "cmbx")
 
 
@@ -186,7 +187,8 @@ def _placed(text: str, cm: list[float], tm: list[float], font: Any, size: float)
         x = y = size = 0.0
     name = str(font.get("/BaseFont", "")).lower() if hasattr(font, "get") else ""
     # Not clean(): the pieces of a line are joined, so the spaces at their ends count.
-    return Piece(text, x, y, size, any(mark in name for mark in _BOLD))
+    bold, mono = (any(mark in name for mark in marks) for marks in (_BOLD, _MONO))
+    return Piece(text, x, y, size, bold, mono)
 
 
 def _bookmarks(reader: pypdf.PdfReader) -> dict[int, dict[str, int]]:

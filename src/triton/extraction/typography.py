@@ -15,6 +15,9 @@ from triton.extraction import layout
 from triton.extraction.blocks import Block, heading, one_line, table
 from triton.extraction.layout import Cell, Piece, Row
 
+#: Of the characters, code left out: the largest size with this share is the body's, because tables and
+#: notes are smaller and headings are few.
+BODY_SHARE = 0.2
 #: A line this many times the body's size is a heading.
 HEADING_RATIO = 1.15
 MAX_HEADING_LINES = 3
@@ -42,9 +45,11 @@ def sizes(pages: Iterable[Iterable[Piece]]) -> Sizes:
     characters: dict[float, int] = {}
     for pieces in pages:
         for piece in pieces:
-            size = round(piece.size * 2) / 2
-            characters[size] = characters.get(size, 0) + len(piece.text.strip())
-    body = max(characters, key=lambda size: characters[size], default=0.0)
+            if not piece.mono:
+                size = round(piece.size * 2) / 2
+                characters[size] = characters.get(size, 0) + len(piece.text.strip())
+    enough = sum(characters.values()) * BODY_SHARE
+    body = max((size for size, count in characters.items() if count >= enough), default=0.0)
     larger = sorted(
         size for size, count in characters.items() if size >= body * HEADING_RATIO and count
     )
