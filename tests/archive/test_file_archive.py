@@ -227,5 +227,5 @@ def test_a_key_that_passes_stays_below_the_root(key: str) -> None:
         check_key(key)
     except ValidationError:
         return
-    assert os.path.normpath(f"/root/{key}") == f"/root/{key}"
+    assert os.path.normpath(f"/archive/{key}") == f"/archive/{key}"
     assert not key.startswith(".incoming")
