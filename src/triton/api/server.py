@@ -39,7 +39,7 @@ class Server(uvicorn.Server):
         self, config: uvicorn.Config, app: FastAPI, on_ready: Callable[[], None] | None
     ) -> None:
         super().__init__(config)
-        self._app = app
+        self.app = app
         self._on_ready = on_ready
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -56,7 +56,7 @@ class Server(uvicorn.Server):
             self.force_exit = True
         self.should_exit = True
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(drain, self._app)
+            self._loop.call_soon_threadsafe(drain, self.app)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -136,7 +136,7 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] | None = None) 
 
 def failure_of(server: Server) -> TritonError:
     """Why the application did not start."""
-    failure = server.config.loaded_app.state.failure
+    failure = server.app.state.failure
     if isinstance(failure, TritonError):
         return failure
     return StartupError("the API did not start; the log above says why")

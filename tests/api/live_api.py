@@ -1,0 +1,235 @@
+"""Owns the API of a test: a real uvicorn in a thread, and hands that do what workers and projectors do."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any, Self
+
+import httpx
+import psycopg
+import redis
+
+from eventually import eventually
+from triton import keys
+from triton.api.server import Server, listen, make_server
+from triton.api.services import FeedOptions, Services
+from triton.events.client import connect, connect_async, send
+from triton.events.log import Log
+from triton.events.scripts import Claimed, Scripts, answers, claimed, pack_outcome, pack_report
+from triton.events.types import (
+    Cancelled,
+    Completed,
+    Error,
+    Failed,
+    Output,
+    Progressed,
+    RetryScheduled,
+)
+from triton.projections.checkpoint import Lease
+from triton.projections.postgres import PostgresProjection
+from triton.projections.rows import RowReader
+from triton.settings import Settings
+from triton.submit import message_for, submission_of
+
+
+class LiveApi:
+    """A server on a free loopback port; use it as a context."""
+
+    def __init__(self, settings: Settings, feed: FeedOptions | None = None) -> None:
+        self.settings = settings
+        self.listener = listen("127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.server: Server = make_server(settings, feed=feed)
+        self._thread = threading.Thread(
+            target=self.server.run, kwargs={"sockets": [self.listener]}, daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        eventually(lambda: self.server.started or not self._thread.is_alive())
+        assert self.server.started, self.server.app.state.failure
+        self.http = httpx.Client(base_url=self.url, timeout=10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+        self.stop()
+
+    def stop(self) -> float:
+        """Seconds that the server took to end."""
+        begun = time.monotonic()
+        self.server.handle_exit(signal.SIGTERM, None)
+        self._thread.join(timeout=10)
+        assert not self._thread.is_alive(), "the server did not end"
+        return time.monotonic() - begun
+
+    @property
+    def services(self) -> Services:
+        services = self.server.app.state.services
+        assert isinstance(services, Services)
+        return services
+
+
+class Hand:
+    """Does to the log what applications and workers do, one call at a time."""
+
+    def __init__(self, redis_url: str, namespace: str, partitions: int = 1) -> None:
+        self.client: redis.Redis = connect(redis_url)
+        self.namespace = namespace
+        self.partitions = partitions
+        self.scripts = Scripts()
+        self.attempts: dict[str, int] = {}
+        self.seqs: dict[str, int] = {}
+        for partition in range(partitions):
+            send(
+                self.client,
+                [
+                    self.scripts.open(
+                        keys.prefix(namespace, partition), secrets.token_hex(8), partitions
+                    )
+                ],
+            )
+
+    def prefix(self, job: str) -> str:
+        return keys.prefix(self.namespace, keys.partition_of(job, self.partitions))
+
+    def submit(
+        self,
+        *args: Any,
+        job: str = "",
+        actor: str = "work",
+        queue: str = "default",
+        tenant: str = "default",
+        options: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> str:
+        job = job or uuid.uuid4().hex
+        message = message_for(
+            job=job,
+            at_ms=1,
+            actor=actor,
+            args=args,
+            kwargs=kwargs,
+            queue=queue,
+            options=options,
+        )
+        submission = submission_of(message, by="user:test", tenant=tenant)
+        self._ok(self.scripts.submit(self.prefix(job), [submission]))
+        return job
+
+    def start(self, job: str, *, queue: str = "default") -> Claimed:
+        """Take ready jobs of the queue until it is this one."""
+        while True:
+            call = self.scripts.claim(
+                self.prefix(job),
+                worker="w1",
+                op=uuid.uuid4().hex,
+                queues=[queue],
+                limit=1,
+                lease_ms=60_000,
+                max_deaths=3,
+            )
+            for found in claimed(send(self.client, [call])[0]).jobs:
+                self.attempts[found.job] = found.attempt
+                self.seqs[found.job] = 0
+                if found.job == job:
+                    return found
+
+    def report(self, job: str, *data: Progressed | Output) -> None:
+        packed = []
+        for one in data:
+            self.seqs[job] += 1
+            packed.append(pack_report(job, self.attempts[job], self.seqs[job], "worker:w1", one))
+        for start in range(0, len(packed), 200):
+            self._ok(self.scripts.report(self.prefix(job), packed[start : start + 200]))
+
+    def progress(self, job: str, percent: float, stage: str = "") -> None:
+        self.report(job, Progressed(percent=percent, stage=stage))
+
+    def output(self, job: str, *chunks: str) -> None:
+        self.report(job, *(Output(chunk=chunk) for chunk in chunks))
+
+    def complete(self, job: str, result: Any = None) -> None:
+        self._finish(job, Completed(result=result))
+
+    def fail(self, job: str, message: str = "no") -> None:
+        self._finish(job, Failed(error=Error(type="ValueError", message=message)))
+
+    def retry(self, job: str, body: bytes = b"") -> None:
+        self._finish(job, RetryScheduled(error=Error(type="ValueError")), body=body)
+
+    def cancelled(self, job: str) -> None:
+        self._finish(job, Cancelled(reason="asked"))
+
+    def run(self, job: str, result: Any = None) -> str:
+        """The whole life of a submitted job."""
+        self.start(job)
+        self.progress(job, 50, "half")
+        self.complete(job, result)
+        return job
+
+    def _finish(self, job: str, data: Any, *, body: bytes = b"") -> None:
+        packed = pack_outcome(job, self.attempts[job], "worker:w1", data, body=body)
+        self._ok(self.scripts.finish(self.prefix(job), [packed]))
+
+    def _ok(self, call: Any) -> None:
+        found = answers(send(self.client, [call])[0])
+        assert set(found) == {"ok"}, found
+
+
+def project(settings: Settings, partitions: Sequence[int] = (0,)) -> None:
+    """Bring PostgreSQL up to the end of the log, as its projector does."""
+
+    async def run() -> None:
+        scripts = Scripts()
+        async with (
+            connect_async(settings.redis_url) as client,
+            await psycopg.AsyncConnection.connect(
+                settings.database_url, autocommit=True
+            ) as connection,
+        ):
+            log = await Log.open(client, scripts, settings.namespace, settings.partitions, "x")
+            for partition in partitions:
+                projection = PostgresProjection()
+                lease = await Lease.acquire(
+                    connection,
+                    projection.name,
+                    partition,
+                    epoch=log.epochs[partition],
+                    owner="test",
+                )
+                assert lease is not None
+                await projection.open(lease)
+                reader = RowReader()
+                while entries := await log.range(partition, lease.checkpoint.position):
+                    await projection.apply(lease, [reader.read(entry) for entry in entries])
+                await lease.release()
+
+    asyncio.run(run())
+
+
+def log_events(settings: Settings, job: str) -> list[Any]:
+    """The job's events, straight from the log: what every reader must have seen in the end."""
+
+    async def read() -> list[Any]:
+        async with connect_async(settings.redis_url) as client:
+            log = await Log.open(
+                client, Scripts(), settings.namespace, settings.partitions, "unused"
+            )
+            return [event async for event in log.history(job)]
+
+    return asyncio.run(read())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
