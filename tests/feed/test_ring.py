@@ -1,0 +1,138 @@
+"""The ring and the frames: what is in it, what fell out, and that no payload breaks a frame."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triton.events.codec import encode_data
+from triton.events.envelope import FIELDS
+from triton.events.log import Entry
+from triton.events.render import show_entry
+from triton.events.types import Completed, EventData, Output, Submitted, type_of
+from triton.feed import frames
+from triton.feed.cursor import Signer
+from triton.feed.framer import Framer
+from triton.feed.ring import Frame, Ring, job_topic
+
+FRAMER = Framer(Signer(b"key"), "/triton/test")
+
+
+def entry(position: int, job: str, data: EventData, *, raw: bytes | None = None) -> Entry:
+    values = {
+        b"type": type_of(data).encode(),
+        b"job": job.encode(),
+        b"version": b"1",
+        b"attempt": b"0",
+        b"at": b"1700000000000001",
+        b"schema": b"1",
+        b"tenant": b"default",
+        b"data": encode_data(data) if raw is None else raw,
+    }
+    fields = [part for name in FIELDS for part in (name, values.get(name, b""))]
+    return Entry(0, position, fields)
+
+
+def make(found: Entry) -> Frame:
+    return FRAMER.entry("epoch", found)
+
+
+def positions(frames: Sequence[Frame]) -> list[int]:
+    return [frame.position for frame in frames]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 300)), max_size=60),
+    st.integers(1, 12),
+    st.integers(200, 3000),
+    st.integers(0, 70),
+)
+def test_the_ring_holds_a_dense_end_of_the_log_and_finds_each_job_s_part(
+    entries: list[tuple[str, int]], capacity: int, max_bytes: int, after: int
+) -> None:
+    ring = Ring(0, make, capacity=capacity, max_bytes=max_bytes)
+    for position, (job, size) in enumerate(entries, start=1):
+        ring.append(entry(position, job, Output(chunk="x" * size)))
+    assert ring.last == len(entries)
+    assert ring.last - ring.oldest + 1 <= capacity
+    assert ring.oldest <= max(1, ring.last)
+    for job in "abc":
+        found, complete = ring.read(job_topic(job), after, 10**9)
+        kept = [p for p in range(ring.oldest, ring.last + 1) if entries[p - 1][0] == job]
+        assert positions(found) == [p for p in kept if p > after]
+        assert complete
+        if ring.covers(after):
+            everything = [p for p, (of, _) in enumerate(entries, 1) if of == job and p > after]
+            assert positions(found) == everything
+
+
+def test_a_read_ends_at_the_byte_limit_but_always_moves_on() -> None:
+    ring = Ring(0, make, capacity=10, max_bytes=10**6)
+    for position in range(1, 6):
+        ring.append(entry(position, "a", Output(chunk="x" * 1000)))
+    after, steps = 0, []
+    while True:
+        found, complete = ring.read(job_topic("a"), after, 10)
+        steps.append(positions(found))
+        if complete:
+            break
+        after = found[-1].position
+    assert steps == [[1], [2], [3], [4], [5]]
+
+
+def test_a_frame_is_made_once_for_all_clients() -> None:
+    made = []
+    ring = Ring(0, lambda found: made.append(found) or make(found), capacity=4, max_bytes=10**6)
+    ring.append(entry(1, "a", Output(chunk="x")))
+    assert not made
+    for _ in range(3):
+        ring.read(job_topic("a"), 0, 10**6)
+    assert len(made) == 1
+
+
+@given(st.text())
+def test_no_payload_breaks_its_frame(text: str) -> None:
+    for data in (Output(chunk=text), Completed(result={text: [text]})):
+        raw = make(entry(1, "a", data)).raw
+        head, line, last, *rest = raw.decode().split("\n")
+        assert (head[:6], line[:4], last, rest) == ("data: ", "id: ", "", [""])
+        assert len(head.splitlines()) == 1
+        shown = json.loads(head[6:])["data"]
+        assert text in (shown.get("chunk"), *(shown.get("result") or ()))
+
+
+def test_fields_come_in_the_order_event_data_id_with_lf_only() -> None:
+    assert frames.event(b"{}", "abc") == b"data: {}\nid: abc\n\n"
+    assert frames.control("end", {"a": 1}, "abc") == (
+        b'event: triton.end\ndata: {"a":1}\nid: abc\n\n'
+    )
+    assert frames.bye("draining", 5) == (
+        b'retry: 5\nevent: triton.bye\ndata: {"reason":"draining","retry_ms":5}\n\n'
+    )
+
+
+def test_what_json_cannot_hold_is_shown_as_a_problem_and_keeps_its_place() -> None:
+    for data, raw in (
+        (Completed(result={None: 1}), None),
+        (Output(chunk=""), b"\xc1 no msgpack"),
+    ):
+        shown = json.loads(show_entry(entry(7, "a", data, raw=raw), "/s").json)
+        assert shown["position"] == 7
+        assert shown["type"] == type_of(data)
+        assert "problem" in shown["data"]
+
+
+def test_a_message_with_half_a_surrogate_pair_or_none_at_all_is_still_shown() -> None:
+    body = json.dumps({"args": ["\ud800"], "kwargs": {}}).encode()
+    shown = json.loads(show_entry(entry(1, "a", Submitted(actor="x", body=body)), "/s").json)
+    assert shown["data"]["args"] == ["\ud800"]
+    for strange in (b"\x80pickle", b"[]", b'{"args": 1', json.dumps({"a": 1}, indent=1).encode()):
+        line = show_entry(entry(1, "a", Submitted(actor="x", body=strange)), "/s").json
+        assert json.loads(line)["data"]["args"] is None
+    pretty = json.dumps({"args": [1], "kwargs": {"b": 2}}, indent=1).encode()
+    line = show_entry(entry(1, "a", Submitted(actor="x", body=pretty)), "/s").json
+    assert b"\n" not in line
+    assert json.loads(line)["data"]["kwargs"] == {"b": 2}
