@@ -5,4 +5,3 @@ DROP TABLE job_events;
 DROP VIEW jobs;
 DROP TABLE job_states;
 DROP TABLE job_submissions;
-DROP FUNCTION log_time;

@@ -1,11 +1,6 @@
 -- What the PostgreSQL projector writes: the view `jobs` over a cold and a hot table, `job_events`, and
 -- the bookkeeping of all projectors. Empty texts of the log are empty here; times that are not yet are null.
 
--- The log's time (microseconds since 1970) as a timestamp, exactly.
-CREATE FUNCTION log_time(microseconds bigint) RETURNS timestamptz
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN to_timestamp(microseconds / 1000000) + (microseconds % 1000000) * interval '1 microsecond';
-
 -- Written once, at job.submitted.
 CREATE TABLE job_submissions (
     job          text COLLATE "C" PRIMARY KEY,

@@ -16,7 +16,7 @@ from triton.errors import LogForkedError, UnavailableError
 from triton.projections.checkpoint import Lease
 from triton.projections.fold import sift
 from triton.projections.parking import park
-from triton.projections.rows import COLUMNS, Reading, lines_of
+from triton.projections.rows import COLUMNS, Reading
 from triton.projections.statements import sql
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ClickHouseProjection:
 
     async def apply(self, lease: Lease, rows: Sequence[Reading]) -> None:
         sifted = sift(rows, self._parked)
-        lines = lines_of(sifted.applied)
+        lines = b"".join([row.line for row in sifted.applied])
         first, last = rows[0].entry.position, rows[-1].entry
         token = (
             f"{lease.checkpoint.epoch}:{lease.partition}:{first}-{last.position}:"

@@ -7,11 +7,31 @@ batch fold to the last value of what they touch, and nothing need be read back f
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from triton.events.types import Submitted
 from triton.job import changes
-from triton.projections.rows import Poison, Reading, Row
+from triton.projections.render import clean_text, to_json
+from triton.projections.rows import Poison, Reading, Row, escaped, escaped_json
+from triton.projections.stamps import stamp
+
+#: Fields of a fold that are times: 0 is "none", which a patch writes as `epoch`.
+_TIMES: Final = ("at", "due", "started", "finished")
+#: Fields whose "cleared" differs from "untouched" by an array around the value.
+_BOXED: Final = ("error", "result")
+_NEWBORN: Final[dict[str, Any]] = {
+    "attempt": 0,
+    "started": 0,
+    "finished": 0,
+    "percent": 0.0,
+    "stage": "",
+    "worker": "",
+    "deaths": 0,
+    "cancel_requested": False,
+    "reason": "",
+    "error": None,
+    "result": None,
+}
 
 
 class Sifted(NamedTuple):
@@ -58,74 +78,109 @@ def sift(
 
 
 class JobFold:
-    """What the events of a batch do to their jobs.
-
-    `births` holds, by job, the rows of `sql/births.sql`, and `patches` those of `sql/patches.sql`.
-    """
+    """What the events of a batch do to their jobs: who is born, and what changes of who was there."""
 
     def __init__(self) -> None:
-        self.births: dict[str, dict[str, Any]] = {}
+        self.births: dict[str, tuple[Row, dict[str, Any]]] = {}
         self.patches: dict[str, dict[str, Any]] = {}
 
     def take(self, row: Row) -> str | None:
         """Fold one event in; or why it cannot follow the job's last one."""
         job = row.job
-        if isinstance(row.data, Submitted):
-            self.births[job] = _born(row, row.data)
+        data = row.data
+        if isinstance(data, Submitted):
+            self.births[job] = (row, _NEWBORN | {"state": "pending", "due": 0} | _place(row))
+            if data.due:
+                self.births[job][1].update(state="scheduled", due=data.due)
             self.patches.pop(job, None)
             return None
-        known = self.births.get(job)
-        if known is None:
-            known = self.patches.get(job)
+        born = self.births.get(job)
+        known = born[1] if born is not None else self.patches.get(job)
         if known is None:
             known = self.patches[job] = {"job": job, "expected": row.version - 1}
         elif row.version != known["version"] + 1:
             return f"version {row.version} of the job follows {known['version']}"
-        known["version"] = row.version
-        known["position"] = row.entry.position
-        known["at"] = row.at
-        known.update(changes(row.data, row.attempt, row.at))
+        known.update(_place(row))
+        known.update(changes(data, row.attempt, row.at))
         return None
 
-    def boxed(self) -> list[dict[str, Any]]:
-        """The patches, with error and result in an array: so "cleared" differs from "untouched"."""
-        return [
-            patch | {name: [patch[name]] for name in ("error", "result") if name in patch}
-            for patch in self.patches.values()
-        ]
+    def submission_lines(self) -> bytes:
+        """The births as lines for `sql/copy_submissions.sql`."""
+        return b"".join([_submission(row) for row, _ in self.births.values()])
+
+    def state_lines(self) -> bytes:
+        """The births as lines for `sql/copy_states.sql`."""
+        return "".join([_state(job, state) for job, (_, state) in self.births.items()]).encode()
+
+    def patches_json(self) -> str:
+        """The patches for `sql/patches.sql`."""
+        rows = []
+        for patch in self.patches.values():
+            row = dict(patch)
+            for name in _TIMES:
+                if name in row:
+                    row[name] = stamp(row[name]) if row[name] else "epoch"
+            for name in _BOXED:
+                if name in row:
+                    row[name] = [row[name]]
+            rows.append(row)
+        return to_json(rows).decode()
 
 
-def _born(row: Row, data: Submitted) -> dict[str, Any]:
-    by, causation, correlation, trace, tenant, queue = row.entry.fields[11:23:2]
+def _place(row: Row) -> dict[str, int]:
+    return {"version": row.version, "position": row.entry.position, "at": row.at}
+
+
+def _submission(row: Row) -> bytes:
+    # Of the event's own line: partition, position, job, version, type, attempt, at, by, tenant, queue, ...
+    partition, _, job, _, _, _, at, by, tenant, queue, causation, correlation, trace, _ = (
+        row.line.split(b"\t", 13)
+    )
+    data = cast("Submitted", row.data)
     body = row.body or {}
-    return {
-        "job": row.job,
-        "partition": row.entry.partition,
-        "tenant": tenant.decode(),
-        "queue": queue.decode(),
-        "actor": data.actor,
-        "priority": data.priority,
-        "submitted": row.at,
-        "by": by.decode(),
-        "causation": causation.decode(),
-        "correlation": correlation.decode(),
-        "traceparent": trace.decode(),
-        "args": body.get("args"),
-        "kwargs": body.get("kwargs"),
-        "state": "scheduled" if data.due else "pending",
-        "attempt": 0,
-        "version": row.version,
-        "position": row.entry.position,
-        "at": row.at,
-        "due": data.due,
-        "started": 0,
-        "finished": 0,
-        "percent": 0.0,
-        "stage": "",
-        "worker": "",
-        "deaths": 0,
-        "cancel_requested": False,
-        "reason": "",
-        "error": None,
-        "result": None,
-    }
+    return b"\t".join(
+        (
+            job,
+            tenant,
+            queue,
+            escaped(clean_text(data.actor)).encode(),
+            b"%d" % data.priority,
+            at,
+            by,
+            causation,
+            correlation,
+            trace,
+            _json(body.get("args")),
+            _json(body.get("kwargs")),
+            partition + b"\n",
+        )
+    )
+
+
+def _state(job: str, state: Mapping[str, Any]) -> str:
+    return "\t".join(
+        (
+            escaped(job),
+            state["state"],
+            f"{state['attempt']}\t{state['version']}\t{state['position']}\t{state['percent']}",
+            escaped(clean_text(state["stage"])),
+            escaped(clean_text(state["worker"])),
+            str(state["deaths"]),
+            "t" if state["cancel_requested"] else "f",
+            escaped(clean_text(state["reason"])),
+            _time(state["due"]),
+            _time(state["started"]),
+            _time(state["finished"]),
+            stamp(state["at"]),
+            _json(state["error"]).decode(),
+            _json(state["result"]).decode() + "\n",
+        )
+    )
+
+
+def _time(at: int) -> str:
+    return stamp(at) if at else "\\N"
+
+
+def _json(value: Any) -> bytes:
+    return b"\\N" if value is None else escaped_json(to_json(value))

@@ -9,8 +9,7 @@ import psycopg
 from triton.projections.checkpoint import Connection, Lease
 from triton.projections.fold import JobFold, sift
 from triton.projections.parking import park
-from triton.projections.render import to_json
-from triton.projections.rows import Reading, Row, lines_of
+from triton.projections.rows import Reading, Row
 from triton.projections.statements import sql
 
 
@@ -47,36 +46,48 @@ class PostgresProjection:
     async def _apply(
         self, lease: Lease, rows: Sequence[Reading], refused: Mapping[str, str]
     ) -> None:
-        """A job that does not stand where its first event expects it is found by the count of changed
-        rows; then the batch is tried again without that job."""
+        """What the tables refuse is known only in the transaction; then the batch is tried again, without
+        the jobs that do not stand where their first event expects them, or over those that were born
+        before."""
+        again = False
         while True:
             fold = JobFold()
             sifted = sift(rows, self._parked, refused, fold.take)
             try:
                 async with lease.connection.transaction():
                     to = await lease.move(rows[-1].entry)
+                    if again:
+                        await lease.connection.execute(sql("forget"), {"jobs": list(fold.births)})
                     await _write(lease.connection, fold, sifted.applied)
                     await park(lease, sifted.parked)
                 break
             except _BehindError:
                 refused = {**refused, **await _late(lease.connection, fold)}
+            except psycopg.errors.UniqueViolation:
+                if again:
+                    raise
+                again = True
         lease.checkpoint = to
         self._parked.update(poison.job for poison in sifted.parked)
 
 
 async def _write(connection: Connection, fold: JobFold, rows: Sequence[Row]) -> None:
-    """Raises _BehindError where a job is not at the version before its first event."""
+    """Raises _BehindError where a job is not at the version before its first event, UniqueViolation where
+    a job is born that is there already."""
     if fold.patches:
-        patches = to_json(fold.boxed()).decode()
-        cursor = await connection.execute(sql("patches"), {"rows": patches})
+        cursor = await connection.execute(sql("patches"), {"rows": fold.patches_json()})
         if cursor.rowcount != len(fold.patches):
             raise _BehindError
     if fold.births:
-        births = to_json(list(fold.births.values())).decode()
-        await connection.execute(sql("births"), {"rows": births})
+        await _copy(connection, "copy_submissions", fold.submission_lines())
+        await _copy(connection, "copy_states", fold.state_lines())
     if rows:
-        async with connection.cursor().copy(sql("copy_events")) as copy:
-            await copy.write(lines_of(rows))
+        await _copy(connection, "copy_events", b"".join([row.line for row in rows]))
+
+
+async def _copy(connection: Connection, statement: str, lines: bytes) -> None:
+    async with connection.cursor().copy(sql(statement)) as copy:
+        await copy.write(lines)
 
 
 async def _late(connection: Connection, fold: JobFold) -> dict[str, str]:
