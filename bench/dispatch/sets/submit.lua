@@ -1,0 +1,23 @@
+-- Accepts jobs: ready ones in a sorted set by order, scheduled ones by time, and a bell for one idle worker.
+-- ARGV[2] queue, [3] tenant, then for each job: id, data, body, due in microseconds or 0
+-- Answers  how many were new
+local queue, tenant = ARGV[2], ARGV[3]
+local bell = P .. 'bell:' .. queue
+local new = 0
+for i = 4, #ARGV, 4 do
+  local id, due = ARGV[i], tonumber(ARGV[i + 3])
+  if redis.call('EXISTS', key_of(id)) == 0 then
+    local h = born(id, queue, tenant, ARGV[i + 1], ARGV[i + 2])
+    local order = whole(pos)
+    write_born(h, due, order)
+    if due > 0 then
+      redis.call('ZADD', P .. 'due:' .. queue, whole(due), id)
+    else
+      redis.call('ZADD', P .. 'ready:' .. queue, order, id)
+      if redis.call('EXISTS', bell) == 0 then redis.call('LPUSH', bell, 1) end
+    end
+    new = new + 1
+  end
+end
+if new > 0 then commit() end
+return new

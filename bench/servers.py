@@ -1,0 +1,85 @@
+"""Owns the servers of a run: engines from the wheels below a temporary folder, ended with their block."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from triton.events.client import connect
+from triton.stack.engines import Engines
+from triton.stack.folder import DataFolder
+from triton.stack.processes import Child, Spec, Supervisor
+from triton.stack.valkey import Valkey
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Server:
+    """A fresh Valkey with its append-only file (everysec), and the processes that use it."""
+
+    def __init__(self, url: str, folder: Path, supervisor: Supervisor) -> None:
+        self.url = url
+        self.folder = folder
+        self.client: redis.Redis = connect(url)
+        self._supervisor = supervisor
+
+    @property
+    def pid(self) -> int:
+        return self._supervisor.children["valkey"].pid
+
+    def spawn(self, name: str, *argv: str, env: dict[str, str]) -> Child:
+        """A Python process of this project; it is ended before the server is."""
+        return self._supervisor.spawn(
+            Spec(
+                name=name,
+                argv=(sys.executable, *argv),
+                env=environment(env),
+                stage=1,
+                grace=10.0,
+                restart=False,
+            )
+        )
+
+    def end(self, name: str) -> None:
+        self._supervisor.stop_child(name)
+
+
+@contextmanager
+def valkey() -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="triton-bench-") as name:
+        folder = DataFolder(Path(name) / "data")
+        with folder:
+            supervisor = Supervisor(folder.logs)
+            engine = Valkey(folder, supervisor)
+            try:
+                engine.start()
+                server = Server(engine.url, folder.path, supervisor)
+                try:
+                    yield server
+                finally:
+                    server.client.close()
+            finally:
+                supervisor.stop()
+
+
+@contextmanager
+def engines() -> Iterator[Engines]:
+    """All three, durable as `triton up` runs them."""
+    # Not a folder in a folder: as root, PostgreSQL runs as nobody and must reach its own.
+    with (
+        tempfile.TemporaryDirectory(prefix="triton-bench-") as name,
+        Engines(Path(name)) as started,
+    ):
+        yield started
+
+
+def environment(more: dict[str, str]) -> dict[str, str]:
+    """The environment of a process that imports `bench`."""
+    paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **more}
