@@ -28,7 +28,7 @@ from triton.events.heads import read_body, read_head
 from triton.feed.job_stream import Snapshot
 
 #: Seconds that a request waits for a connection to PostgreSQL.
-_TIMEOUT: Final = 2.0
+_TIMEOUT: Final = 1.0
 
 _log = structlog.get_logger("triton.api")
 

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from psycopg_pool import PoolTimeout
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from triton.errors import TritonError
@@ -95,6 +96,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     for kind in (RedisError, psycopg.OperationalError, PoolTimeout):
         app.add_exception_handler(kind, _engine)
+    app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -136,6 +138,11 @@ async def _engine(request: Request, error: Exception) -> Response:
     _log.warning("engine unavailable", engine=name, reason=str(error))
     message = f"{name} does not answer; try again. /health/ready says more."
     return respond(request, 503, "unavailable", message, headers={"Retry-After": "1"})
+
+
+async def _left(request: Request, _: Exception) -> Response:
+    """The client broke off; nobody reads this answer."""
+    return respond(request, 400, "malformed", "the request ended before its body did")
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -45,9 +45,19 @@ async def read_json(request: Request, kind: type[T], *, optional: bool = False) 
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise _invalid(body, kind, error) from error
+        first = error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise MalformedError(f"the body is not JSON: {error}") from error
+        raise _malformed(error) from error
+    try:
+        plain = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        # It does not fit before the place where it is broken.
+        raise _malformed(error) from error
+    raise _invalid(plain, kind, first) from first
+
+
+def _malformed(error: Exception) -> MalformedError:
+    return MalformedError(f"the body is not JSON: {error}")
 
 
 async def _read(request: Request) -> bytes:
@@ -63,9 +73,8 @@ async def _read(request: Request) -> bytes:
     return bytes(body)
 
 
-def _invalid(body: bytes, kind: type[T], first: msgspec.ValidationError) -> ValidationError:
+def _invalid(plain: Any, kind: type[T], first: msgspec.ValidationError) -> ValidationError:
     """Every field that does not fit; msgspec itself stops at the first."""
-    plain = msgspec.json.decode(body)
     fields: list[dict[str, str]] = []
     if isinstance(plain, dict):
         known = {field.encode_name: field for field in msgspec.structs.fields(kind)}

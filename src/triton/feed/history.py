@@ -37,7 +37,7 @@ _RANGE: Final = 1000
 _AT_ONCE: Final = 8
 #: Seconds for which an index that did not answer is left alone.
 _REST: Final = 2.0
-_TIMEOUT: Final = 2.0
+_TIMEOUT: Final = 1.0
 
 _log = structlog.get_logger("triton.feed")
 

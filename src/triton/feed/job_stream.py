@@ -221,7 +221,7 @@ class JobStream:
         """Everything was delivered: say so once, then wait for the bell or for the next heartbeat."""
         if not self._caught_up:
             self._caught_up = True
-            return self._control("caught-up", {"job": self._job})
+            return self._control("caught-up", {"job": self._job, "position": self._place.position})
         left = self._ends_at - asyncio.get_running_loop().time()
         if await self._rings(min(self._feed.timing.heartbeat, left)) or self._place.pending:
             return b""

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 import psycopg
 import uuid_utils
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from triton.api import openapi, views
 from triton.api.identity import Identity, identify
+from triton.api.parameters import DocumentId, Name
 from triton.api.services import Services, services_of
 from triton.api.uploads import DEFAULT_NAME, FIELD, File, chunks
 from triton.api.wire import Json
@@ -22,7 +23,6 @@ from triton.archive import Stored
 from triton.archive.store import CHUNK_BYTES, too_large
 from triton.documents import repository
 from triton.documents.repository import Document
-from triton.submit import MAX_NAME
 
 #: A form's own bytes around the file, at most: what Content-Length may exceed the limit by.
 _ENVELOPE: Final = 64 * 1024
@@ -77,7 +77,7 @@ async def upload(
     services: Annotated[Services, Depends(services_of)],
     identity: Annotated[Identity, Depends(identify)],
     filename: Annotated[str, Query(description="Of a raw body; a form has its own.")] = "",
-    tenant: Annotated[str | None, Query(min_length=1, max_length=MAX_NAME)] = None,
+    tenant: Name = None,
 ) -> Response:
     """The body is the file, of any type, with `?filename=`; or a form with the file in the field `file`.
     Nothing is kept of an upload that breaks off or is too large."""
@@ -105,10 +105,10 @@ async def upload(
     responses={200: openapi.answer(DocumentView, "The document."), **openapi.problems(404)},
 )
 async def read(
-    document_id: Annotated[str, Path(min_length=1, max_length=MAX_NAME)],
+    document_id: DocumentId,
     services: Annotated[Services, Depends(services_of)],
     identity: Annotated[Identity, Depends(identify)],
-    tenant: Annotated[str | None, Query(min_length=1, max_length=MAX_NAME)] = None,
+    tenant: Name = None,
 ) -> Response:
     found = await _with_connection(
         services,

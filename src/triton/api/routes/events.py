@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Path, Query
+from fastapi import APIRouter, Depends, Header, Query
 from starlette.responses import Response
 
 from triton import keys
 from triton.api import openapi, views
+from triton.api.parameters import JobId
 from triton.api.services import Services, services_of
 from triton.api.sse import MEDIA_TYPE, EventStream, complete
 from triton.api.wire import Json
 from triton.errors import NotFoundError
 from triton.events.render import EventView, Shown
 from triton.feed.job_stream import Refused
-from triton.submit import MAX_NAME
-
-JobId = Annotated[str, Path(min_length=1, max_length=MAX_NAME, description="The job's id.")]
 
 
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 import uuid_utils
-from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from triton import keys
@@ -16,6 +16,7 @@ from triton.api import openapi, views
 from triton.api.actors import queue_of
 from triton.api.identity import Identity, identify
 from triton.api.job_reader import Filter, next_page
+from triton.api.parameters import JobId, Name
 from triton.api.problems import request_id_of
 from triton.api.services import Services, services_of
 from triton.api.submission import (
@@ -31,10 +32,9 @@ from triton.errors import ConflictError, NotFoundError, ValidationError
 from triton.events.client import send_async
 from triton.events.heads import read_body
 from triton.events.scripts import Call, Submission, answers
-from triton.submit import MAX_NAME, job_id_for
+from triton.submit import job_id_for
 
 State = Literal["scheduled", "pending", "processing", "completed", "failed", "cancelled"]
-JobId = Annotated[str, Path(min_length=1, max_length=MAX_NAME, description="The job's id.")]
 
 #: Characters of an idempotency key at most.
 MAX_KEY: Final = 255
@@ -109,21 +109,15 @@ async def submit(
 async def list_jobs(
     services: Annotated[Services, Depends(services_of)],
     status: Annotated[list[State] | None, Query(description="May be repeated.")] = None,
-    queue: Annotated[str | None, Query(max_length=MAX_NAME)] = None,
-    actor: Annotated[str | None, Query(max_length=MAX_NAME)] = None,
-    tenant: Annotated[str | None, Query(max_length=MAX_NAME)] = None,
+    queue: Name = None,
+    actor: Name = None,
+    tenant: Name = None,
     submitted_after: Annotated[datetime | None, Query(description="Inclusive.")] = None,
     submitted_before: Annotated[datetime | None, Query(description="Exclusive.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     next: Annotated[str | None, Query(description="From the page before.")] = None,  # noqa: A002
 ) -> Response:
     """As far as the projector has come: a job that was submitted a moment ago may not be listed yet."""
-    for field, text in (("queue", queue), ("actor", actor), ("tenant", tenant)):
-        if text is not None and "\0" in text:
-            raise ValidationError(
-                f"{field} holds U+0000, which no name holds",
-                fields=[{"field": field, "message": "holds U+0000"}],
-            )
     chosen = Filter(
         states=status,
         queue=queue,

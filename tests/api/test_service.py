@@ -1,0 +1,93 @@
+"""The process around the routes: root, health, readiness, the listener, start and stop."""
+
+from __future__ import annotations
+
+import socket
+
+import msgspec
+import pytest
+from live_api import Hand, LiveApi, project
+
+import triton
+from triton.api.server import SEND_BUFFER, listen, serve
+from triton.errors import ConfigurationError, StartupError, UnavailableError
+from triton.settings import Settings
+
+
+def test_root_names_the_service_and_its_links_work(api: LiveApi) -> None:
+    shown = api.http.get("/").json()
+    assert (shown["name"], shown["version"]) == ("triton", triton.__version__)
+    for name, link in shown["links"].items():
+        answer = api.http.get(link)
+        assert answer.status_code in (200, 405), (name, link)
+
+
+def test_ready_shows_each_dependency_and_how_far_the_projectors_are(
+    api: LiveApi, hand: Hand
+) -> None:
+    hand.submit("one")
+    project(api.settings)
+    hand.submit("two")
+    answer = api.http.get("/health/ready")
+    assert answer.status_code == 200, answer.text
+    shown = answer.json()
+    assert shown["dependencies"].keys() == {"redis", "postgres", "clickhouse", "archive", "feed"}
+    assert all(found["ok"] for found in shown["dependencies"].values())
+    assert all(found["latency_ms"] >= 0 for found in shown["dependencies"].values())
+    (lag,) = shown["projectors"]
+    assert (lag["projector"], lag["lag"]) == ("postgres", 1)
+
+
+def test_accepted_connections_have_the_listener_s_options(api: LiveApi) -> None:
+    with socket.socket() as probe, listen("127.0.0.1", 0) as listener:
+        probe.connect(listener.getsockname())
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            # Linux doubles the figure for its own bookkeeping.
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * SEND_BUFFER
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
+
+
+def test_a_taken_port_is_one_clear_sentence(module_settings: Settings) -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StartupError, match=f"port {port} on 127.0.0.1 is taken"):
+            serve(msgspec.structs.replace(module_settings, port=port))
+
+
+def test_a_missing_url_or_a_dead_redis_is_said_before_anything_is_served(
+    module_settings: Settings,
+) -> None:
+    with pytest.raises(ConfigurationError, match="TRITON_REDIS_URL is not set"):
+        serve(msgspec.structs.replace(module_settings, redis_url=""))
+    dead = msgspec.structs.replace(module_settings, redis_url="redis://127.0.0.1:1/0", port=0)
+    with pytest.raises(UnavailableError, match="Redis does not answer"):
+        serve(dead)
+    wrong = msgspec.structs.replace(module_settings, partitions=2, port=0)
+    with pytest.raises(ConfigurationError, match="created with 1 partitions"):
+        serve(wrong)
+
+
+def test_several_partitions_are_followed_each_by_its_own_tail(module_settings: Settings) -> None:
+    settings = msgspec.structs.replace(
+        module_settings, namespace=f"{module_settings.namespace}.p", partitions=3
+    )
+    hand = Hand(settings.redis_url, settings.namespace, 3)
+    with LiveApi(settings) as api:
+        jobs = [api.http.post("/api/v1/jobs", json={"actor": "a"}).json()["id"] for _ in range(8)]
+        partitions = {api.http.get(f"/api/v1/jobs/{job}").json()["partition"] for job in jobs}
+        assert len(partitions) > 1
+        for job in jobs:
+            hand.run(job)
+            with api.http.stream("GET", f"/api/v1/jobs/{job}/subscribe") as stream:
+                assert b"triton.end" in b"".join(stream.iter_raw())
+            events = api.http.get(f"/api/v1/jobs/{job}/events").json()["events"]
+            assert [event["version"] for event in events] == [1, 2, 3, 4]
+
+
+def test_stop_takes_no_longer_than_it_must(module_settings: Settings) -> None:
+    live = LiveApi(module_settings)
+    with live:
+        assert live.http.get("/health").status_code == 200
+        assert live.stop() < 2
