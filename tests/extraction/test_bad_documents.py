@@ -34,7 +34,7 @@ def no_noise(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     assert capfd.readouterr() == ("", "")
 
 
-def code_of(data: bytes, filename: str = "x.pdf", limits: Limits | None = None) -> str:
+def code_of(data: bytes, filename: str = "x", limits: Limits | None = None) -> str:
     with pytest.raises(ExtractionError) as caught:
         extract(data, filename=filename, limits=limits)
     message = caught.value.message
@@ -87,8 +87,8 @@ def test_a_pdf_that_only_forbids_printing_is_read() -> None:
 @pytest.mark.parametrize(
     ("data", "filename", "media_type", "found", "note"),
     [
-        (PDF, "letter.docx", None, "application/pdf", ("DOCX", "PDF")),
-        (b"plain", "a.pdf", "application/pdf", "text/plain", ("PDF", "plain text")),
+        (PDF, "letter", "text/html", "application/pdf", ("HTML", "PDF")),
+        (b"plain", "a.txt", "application/pdf", "text/plain", ("PDF", "plain text")),
         (samples.HTML.encode(), "a.txt", "text/plain", "text/html", ("plain text", "HTML")),
         (b"plain", "a.txt", "text/html", "text/plain", ("HTML", "plain text")),
         (b"plain", "a.md", "application/octet-stream", "text/markdown", None),
@@ -99,12 +99,23 @@ def test_a_pdf_that_only_forbids_printing_is_read() -> None:
         (b"junk \x00\x01\n" + PDF, "a.pdf", "", "application/pdf", None),
     ],
 )
-def test_the_content_decides_and_a_wrong_name_is_noted(
+def test_the_content_decides_and_what_was_announced_is_noted(
     data: bytes, filename: str, media_type: str | None, found: str, note: tuple[str, str] | None
 ) -> None:
     result = extract(data, filename=filename, media_type=media_type)
     expected = note and f"announced as {note[0]}, but the content is {note[1]}"
     assert (result.media_type, result.metadata.get("mismatch")) == (found, expected)
+
+
+@pytest.mark.parametrize(
+    ("data", "filename"),
+    [(PDF, "letter.docx"), (PDF, "letter.md"), (b"plain", "a.pdf"), (b"plain", "a.DOCX")],
+)
+def test_a_renamed_file_fails_with_both_formats_named(data: bytes, filename: str) -> None:
+    with pytest.raises(ExtractionError, match=r"promises .* but the content is") as caught:
+        extract(data, filename=filename)
+
+    assert caught.value.code == "document_renamed"
 
 
 @pytest.mark.parametrize(

@@ -69,12 +69,11 @@ def test_a_document_goes_through_and_leaves_result_progress_output_and_lineage(
     shared: Resources,
     connection: psycopg.Connection,
 ) -> None:
-    document = upload(samples.pdf(pages=3), "report.docx")
+    document = upload(samples.pdf(pages=3), "report.pdf")
     message = submit(document.id)
     result = message.get_result(backend=broker.get_results_backend(), block=True, timeout=20_000)
     assert (result["title"], result["pages"], result["tables"]) == ("Quarterly report", 3, 3)
     assert result["media_type"] == "application/pdf"
-    assert result["metadata"]["mismatch"] == "announced as DOCX, but the content is PDF"
     assert result["headings"][0] == {"level": 1, "text": "Chapter number 1", "page": 1}
     assert (result["sha256"], result["bytes"]) == (document.sha256, document.size)
 
@@ -89,7 +88,6 @@ def test_a_document_goes_through_and_leaves_result_progress_output_and_lineage(
     output = "".join(event.data.chunk for event in events if isinstance(event.data, Output))
     assert "page 2: # Chapter number 2\n" in output
     assert "page 3: table of 3 rows and 3 columns\n" in output
-    assert "mismatch: announced as DOCX" in output
 
     rows = lineage(connection, document)
     assert [row[2:4] for row in rows[:4]] == [

@@ -101,6 +101,24 @@ def expectations(filename: str, media_type: str | None) -> set[str]:
     return {name for name in found if name}
 
 
+def refuse_renamed(found: str, filename: str) -> None:
+    """Raises ExtractionError for a file whose name promises another format than it holds.
+
+    Only a PDF or a DOCX on one of the two sides counts: kinds of text are told apart by habit. A media
+    type that disagrees is no reason, because clients guess it.
+    """
+    suffix = PurePosixPath(filename.replace("\\", "/")).suffix.lower()
+    promised = _BY_SUFFIX.get(suffix)
+    if promised is None or promised == found or not {promised, found} & {PDF, DOCX}:
+        return
+    raise errors.renamed(
+        f"The name {PurePosixPath(filename).name!r} promises {LABELS[promised]}, but the content is "
+        f"{LABELS[found]}; give it the right name and upload it again.",
+        promised=promised,
+        found=found,
+    )
+
+
 def mismatch(found: str, *, filename: str, media_type: str | None) -> str | None:
     """A note for a person when name or declared type promised something else than the content is."""
     wrong = expectations(filename, media_type) - {found}

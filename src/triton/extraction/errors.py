@@ -12,6 +12,7 @@ Code = Literal[
     "document_empty",
     "document_unsupported",
     "document_too_large",
+    "document_renamed",
 ]
 
 
@@ -39,6 +40,10 @@ def too_large(message: str, **details: object) -> ExtractionError:
 
 def unsupported(message: str, **details: object) -> ExtractionError:
     return ExtractionError("document_unsupported", message, **details)
+
+
+def renamed(message: str, **details: object) -> ExtractionError:
+    return ExtractionError("document_renamed", message, **details)
 
 
 def empty(message: str, **details: object) -> ExtractionError:

@@ -69,6 +69,7 @@ def extract(
     budget = Budget(limits, clock)
     with opened(data, limits.max_bytes) as source:
         found = detect.detect(source, filename=filename, media_type=media_type)
+        detect.refuse_renamed(found, filename)
         label = detect.LABELS[found]
         document = _guarded(label, lambda: _read(found, source, budget))
         budget.check_pages(document.total)
