@@ -13,12 +13,11 @@ import msgspec
 from bench.accounting import Foreign, server_counters
 from bench.apps.produce import BULK, Produced
 from bench.apps.record import Record
-from bench.jobs import PROCESSES, TRITON, drain, produce, start_workers
+from bench.jobs import LOG, PROCESSES, TRITON, drain, produce, start_workers
 from bench.scale import Scale
 from bench.servers import Server, environment, valkey
 from bench.table import Measure, Sample, lines
 
-LOG = "{triton:0}:log"
 MEASURES = (
     Measure("bulk enqueue: audited jobs", "jobs/s", "submit", "submit", phase="submit"),
     Measure("drain: audited jobs", "jobs/s", "run", "run", phase="run"),
@@ -57,11 +56,11 @@ def audited(scale: Scale) -> tuple[Sample, list[list[bytes]], list[list[bytes]],
     sample = {
         "submit": sent.jobs / sent.wall,
         "run": drained["drain"],
-        "server": (submit_cpu + drained["drain_server_cpu"]) * 1e6,
+        "server": (submit_cpu + drained["server_cpu"]) * 1e6,
         "foreign:submit": submitting.cores,
         "foreign:run": drained["foreign:drain"],
     }
-    return sample, submitted, run_, max(1, round(2 / drained["drain_trips"]))
+    return sample, submitted, run_, max(1, round(2 / drained["trips"]))
 
 
 def bare(submitted: list[list[bytes]], run_: list[list[bytes]], batch: int, scale: Scale) -> Sample:

@@ -6,11 +6,12 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import msgspec
 
 from bench.accounting import Foreign, cpu_seconds, server_counters
-from bench.apps.produce import Produced
+from bench.apps.produce import RATE, Produced
 from bench.apps.record import FILE, URL, Record
 from bench.scale import Scale
 from bench.servers import Server, environment, valkey
@@ -19,6 +20,7 @@ from bench.table import Goal, Measure, Sample, lines, percentile
 TRITON = "bench.apps.triton_app"
 REDIS = "bench.apps.redis_app"
 PROCESSES, THREADS = 2, 8
+LOG = "{triton:0}:log"
 #: Seconds within which a drain must end.
 PATIENCE = 300.0
 
@@ -98,53 +100,103 @@ MEASURES = (
 
 
 def run(scale: Scale) -> list[str]:
-    """Fresh servers for every turn; the sides take turns, and who begins changes."""
+    """Both sides live at once, each on a fresh server, and take turns phase by phase: what else the machine
+    does meets both. Who begins changes with every repeat."""
     samples: dict[str, list[Sample]] = {TRITON: [], REDIS: []}
     for repeat in range(scale.repeats):
-        for app in (TRITON, REDIS) if repeat % 2 == 0 else (REDIS, TRITON):
-            samples[app].append(turn(app, scale))
+        with ExitStack() as stack:
+            names = (TRITON, REDIS) if repeat % 2 == 0 else (REDIS, TRITON)
+            sides = [Side(app, stack.enter_context(valkey()), scale) for app in names]
+            for phase in (Side.submit, Side.submit_many, Side.drain, Side.pace, Side.idle):
+                for side in sides:
+                    phase(side)
+            for side in sides:
+                side.server.end("workers")
+                samples[side.app].append(side.figures)
     return lines(MEASURES, samples[TRITON], samples[REDIS], "RedisBroker")
 
 
-def turn(app: str, scale: Scale) -> Sample:
-    """All phases of one side on a server of its own."""
-    figures: dict[str, float] = {}
-    with valkey() as server:
-        record = Record(server.folder / "record")
-        empty = server_counters(server.client)
-        before = cpu_seconds(server.pid)
-        with Foreign() as foreign:
-            sent = produce(server, record, app, "single", scale.jobs)
-        filled = server_counters(server.client)
-        figures["foreign:single"] = foreign.cores
-        figures["single"] = sent.jobs / sent.wall
-        figures["pending_bytes"] = (filled.memory - empty.memory) / scale.jobs
-        submit_cpu = (sent.cpu + cpu_seconds(server.pid) - before) / scale.jobs
-        submit_trips = (filled.reads - empty.reads) / scale.jobs
-        submit_server = (filled.cpu - empty.cpu) / scale.jobs
-        total = scale.jobs
-        if app == TRITON:
-            with Foreign() as foreign:
-                sent = produce(server, record, app, "bulk", scale.jobs)
-            figures["foreign:bulk"] = foreign.cores
-            figures["bulk"] = sent.jobs / sent.wall
-            total += scale.jobs
-        workers = start_workers(server, record, app)
-        drained = drain(server, workers, record, total)
-        figures.update(drained)
-        figures["trips"] = submit_trips + drained["drain_trips"]
-        figures["cpu"] = (submit_cpu + drained["drain_cpu"]) * 1000
-        figures["server_cpu"] = (submit_server + drained["drain_server_cpu"]) * 1000
+class Side:
+    """One broker on a server of its own; each phase adds its figures."""
+
+    def __init__(self, app: str, server: Server, scale: Scale) -> None:
+        self.app = app
+        self.server = server
+        self.figures: dict[str, float] = {}
+        self._scale = scale
+        self._record = Record(server.folder / "record")
+        self._empty = server_counters(server.client)
+        self._total = scale.jobs
+        self._workers = 0
+
+    def submit(self) -> None:
+        jobs = self._scale.jobs
+        sent = self._produce("single", jobs)
+        filled = server_counters(self.server.client)
+        server_cpu = (filled.cpu - self._empty.cpu) / jobs
+        self.figures.update(
+            {
+                "single": jobs / sent.wall,
+                "pending_bytes": (filled.memory - self._empty.memory) / jobs,
+                "trips": (filled.reads - self._empty.reads) / jobs,
+                "cpu": (sent.cpu / jobs + server_cpu) * 1000,
+                "server_cpu": server_cpu * 1000,
+            }
+        )
+
+    def submit_many(self) -> None:
+        if self.app == TRITON:
+            sent = self._produce("bulk", self._scale.jobs)
+            self.figures["bulk"] = sent.jobs / sent.wall
+            self._total += sent.jobs
+
+    def drain(self) -> None:
+        self._workers = start_workers(self.server, self._record, self.app)
+        drained = drain(self.server, self._workers, self._record, self._total)
+        self.figures["drain"] = drained["drain"]
+        self.figures["foreign:drain"] = drained["foreign:drain"]
+        self.figures["trips"] += drained["trips"]
+        self.figures["cpu"] += drained["cpu"] * 1000
+        self.figures["server_cpu"] += drained["server_cpu"] * 1000
         time.sleep(1.0)  # the last outcomes are on their way
-        left = server_counters(server.client)
-        figures["finished_bytes"] = (left.memory - empty.memory) / total
-        if app == TRITON:
-            log = server.client.memory_usage("{triton:0}:log", samples=0) or 0
-            figures["log_bytes"] = log / total
-        figures.update(paced(server, workers, record, app, scale))
-        figures.update(idle(server, record, app, scale))
-        server.end("workers")
-    return figures
+        left = server_counters(self.server.client).memory - self._empty.memory
+        self.figures["finished_bytes"] = left / self._total
+        if self.app == TRITON:
+            log = self.server.client.memory_usage(LOG, samples=0) or 0
+            self.figures["log_bytes"] = log / self._total
+
+    def pace(self) -> None:
+        """100 jobs/s; the first second is not counted among the latencies: until then they were idle."""
+        known = self._record.count()
+        counted = server_counters(self.server.client)
+        cpu = cpu_seconds(self._workers, self.server.pid)
+        sent = self._produce("paced", RATE * (1 + self._scale.paced_seconds))
+        self._record.wait(known + sent.jobs, timeout=30.0)
+        latencies = self._record.latencies(known + RATE)
+        cpu = cpu_seconds(self._workers, self.server.pid) - cpu + sent.cpu
+        trips = server_counters(self.server.client).reads - counted.reads
+        self.figures.update(
+            {
+                "p50": statistics.median(latencies),
+                "p99": percentile(latencies, 99),
+                "paced_trips": trips / sent.jobs,
+                "paced_cpu": cpu / sent.jobs * 1000,
+            }
+        )
+
+    def idle(self) -> None:
+        known = self._record.count()
+        sent = self._produce("idle", self._scale.idle_jobs)
+        self._record.wait(known + sent.jobs, timeout=30.0)
+        latencies = self._record.latencies(known)
+        self.figures["idle_p50"] = statistics.median(latencies)
+        self.figures["idle_p99"] = percentile(latencies, 99)
+
+    def _produce(self, mode: str, count: int) -> Produced:
+        with Foreign() as foreign:
+            sent = produce(self.server, self._record, self.app, mode, count)
+        self.figures[f"foreign:{mode}"] = foreign.cores
+        return sent
 
 
 def produce(server: Server, record: Record, app: str, mode: str, count: int) -> Produced:
@@ -170,7 +222,8 @@ def _app_environment(server: Server, record: Record) -> dict[str, str]:
 
 
 def drain(server: Server, workers: int, record: Record, total: int) -> dict[str, float]:
-    """Measured from the first tenth to the last job, so that the workers' start does not count."""
+    """Jobs per second, and trips and CPU seconds per job, from the first tenth to the last job: the workers'
+    start does not count."""
     record.wait(total // 10, timeout=60.0)
     with Foreign() as foreign:
         counted = server_counters(server.client)
@@ -182,38 +235,7 @@ def drain(server: Server, workers: int, record: Record, total: int) -> dict[str,
     return {
         "foreign:drain": foreign.cores,
         "drain": jobs / seconds,
-        "drain_cpu": cpu / jobs,
-        "drain_trips": (recounted.reads - counted.reads) / jobs,
-        "drain_server_cpu": (recounted.cpu - counted.cpu) / jobs,
-    }
-
-
-def paced(server: Server, workers: int, record: Record, app: str, scale: Scale) -> dict[str, float]:
-    known = record.count()
-    counted = server_counters(server.client)
-    cpu = cpu_seconds(workers, server.pid)
-    with Foreign() as foreign:
-        sent = produce(server, record, app, "paced", 100 * scale.paced_seconds)
-        record.wait(known + sent.jobs, timeout=30.0)
-    latencies = record.latencies(known)
-    used = cpu_seconds(workers, server.pid) - cpu + sent.cpu
-    return {
-        "foreign:paced": foreign.cores,
-        "p50": statistics.median(latencies),
-        "p99": percentile(latencies, 99),
-        "paced_trips": (server_counters(server.client).reads - counted.reads) / sent.jobs,
-        "paced_cpu": used / sent.jobs * 1000,
-    }
-
-
-def idle(server: Server, record: Record, app: str, scale: Scale) -> dict[str, float]:
-    known = record.count()
-    with Foreign() as foreign:
-        sent = produce(server, record, app, "idle", scale.idle_jobs)
-        record.wait(known + sent.jobs, timeout=30.0)
-    latencies = record.latencies(known)
-    return {
-        "foreign:idle": foreign.cores,
-        "idle_p50": statistics.median(latencies),
-        "idle_p99": percentile(latencies, 99),
+        "cpu": cpu / jobs,
+        "trips": (recounted.reads - counted.reads) / jobs,
+        "server_cpu": (recounted.cpu - counted.cpu) / jobs,
     }
