@@ -27,8 +27,13 @@ class PostgresProjection:
         self._parked: set[str] = set()
 
     async def open(self, lease: Lease) -> int | None:
+        # Times go as text without a zone.
+        await lease.connection.execute("SET timezone TO 'UTC'")
         self._parked = await lease.parked_jobs()
         return None
+
+    def close(self) -> None:
+        """The connection is the lease's."""
 
     async def apply(self, lease: Lease, rows: Sequence[Reading]) -> None:
         """Rows that PostgreSQL refuses are found by halving the batch; the last one left is parked."""

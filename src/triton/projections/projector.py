@@ -39,6 +39,9 @@ class Projection(Protocol):
         Raises FencedError, LogForkedError, UnavailableError and the drivers' errors.
         """
 
+    def close(self) -> None:
+        """Give back what `open` took, besides the lease."""
+
 
 class Projector:
     """Brings one projection of one partition up to date, and keeps it there."""

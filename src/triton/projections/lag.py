@@ -1,0 +1,124 @@
+"""Owns the question how far the projections are behind the log, and waiting until they are not."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from triton.errors import UnavailableError
+from triton.events.client import connect_async
+from triton.events.log import Log
+from triton.events.scripts import Scripts
+from triton.projections.checkpoint import Connection
+from triton.projections.clickhouse import ClickHouseProjection
+from triton.projections.postgres import PostgresProjection
+from triton.settings import Settings
+
+PROJECTORS: Final = (PostgresProjection.name, ClickHouseProjection.name)
+
+
+class Lag(msgspec.Struct, frozen=True, kw_only=True):
+    """One projector of one partition. `seconds` is the age of the oldest event it has not applied, 0 for
+    none; `parked` the number of events it put aside."""
+
+    projector: str
+    partition: int
+    log_position: int
+    position: int
+    seconds: float
+    parked: int
+
+    @property
+    def behind(self) -> int:
+        """Positions from the checkpoint to the end of the log."""
+        return max(0, self.log_position - self.position)
+
+
+async def lag(log: Log, connection: Connection) -> list[Lag]:
+    """Every projector of every partition; one that never ran is at position 0."""
+    cursor = await connection.execute("SELECT projector, partition, position FROM checkpoints")
+    positions = {(name, partition): at for name, partition, at in await cursor.fetchall()}
+    cursor = await connection.execute(
+        "SELECT projector, partition, count(*) FROM parked_events GROUP BY 1, 2"
+    )
+    parked = {(name, partition): count for name, partition, count in await cursor.fetchall()}
+    found = []
+    for partition in range(log.partitions):
+        end = await log.position(partition)
+        for name in PROJECTORS:
+            position = positions.get((name, partition), 0)
+            found.append(
+                Lag(
+                    projector=name,
+                    partition=partition,
+                    log_position=end,
+                    position=position,
+                    seconds=await _age(log, partition, position + 1) if position < end else 0.0,
+                    parked=parked.get((name, partition), 0),
+                )
+            )
+    return found
+
+
+async def _age(log: Log, partition: int, position: int) -> float:
+    """Seconds since the entry at a position by the server's clock; 0 when it is not there."""
+    entry = await log.entry(partition, position)
+    if entry is None:
+        return 0.0
+    seconds, micros = await log.client.time()
+    return max(0.0, seconds + micros / 1e6 - int(entry.fields[9]) / 1e6)
+
+
+def read_lag(settings: Settings) -> list[Lag]:
+    """The same with connections of its own. Raises UnavailableError, RedisError."""
+    return asyncio.run(_read_lag(settings))
+
+
+async def _read_lag(settings: Settings) -> list[Lag]:
+    async with connect_async(settings.redis_url) as client:
+        log = await Log.open(
+            client, Scripts(), settings.namespace, settings.partitions, secrets.token_hex(8)
+        )
+        try:
+            async with await psycopg.AsyncConnection.connect(
+                settings.database_url, autocommit=True, connect_timeout=10
+            ) as connection:
+                return await lag(log, connection)
+        except psycopg.OperationalError as error:
+            raise UnavailableError(
+                f"PostgreSQL does not answer: {error}; is it running?"
+            ) from error
+
+
+async def await_projection(
+    connection: psycopg.AsyncConnection[Any],
+    projector: str,
+    position: int,
+    *,
+    partition: int = 0,
+    seconds: float = 10.0,
+    interval: float = 0.01,
+) -> None:
+    """Wait until a projector's checkpoint has reached a position. Raises UnavailableError after so many
+    `seconds`, with where it stands."""
+    deadline = time.monotonic() + seconds
+    while True:
+        cursor = await connection.execute(
+            "SELECT position FROM checkpoints WHERE projector = %s AND partition = %s",
+            (projector, partition),
+        )
+        row = await cursor.fetchone()
+        reached = row[0] if row else 0
+        if reached >= position:
+            return
+        if time.monotonic() >= deadline:
+            raise UnavailableError(
+                f"the {projector} projector of partition {partition} is at {reached} after {seconds} s, "
+                f"expected {position}: is a projector running, and what does its log say?"
+            )
+        await asyncio.sleep(interval)
