@@ -1,0 +1,60 @@
+"""Owns which commands there are, in the order that the help shows them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import triton
+from triton.cli import demo as demonstration
+from triton.cli import doctor, jobs, migrations, replay, submit, up, verify, watch
+from triton.cli.exits import Commands
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Triton: Dramatiq jobs with a complete, live, provable history.",
+    epilog="Exit status: 0 yes, 1 the answer is no, 2 wrong usage or setting, 3 something does not answer.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(triton.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Triton: Dramatiq jobs with a complete, live, provable history."""
+
+
+_RUN = "Run it"
+_JOBS = "Jobs"
+_PROOF = "Proof"
+_PRODUCTION = "Roles and schema, for production"
+
+app.command(rich_help_panel=_RUN)(up.up)
+app.command(rich_help_panel=_RUN)(demonstration.demo)
+app.command(rich_help_panel=_RUN)(doctor.doctor)
+app.command(rich_help_panel=_JOBS)(submit.upload)
+app.command(rich_help_panel=_JOBS)(submit.submit)
+app.command(rich_help_panel=_JOBS)(watch.watch)
+app.command(rich_help_panel=_JOBS)(jobs.jobs)
+app.command(rich_help_panel=_JOBS)(jobs.events)
+app.command(rich_help_panel=_JOBS)(jobs.cancel)
+app.command(rich_help_panel=_JOBS)(jobs.requeue)
+app.command(rich_help_panel=_PROOF)(replay.replay)
+app.command(rich_help_panel=_PROOF)(verify.verify)
+app.command(rich_help_panel=_PRODUCTION)(up.api)
+app.command(rich_help_panel=_PRODUCTION)(up.worker)
+app.command(rich_help_panel=_PRODUCTION)(up.projector)
+app.add_typer(migrations.app, name="migrate", rich_help_panel=_PRODUCTION)

@@ -1,0 +1,97 @@
+"""Owns how a command ends: the exit status of every error, and its one sentence on stderr.
+
+0    done, and the answer is yes
+1    done, and the answer is no: the job failed, the stores differ, there is no such job
+2    the command line or a setting is wrong
+3    an engine or the API does not answer
+70   a bug in Triton
+130  ctrl-C
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Final, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+from triton.errors import (
+    ConfigurationError,
+    StartupError,
+    TritonError,
+    UnavailableError,
+    ValidationError,
+)
+
+NO: Final = 1
+USAGE: Final = 2
+AWAY: Final = 3
+BUG: Final = 70
+INTERRUPTED: Final = 130
+
+#: Packages of drivers, and what they drive: what they raise by themselves means that it did not answer.
+_DRIVERS: Final = {
+    "redis": "Redis",
+    "psycopg": "PostgreSQL",
+    "psycopg_pool": "PostgreSQL",
+    "clickhouse_connect": "ClickHouse",
+    "httpx": "the API",
+}
+
+
+class Ending(NamedTuple):
+    status: int
+    sentence: str
+
+
+class Commands(TyperGroup):
+    """The group of all commands: turns what they raise into an exit status and one sentence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            ending = None if debugging() else ending_of(error)
+            if ending is None:
+                raise
+            print(f"error: {ending.sentence}", file=sys.stderr)
+            raise typer.Exit(ending.status) from None
+
+
+def debugging() -> bool:
+    """Whether tracebacks are wanted: TRITON_DEBUG is set to anything but 0."""
+    return os.environ.get("TRITON_DEBUG", "0") not in ("", "0")
+
+
+def ending_of(error: Exception) -> Ending | None:
+    """How a command ends that raised this; None where the command line's own library knows better."""
+    package = type(error).__module__.partition(".")[0]
+    if package == "typer" or isinstance(error, BrokenPipeError):
+        return None
+    if isinstance(error, TritonError):
+        return Ending(_status_of(error), one_sentence(error.message))
+    if package in _DRIVERS:
+        said = one_sentence(str(error)) or type(error).__name__
+        return Ending(AWAY, f"{_DRIVERS[package]}: {said}; `triton doctor` looks at every engine.")
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return Ending(NO, f"{where}{error.strerror}.")
+    what = one_sentence(f"{type(error).__name__}: {error}")
+    return Ending(BUG, f"{what} (a bug; TRITON_DEBUG=1 shows where)")
+
+
+def one_sentence(text: str) -> str:
+    """The text on one line."""
+    return " ".join(text.split())
+
+
+def _status_of(error: TritonError) -> int:
+    if isinstance(error, UnavailableError):
+        return AWAY
+    if isinstance(error, ConfigurationError | ValidationError | StartupError):
+        return USAGE
+    return NO

@@ -1,0 +1,188 @@
+"""Owns `triton jobs`, `events`, `cancel` and `requeue`: jobs through the API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from triton.cli.options import Data, JobId, Json, Url
+
+if TYPE_CHECKING:
+    from triton.cli.client import Api
+
+
+class State(StrEnum):
+    """The states by which jobs can be chosen; an Enum, because Typer takes no list of Literals."""
+
+    SCHEDULED = "scheduled"
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, in your words.")]
+#: Jobs and events in one request at most.
+_PAGE: Final = 200
+_EVENTS: Final = 1000
+
+
+def jobs(
+    status: Annotated[list[State] | None, typer.Option(help="May be given several times.")] = None,
+    queue: Annotated[str | None, typer.Option()] = None,
+    actor: Annotated[str | None, typer.Option()] = None,
+    tenant: Annotated[str | None, typer.Option()] = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 20,
+    data: Data = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """List jobs, newest first; a job of a moment ago may not be listed yet."""
+    from triton.cli import output
+    from triton.cli.client import Api
+    from triton.cli.target import api_url
+
+    chosen = {
+        "status": tuple(one.value for one in status or ()),
+        "queue": queue,
+        "actor": actor,
+        "tenant": tenant,
+    }
+    with Api(api_url(data, url)) as api:
+        found = _pages(api, "/jobs", "jobs", {"next": None}, limit, _PAGE, chosen)
+    if as_json:
+        output.document({"jobs": found})
+        return
+    if not found:
+        output.line("no jobs")
+        return
+    columns = ("job", "state", "progress>", "actor", "queue", "attempt>", "submitted", "took>", "")
+    output.table("", columns, [_row(job) for job in found])
+
+
+def events(job: JobId, data: Data = None, url: Url = None, as_json: Json = False) -> None:
+    """Show a job's whole history."""
+    import msgspec
+
+    from triton.cli import output
+    from triton.cli.client import Api
+    from triton.cli.live import Event
+    from triton.cli.target import api_url
+
+    with Api(api_url(data, url)) as api:
+        found = history(api, job)
+    if as_json:
+        output.document({"events": found})
+    else:
+        output.table("", EVENT_COLUMNS, event_rows(msgspec.convert(found, list[Event])))
+
+
+def cancel(
+    job: JobId, reason: Reason = "", data: Data = None, url: Url = None, as_json: Json = False
+) -> None:
+    """End a job that waits; ask one that runs to stop. Exit 1 where it has ended before."""
+    _command("cancel", job, reason, data, url, as_json=as_json)
+
+
+def requeue(
+    job: JobId, reason: Reason = "", data: Data = None, url: Url = None, as_json: Json = False
+) -> None:
+    """Send a failed or cancelled job round again. Exit 1 for any other."""
+    _command("requeue", job, reason, data, url, as_json=as_json)
+
+
+EVENT_COLUMNS: Final = ("#>", "time", "event", "attempt>", "by", "position>", "")
+
+
+def event_rows(found: Any) -> list[tuple[object, ...]]:
+    """The rows of a table of `triton.cli.live.Event`s."""
+    from triton.cli.live import clock, words
+
+    return [
+        (
+            event.version,
+            clock(event.time),
+            event.type,
+            event.attempt or None,
+            event.by,
+            event.position,
+            words(event),
+        )
+        for event in found
+    ]
+
+
+def history(api: Api, job: str) -> list[dict[str, Any]]:
+    """All events of a job, as the API has them."""
+    from triton.cli.client import job_path
+
+    path = job_path(job, "/events")
+    return _pages(api, path, "events", {"after_version": None}, None, _EVENTS, {})
+
+
+def _pages(
+    api: Api,
+    path: str,
+    name: str,
+    place: dict[str, Any],
+    limit: int | None,
+    page: int,
+    chosen: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """Page by page, up to `limit`; `place` names the parameter that says where the next one begins."""
+    (key,) = place
+    found: list[dict[str, Any]] = []
+    while True:
+        count = page if limit is None else min(page, limit - len(found))
+        answer = api.get(path, limit=count, **place, **chosen)
+        found += answer[name]
+        place[key] = answer["next"]
+        if answer["next"] is None or len(found) == limit:
+            return found
+
+
+def _command(
+    what: str, job: str, reason: str, data: str | None, url: str | None, *, as_json: bool
+) -> None:
+    from triton.cli import output
+    from triton.cli.client import Api, job_path
+    from triton.cli.target import api_url
+
+    with Api(api_url(data, url)) as api:
+        view = api.post(job_path(job, f"/{what}"), {"reason": reason})
+    if as_json:
+        output.document(view)
+        return
+    asked = view["cancel_requested"] and view["state"] == "processing"
+    output.line(f"{view['id']}  {view['state']}{', its worker was asked to stop' if asked else ''}")
+
+
+def _row(job: dict[str, Any]) -> tuple[object, ...]:
+    from triton.cli.live import error_text
+
+    return (
+        job["id"],
+        job["state"],
+        f"{job['percent']:.0f} %",
+        job["actor"],
+        job["queue"],
+        job["attempt"],
+        _local(job["submitted_at"]),
+        _took(job["started_at"], job["finished_at"]),
+        error_text(job["error"]) or job["stage"],
+    )
+
+
+def _local(time: str) -> str:
+    return datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _took(started: str | None, finished: str | None) -> str:
+    if not started or not finished:
+        return ""
+    seconds = datetime.fromisoformat(finished) - datetime.fromisoformat(started)
+    return f"{seconds.total_seconds():.2f} s"

@@ -1,0 +1,83 @@
+"""Owns `triton migrate`: the schema of both stores up, down, and how it stands."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triton.cli.exits import NO
+from triton.cli.options import Data, Json
+
+if TYPE_CHECKING:
+    from triton.migrate import Step
+
+app = typer.Typer(no_args_is_help=True, help="Bring the schema of both stores up or down.")
+
+
+@app.command()
+def up(data: Data = None, as_json: Json = False) -> None:
+    """Apply every migration that is missing."""
+    from triton import migrate
+
+    database, clickhouse = _urls(data)
+    _show(migrate.up(database, clickhouse), "nothing to do: every migration is applied", as_json)
+
+
+@app.command()
+def down(
+    to: Annotated[int, typer.Option(min=0, help="The last number that stays; 0 undoes all.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Undo migrations, the newest first. Rows of the tables that go are lost; the log is not."""
+    from triton import migrate
+    from triton.errors import ValidationError
+
+    database, clickhouse = _urls(data)
+    if not yes and not sys.stdin.isatty():
+        raise ValidationError("`triton migrate down` removes tables with their rows: say --yes")
+    if not yes:
+        typer.confirm(f"Remove everything above migration {to} with its rows?", abort=True)
+    _show(migrate.down(database, clickhouse, to=to), "nothing to do", as_json)
+
+
+@app.command()
+def status(data: Data = None, as_json: Json = False) -> None:
+    """Show every migration of both engines; exit 1 where one is not applied as it stands here."""
+    from triton import migrate
+
+    found = migrate.status(*_urls(data))
+    _show(found, "there are no migrations", as_json)
+    if any(step.state != "applied" for step in found):
+        raise typer.Exit(NO)
+
+
+def _urls(data: str | None) -> tuple[str, str]:
+    from triton.cli.target import engines
+
+    chosen = engines(data, "database_url", "clickhouse_url")
+    return chosen.database_url, chosen.clickhouse_url
+
+
+def _show(steps: list[Step], nothing: str, as_json: bool) -> None:
+    from triton.cli import output
+
+    if as_json:
+        output.document({"migrations": steps})
+    elif not steps:
+        output.line(nothing)
+    else:
+        rows = [
+            (
+                step.engine,
+                f"{step.number:04}",
+                step.name,
+                step.state,
+                step.applied_at and step.applied_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            )
+            for step in steps
+        ]
+        output.table("", ("engine", "number", "name", "state", "applied"), rows)

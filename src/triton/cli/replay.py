@@ -1,0 +1,239 @@
+"""Owns `triton replay`: the log itself, folded again to what was true at any position."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from triton.cli.options import Data, Json
+
+if TYPE_CHECKING:
+    from triton.events.envelope import Event
+    from triton.events.log import Log
+    from triton.job import Head
+    from triton.settings import Settings
+
+#: Jobs that the table shows at most.
+_SHOWN: Final = 20
+
+
+def replay(
+    first: Annotated[
+        int, typer.Option("--from", min=1, metavar="POS", help="Show what happened from here on.")
+    ] = 1,
+    last: Annotated[
+        int | None,
+        typer.Option("--to", min=1, metavar="POS", help="The state as it was here, not as it is."),
+    ] = None,
+    job: Annotated[
+        str | None, typer.Option("--job", metavar="JOB", help="One job, event by event.")
+    ] = None,
+    partition: Annotated[
+        int | None, typer.Option(min=0, help="Of a log with several, where positions are given.")
+    ] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Fold the log again and print the state of its jobs, now or at any position.
+
+    Reads Redis only, neither store. The fold begins with the log itself, so states are whole wherever
+    --from is.
+    """
+    from triton.cli.target import engines
+
+    asyncio.run(_replay(engines(data, "redis_url"), first, last, job, partition, as_json=as_json))
+
+
+class Fold:
+    """The heads of all jobs after the events that were taken."""
+
+    def __init__(self) -> None:
+        self.heads: dict[str, Head] = {}
+        #: Events of jobs whose beginning has left Redis.
+        self.beheaded = 0
+        self.events = 0
+
+    def take(self, event: Event) -> Head | None:
+        """The job's head after the event; None where its first events are not in the log any more."""
+        from triton.events.types import Submitted
+        from triton.job import evolve
+
+        head = self.heads.get(event.job)
+        self.events += 1
+        if head is None and not isinstance(event.data, Submitted):
+            self.beheaded += 1
+            return None
+        head = self.heads[event.job] = evolve(head, event)
+        return head
+
+
+async def _replay(
+    chosen: Settings,
+    first: int,
+    last: int | None,
+    job: str | None,
+    partition: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    from triton import keys
+    from triton.errors import NotFoundError, ValidationError
+    from triton.events.client import connect_async
+
+    client = connect_async(chosen.redis_url)
+    try:
+        log = await open_log(client, chosen.namespace)
+        if job is not None:
+            partition = keys.partition_of(job, log.partitions)
+        elif partition is None and log.partitions > 1 and (first > 1 or last is not None):
+            raise ValidationError(
+                f"This log has {log.partitions} partitions, each with its own positions: say which one "
+                "with --partition"
+            )
+        if partition is not None and partition >= log.partitions:
+            raise ValidationError(
+                f"--partition is {partition}, expected 0 to {log.partitions - 1}: the log has no other"
+            )
+        wanted = range(log.partitions) if partition is None else [partition]
+        if job is None:
+            await _all(log, wanted, first, last, as_json=as_json)
+        elif not await _one(log, wanted[0], job, first, last, as_json=as_json):
+            raise NotFoundError(f"the log has no event of job {job!r} there", job=job)
+    finally:
+        await client.aclose()
+
+
+async def open_log(client: Any, namespace: str) -> Log:
+    """The log as it is; unlike `Log.open` it makes none. Raises NotFoundError."""
+    from triton import keys
+    from triton.errors import NotFoundError
+    from triton.events.log import Log
+
+    found = await client.hmget(keys.meta(keys.prefix(namespace, 0)), "partitions", "epoch")
+    if found[0] is None:
+        raise NotFoundError(
+            f"There is no log {namespace!r} in this Redis: check TRITON_REDIS_URL and TRITON_NAMESPACE."
+        )
+    epochs = [
+        (await client.hget(keys.meta(keys.prefix(namespace, number)), "epoch") or b"").decode()
+        for number in range(int(found[0]))
+    ]
+    return Log(client, namespace, epochs)
+
+
+async def _events(log: Log, partition: int, last: int | None) -> AsyncIterator[Event]:
+    """Every event that Redis holds of the partition, up to a position."""
+    after = max(0, await log.first_position(partition) - 1)
+    while last is None or after < last:
+        entries = await log.range(partition, after, until=last)
+        if not entries:
+            return
+        for entry in entries:
+            yield entry.event()
+        after = entries[-1].position
+
+
+async def _one(
+    log: Log, partition: int, job: str, first: int, last: int | None, *, as_json: bool
+) -> bool:
+    """The job event by event, each with the state after it; whether there was one."""
+    import msgspec
+
+    from triton.cli import output
+    from triton.cli.live import Event as Told
+    from triton.cli.viewers import event_line
+    from triton.events.render import show
+
+    fold, found = Fold(), False
+    async for event in _events(log, partition, last):
+        if event.job != job:
+            continue
+        head = fold.take(event)
+        if event.position < first:
+            continue
+        found = True
+        state = head.state if head else "unknown"
+        raw = show(event, f"/triton/{log.namespace}").json
+        if as_json:
+            output.json_line({"event": msgspec.Raw(raw), "state": state})
+        else:
+            told = msgspec.json.decode(raw, type=Told)
+            output.line(f"{event.position:>8}  {state:<10}  {event_line(told)}")
+    if job not in fold.heads:
+        return found
+    view = _view(fold.heads[job])
+    if as_json:
+        output.json_line({"job": msgspec.Raw(view)})
+    else:
+        output.document(view)
+    return True
+
+
+async def _all(
+    log: Log, partitions: Sequence[int], first: int, last: int | None, *, as_json: bool
+) -> None:
+    import msgspec
+
+    from triton.cli import output
+
+    fold, ranges = Fold(), []
+    types: Counter[str] = Counter()
+    touched: dict[str, None] = {}
+    for partition in partitions:
+        oldest, position = 0, 0
+        async for event in _events(log, partition, last):
+            position = event.position
+            oldest = oldest or position
+            if fold.take(event) is not None and position >= first:
+                touched[event.job] = None
+            if position >= first:
+                types[event.type] += 1
+        ranges.append(
+            {
+                "partition": partition,
+                "epoch": log.epochs[partition],
+                "first": oldest,
+                "last": position,
+            }
+        )
+    heads = [fold.heads[job] for job in touched]
+    states = Counter(head.state for head in heads)
+    if as_json:
+        output.document(
+            {
+                "partitions": ranges,
+                "events": types.total(),
+                "types": dict(types),
+                "states": dict(states),
+                "events_of_jobs_without_beginning": fold.beheaded,
+                "jobs": [msgspec.Raw(_view(head)) for head in heads],
+            }
+        )
+        return
+    for one in ranges:
+        output.line(f"partition {one['partition']}: positions {one['first']} to {one['last']}")
+    output.table("Jobs by state", ("state", "jobs>"), sorted(states.items()))
+    output.table("Events by type", ("event", "events>"), sorted(types.items()))
+    columns = ("job", "state", "progress>", "actor", "attempt>", "version>", "position>")
+    output.table(
+        f"The last {min(_SHOWN, len(heads))} jobs", columns, [_row(h) for h in heads[-_SHOWN:]]
+    )
+    if fold.beheaded:
+        output.warn(
+            f"{fold.beheaded} events are of jobs whose beginning has left Redis; they are not folded"
+        )
+
+
+def _row(head: Head) -> tuple[object, ...]:
+    progress = f"{head.percent:.0f} %"
+    return (head.job, head.state, progress, head.actor, head.attempt, head.version, head.position)
+
+
+def _view(head: Head) -> bytes:
+    from triton.api import views
+
+    return views.to_json(views.from_head(head, None))

@@ -1,0 +1,130 @@
+"""Owns `triton submit` and `triton upload`."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from triton.cli.exits import NO
+from triton.cli.options import Data, Json, Url
+
+if TYPE_CHECKING:
+    from triton.cli.client import Api
+
+_CHUNK = 256 * 1024
+
+
+def submit(
+    actor: Annotated[str, typer.Argument(help="The actor's name, for example documents.extract.")],
+    args: Annotated[
+        str | None, typer.Option(metavar="ARRAY", help="Positional arguments, as a JSON array.")
+    ] = None,
+    kwargs: Annotated[
+        str | None, typer.Option(metavar="OBJECT", help="Named arguments, as a JSON object.")
+    ] = None,
+    arg: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=TEXT", help="One named argument; NAME:=JSON for anything but a text."
+        ),
+    ] = None,
+    queue: Annotated[
+        str | None, typer.Option(help="Another queue than the one that the actor declares.")
+    ] = None,
+    delay: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Before it may start: 500ms, 10s, 2m, 1h.")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="The same key is the same job.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+    data: Data = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Submit a job; with --watch, exit 1 where it does not complete."""
+    from triton.cli import output
+    from triton.cli.arguments import json_array, json_object, milliseconds, named
+    from triton.cli.client import Api
+    from triton.cli.target import api_url
+    from triton.cli.watch import follow_job
+
+    request: dict[str, Any] = {
+        "actor": actor,
+        "args": json_array("--args", args),
+        "kwargs": json_object("--kwargs", kwargs) | named(arg or ()),
+    }
+    if queue is not None:
+        request["queue"] = queue
+    if delay is not None:
+        request["options"] = {"delay_ms": milliseconds("--delay", delay)}
+    headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+    with Api(api_url(data, url)) as api:
+        reply = api.post("/jobs", request, headers=headers)
+    if as_json and watch:
+        output.json_line(reply)
+    elif as_json:
+        output.document(reply)
+    else:
+        known = " (submitted before under this key)" if reply["existing"] else ""
+        output.line(f"{reply['id']}  {reply['state']} in queue {reply['queue']}{known}")
+    if watch:
+        raise typer.Exit(follow_job(api.url, reply["id"], from_start=True, as_json=as_json))
+
+
+def upload(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Documents of any type.")],
+    data: Data = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Upload documents and print their ids; exit 1 where one could not be read."""
+    from triton.cli import output
+    from triton.cli.client import Api
+    from triton.cli.target import api_url
+
+    uploaded, failed = [], False
+    with Api(api_url(data, url)) as api:
+        for path in files:
+            try:
+                found = upload_file(api, path)
+            except OSError as error:
+                failed = True
+                output.warn(f"{path}: {error.strerror or error}")
+                continue
+            uploaded.append(found)
+            if not as_json:
+                output.line(f"{found['id']}  {found['filename']}  {found['size']} bytes")
+    if as_json:
+        output.document(uploaded)
+    if failed:
+        raise typer.Exit(NO)
+
+
+def upload_file(api: Api, path: Path) -> dict[str, Any]:
+    """Streams one file; answers its record. Raises OSError for a file that cannot be read."""
+    with path.open("rb") as file:
+        head = file.read(_CHUNK)
+
+        def chunks() -> Iterator[bytes]:
+            piece = head
+            while piece:
+                yield piece
+                piece = file.read(_CHUNK)
+
+        answer: dict[str, Any] = api.post(
+            "/documents",
+            content=chunks(),
+            headers={"Content-Type": media_type_of(path)},
+            filename=path.name,
+        )
+    return answer
+
+
+def media_type_of(path: Path) -> str:
+    """What the name announces; the extraction looks at the content."""
+    return mimetypes.guess_type(path.name)[0] or "application/octet-stream"

@@ -1,0 +1,68 @@
+"""Owns finding the stack that a command talks to: by its data folder, by the URLs, or by --url."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from triton import settings
+from triton.errors import UnavailableError
+from triton.settings import Settings
+from triton.stack.folder import RunningStack, running_stack
+
+_ENGINES = {
+    "redis_url": "redis",
+    "database_url": "database",
+    "clickhouse_url": "clickhouse",
+    "archive_url": "archive",
+}
+
+
+def api_url(data: str | None, url: str | None) -> str:
+    """Where the API answers: `url`, or that of the stack on the folder, or what TRITON_HOST and
+    TRITON_PORT say where all engines are outside ones.
+
+    Raises UnavailableError when nothing runs on the folder.
+    """
+    if url:
+        return url.rstrip("/")
+    chosen = settings.load(data=data)
+    running = running_stack(Path(chosen.data))
+    if running is not None and running.api:
+        return running.api
+    if _all_outside(chosen):
+        return f"http://{chosen.host}:{chosen.port}"
+    raise _nothing_runs(chosen)
+
+
+def engines(data: str | None, *needed: str) -> Settings:
+    """The settings with the URL of every engine: as given, else of the stack on the folder.
+
+    Raises UnavailableError when one of `needed` (`redis_url`, ...) is not given and nothing runs there.
+    """
+    chosen = settings.load(data=data)
+    running = running_stack(Path(chosen.data))
+    if running is not None:
+        return msgspec.structs.replace(chosen, **_filled(chosen, running))
+    if all(getattr(chosen, name) for name in needed):
+        return chosen
+    raise _nothing_runs(chosen)
+
+
+def _filled(chosen: Settings, running: RunningStack) -> dict[str, str]:
+    return {
+        name: getattr(chosen, name) or getattr(running, source) for name, source in _ENGINES.items()
+    }
+
+
+def _all_outside(chosen: Settings) -> bool:
+    return all(getattr(chosen, name) for name in _ENGINES)
+
+
+def _nothing_runs(chosen: Settings) -> UnavailableError:
+    folder = Path(chosen.data).absolute()
+    return UnavailableError(
+        f"No Triton stack runs on {folder}: start it with `triton up`, or name another folder with "
+        "--data or TRITON_DATA."
+    )

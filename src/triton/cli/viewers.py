@@ -1,0 +1,106 @@
+"""Owns the three ways to show a job as it runs: JSON lines, plain lines, a progress bar."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from triton.cli import output
+from triton.cli.live import Event, LiveJob, clock, words
+from triton.cli.sse import END, SNAPSHOT, UNNAMED, Message
+
+
+class JsonLines:
+    """Events as they come; the snapshot and the end as `{"type": "triton.snapshot", "data": ...}`."""
+
+    def show(self, message: Message, event: Event | None, job: LiveJob) -> None:  # noqa: ARG002
+        if message.event == UNNAMED:
+            output.json_line(message.data)
+        elif message.event in (SNAPSHOT, END):
+            output.json_line({"type": message.event, "data": msgspec.Raw(message.data.encode())})
+
+    def broken(self, reason: str) -> None:
+        output.warn(f"{reason}; connecting again")
+
+
+class Lines:
+    """A line per event, and one for the state that the watch began with."""
+
+    def show(self, message: Message, event: Event | None, job: LiveJob) -> None:
+        if event is not None:
+            output.line(event_line(event))
+        elif message.event == SNAPSHOT:
+            output.line(
+                f"{job.state}  attempt {job.attempt}  {job.percent:g} %  {job.stage}".rstrip()
+            )
+        elif message.event == END:
+            output.line(ending(job))
+
+    def broken(self, reason: str) -> None:
+        output.warn(f"{reason}; connecting again")
+
+
+class ProgressBar:
+    """A bar with the stage; what the job puts out runs above it."""
+
+    def __init__(self) -> None:
+        self._progress = progress(output.console())
+        self._task = self._progress.add_task("", total=100.0, stage="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, message: Message, event: Event | None, job: LiveJob) -> None:
+        said = self._progress.console
+        if event is not None and event.type == "job.output":
+            said.print(output.cell(str(event.data.get("chunk", "")).rstrip("\n")))
+        elif event is not None and event.type != "job.progressed":
+            said.print(output.cell(event_line(event)), style="dim")
+        self._progress.update(
+            self._task,
+            completed=job.percent,
+            description=output.safe(job.state),
+            stage=output.safe(job.stage),
+        )
+        if message.event == END:
+            said.print(output.cell(ending(job)))
+
+    def broken(self, reason: str) -> None:
+        self._progress.console.print(output.cell(f"{reason}; connecting again"), style="yellow")
+
+
+def progress(console: Console, **options: Any) -> Progress:
+    """Bars with a description before and the task's `stage` behind."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=32),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[stage]}", markup=False),
+        console=console,
+        **options,
+    )
+
+
+def event_line(event: Event) -> str:
+    said = words(event)
+    return f"{clock(event.time)}  {event.type.removeprefix('job.'):<16} {said}".rstrip()
+
+
+def ending(job: LiveJob) -> str:
+    """How a job ended, in one line."""
+    why = job.error if job.state == "failed" else job.reason
+    return f"{job.state}: {why}" if why else job.state

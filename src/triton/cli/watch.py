@@ -1,0 +1,74 @@
+"""Owns `triton watch`: one job live, by its stream alone."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractContextManager, aclosing, nullcontext
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+
+from triton.cli.exits import NO
+from triton.cli.options import Data, JobId, Json, Url
+
+if TYPE_CHECKING:
+    from triton.cli.live import Event, LiveJob
+    from triton.cli.sse import Message
+
+
+class Viewer(Protocol):
+    """Shows a job as its stream goes on."""
+
+    def show(self, message: Message, event: Event | None, job: LiveJob) -> None: ...
+
+    def broken(self, reason: str) -> None: ...
+
+
+def watch(
+    job: JobId,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="With all that happened before.")
+    ] = False,
+    data: Data = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Follow a job to its end, through restarts of the API; exit 1 where it does not complete."""
+    from triton.cli.target import api_url
+
+    found = api_url(data, url)
+    raise typer.Exit(follow_job(found, job, from_start=from_start, as_json=as_json))
+
+
+def follow_job(api: str, job: str, *, from_start: bool, as_json: bool) -> int:
+    """Shows the job until it ends; answers the exit status."""
+    from triton.cli import viewers
+    from triton.cli.live import LiveJob
+    from triton.cli.output import is_terminal
+
+    live = LiveJob(job)
+    shown: AbstractContextManager[Viewer]
+    if as_json:
+        shown = nullcontext(viewers.JsonLines())
+    elif is_terminal():
+        shown = viewers.ProgressBar()
+    else:
+        shown = nullcontext(viewers.Lines())
+    with shown as viewer:
+        asyncio.run(_follow(api, live, viewer, from_start=from_start))
+    return 0 if live.state == "completed" else NO
+
+
+async def _follow(api: str, live: LiveJob, viewer: Viewer, *, from_start: bool) -> None:
+    import httpx
+
+    from triton.cli.client import PREFIX, job_path, local
+    from triton.cli.sse import beginning, follow
+
+    url = api + PREFIX + job_path(live.id, "/subscribe")
+    async with httpx.AsyncClient(trust_env=not local(api)) as client:
+        cursor = await beginning(client, url) if from_start else ""
+        messages = follow(client, url, last_event_id=cursor, on_break=viewer.broken)
+        async with aclosing(messages):
+            async for message in messages:
+                viewer.show(message, live.take(message), live)
