@@ -2,16 +2,19 @@
 -- ARGV[2] queue, [3] worker, then for each: id, attempt, data
 -- Answers  'ok' or 'stale' for each
 local queue, worker = ARGV[2], ARGV[3]
-local answers, before = {}, pos
+local answers, ended, before = {}, {}, pos
 for i = 4, #ARGV, 3 do
   local h = head_of(ARGV[i])
   if h and h.state == 'processing' and h.attempt == tonumber(ARGV[i + 1]) then
     complete(h, worker, ARGV[i + 2])
-    redis.call('ZREM', P .. 'leases:' .. queue, h.id)
+    ended[#ended + 1] = h.id
     answers[#answers + 1] = 'ok'
   else
     answers[#answers + 1] = 'stale'
   end
 end
-if pos > before then commit() end
+if pos > before then
+  redis.call('ZREM', P .. 'leases:' .. queue, unpack(ended))
+  commit()
+end
 return answers
