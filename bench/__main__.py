@@ -38,12 +38,13 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, help="no-op jobs of one drain")
     parser.add_argument("--events", type=int, help="events that the projectors catch up on")
     parser.add_argument("--repeats", type=int, help="turns of each side")
+    parser.add_argument("--tcp", action="store_true", help="jobs and floor over loopback TCP")
     parser.add_argument("--quick", action="store_true", help="small counts, under two minutes")
     arguments = parser.parse_args()
     scale = QUICK if arguments.quick else Scale()
     chosen = {
         name: value
-        for name in ("jobs", "events", "repeats")
+        for name in ("jobs", "events", "repeats", "tcp")
         if (value := getattr(arguments, name)) is not None
     }
     scale = msgspec.structs.replace(scale, **chosen)

@@ -38,7 +38,7 @@ def run(scale: Scale) -> list[str]:
 
 def audited(scale: Scale) -> tuple[Sample, list[list[bytes]], list[list[bytes]], int]:
     """Triton's figures; its entries of submits and of runs; the entries of one round trip of a worker."""
-    with valkey() as server:
+    with valkey(tcp=scale.tcp) as server:
         record = Record(server.folder / "record")
         empty = server_counters(server.client)
         with Foreign() as submitting:
@@ -65,7 +65,7 @@ def audited(scale: Scale) -> tuple[Sample, list[list[bytes]], list[list[bytes]],
 
 def bare(submitted: list[list[bytes]], run_: list[list[bytes]], batch: int, scale: Scale) -> Sample:
     """One process appends what submits wrote; as many as there were workers, what runs wrote."""
-    with valkey() as server:
+    with valkey(tcp=scale.tcp) as server:
         empty = server_counters(server.client)
         with Foreign() as submitting:
             submit = append(server, [submitted], BULK)

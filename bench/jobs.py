@@ -106,7 +106,7 @@ def run(scale: Scale) -> list[str]:
     for repeat in range(scale.repeats):
         with ExitStack() as stack:
             names = (TRITON, REDIS) if repeat % 2 == 0 else (REDIS, TRITON)
-            sides = [Side(app, stack.enter_context(valkey()), scale) for app in names]
+            sides = [Side(app, stack.enter_context(valkey(tcp=scale.tcp)), scale) for app in names]
             for phase in (Side.submit, Side.submit_many, Side.drain, Side.pace, Side.idle):
                 for side in sides:
                     phase(side)

@@ -9,6 +9,8 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of one run. A whole run takes about eight minutes on two cores, `QUICK` under two."""
 
     repeats: int = 3
+    #: Over loopback TCP, as between machines, instead of the unix socket of the embedded stack.
+    tcp: bool = False
     #: No-op jobs of one enqueue and drain.
     jobs: int = 20_000
     #: Seconds at 100 jobs/s.

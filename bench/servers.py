@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -51,15 +52,18 @@ class Server:
 
 
 @contextmanager
-def valkey() -> Iterator[Server]:
+def valkey(*, tcp: bool = False) -> Iterator[Server]:
+    """On its unix socket, or on a free loopback port."""
     with tempfile.TemporaryDirectory(prefix="triton-bench-") as name:
         folder = DataFolder(Path(name) / "data")
         with folder:
             supervisor = Supervisor(folder.logs)
-            engine = Valkey(folder, supervisor)
+            port = _free_port() if tcp else 0
+            engine = Valkey(folder, supervisor, port=port)
             try:
                 engine.start()
-                server = Server(engine.url, folder.path, supervisor)
+                url = f"redis://127.0.0.1:{port}/0" if tcp else engine.url
+                server = Server(url, folder.path, supervisor)
                 try:
                     yield server
                 finally:
@@ -77,6 +81,12 @@ def engines() -> Iterator[Engines]:
         Engines(Path(name)) as started,
     ):
         yield started
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def environment(more: dict[str, str]) -> dict[str, str]:
