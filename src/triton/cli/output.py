@@ -71,7 +71,15 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         )
     for row in rows:
         made.add_row(*(cell(value) for value in row))
-    console().print(made)
+    shown = console()
+    if is_terminal():
+        shown.print(made)
+        return
+    with shown.capture() as captured:
+        shown.print(made)
+    # Programs and files get no padding.
+    for row_line in captured.get().splitlines():
+        _write(row_line.rstrip())
 
 
 def cell(value: object) -> Text:

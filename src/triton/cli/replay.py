@@ -145,7 +145,7 @@ async def _one(
 
     from triton.cli import output
     from triton.cli.live import Event as Told
-    from triton.cli.viewers import event_line
+    from triton.cli.viewers import event_lines
     from triton.events.render import show
 
     fold, found = Fold(), False
@@ -162,7 +162,8 @@ async def _one(
             output.json_line({"event": msgspec.Raw(raw), "state": state})
         else:
             told = msgspec.json.decode(raw, type=Told)
-            output.line(f"{event.position:>8}  {state:<10}  {event_line(told)}")
+            for line in event_lines(told):
+                output.line(f"{event.position:>8}  {state:<10}  {line}")
     if job not in fold.heads:
         return found
     view = _view(fold.heads[job])

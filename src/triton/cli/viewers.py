@@ -32,7 +32,8 @@ class Lines:
 
     def show(self, message: Message, event: Event | None, job: LiveJob) -> None:
         if event is not None:
-            output.line(event_line(event))
+            for said in event_lines(event):
+                output.line(said)
         elif message.event == SNAPSHOT:
             output.line(
                 f"{job.state}  attempt {job.attempt}  {job.percent:g} %  {job.stage}".rstrip()
@@ -65,10 +66,10 @@ class ProgressBar:
 
     def show(self, message: Message, event: Event | None, job: LiveJob) -> None:
         said = self._progress.console
-        if event is not None and event.type == "job.output":
-            said.print(output.cell(str(event.data.get("chunk", "")).rstrip("\n")))
-        elif event is not None and event.type != "job.progressed":
-            said.print(output.cell(event_line(event)), style="dim")
+        if event is not None and event.type != "job.progressed":
+            style = "" if event.type == "job.output" else "dim"
+            for line in event_lines(event):
+                said.print(output.cell(line), style=style)
         self._progress.update(
             self._task,
             completed=job.percent,
@@ -95,9 +96,11 @@ def progress(console: Console, **options: Any) -> Progress:
     )
 
 
-def event_line(event: Event) -> str:
-    said = words(event)
-    return f"{clock(event.time)}  {event.type.removeprefix('job.'):<16} {said}".rstrip()
+def event_lines(event: Event) -> list[str]:
+    """An event as a line; output as a line for each of its own."""
+    said = str(event.data.get("chunk", "")).splitlines() if event.type == "job.output" else []
+    start = f"{clock(event.time)}  {event.type.removeprefix('job.'):<16} "
+    return [(start + one).rstrip() for one in said or [words(event)]]
 
 
 def ending(job: LiveJob) -> str:

@@ -1,0 +1,92 @@
+"""Owns which files a demo runs on: those that were named, or documents of the project's own."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from triton.errors import ConfigurationError
+
+#: What is taken from a folder; a file that is named itself is taken whatever it is.
+SUFFIXES: Final = frozenset(
+    (".pdf", ".docx", ".html", ".htm", ".xhtml", ".md", ".markdown", ".txt", ".text")
+)
+_DISTRIBUTION: Final = "triton-jobs"
+
+
+class Found(NamedTuple):
+    """The files to run on, each once, and a line for each that cannot be."""
+
+    files: list[Path]
+    problems: list[str]
+
+
+def find(paths: Sequence[Path]) -> Found:
+    """The named files, and the documents below the named folders (not the hidden ones)."""
+    found = Found([], [])
+    known: set[Path] = set()
+    for path in paths:
+        for file, problem in _below(path):
+            if problem:
+                found.problems.append(f"{file}: {problem}")
+            elif (real := file.resolve()) not in known:
+                known.add(real)
+                found.files.append(file)
+    return found
+
+
+def _below(path: Path) -> Iterator[tuple[Path, str]]:
+    """Each file with why it cannot be taken; empty where it can."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        yield path, error.strerror or str(error)
+        return
+    if not stat.S_ISDIR(mode):
+        # Nobody waits for the other end of a pipe.
+        yield path, "" if stat.S_ISREG(mode) else "not a regular file"
+        return
+    trouble: list[OSError] = []
+    for folder, folders, names in os.walk(path, onerror=trouble.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            file = Path(folder, name)
+            if not name.startswith(".") and file.suffix.lower() in SUFFIXES and file.is_file():
+                yield file, ""
+    for closed in trouble:
+        yield Path(closed.filename), closed.strerror or str(closed)
+
+
+def own_documents(out: Path) -> list[Path]:
+    """The project's documentation as PDF, DOCX, HTML and Markdown, written into `out`.
+
+    Raises ConfigurationError where the libraries that write them are not installed.
+    """
+    try:
+        from triton.demo.documents import make_documents
+    except ImportError as error:
+        raise ConfigurationError(
+            f"The demo's documents cannot be made ({error}): install triton-jobs[documents], or name "
+            "documents or folders on the command line."
+        ) from error
+    return make_documents(list(_sources(out)), out)
+
+
+def _sources(out: Path) -> Iterable[Path]:
+    """Folders with Markdown: of the checkout, else of the installed package."""
+    checkout = Path(__file__).parents[3]
+    if (checkout / "pyproject.toml").is_file() and (checkout / "README.md").is_file():
+        docs = checkout / "docs"
+        return [checkout, docs, *(below for below in sorted(docs.glob("*")) if below.is_dir())]
+    packaged = resources.files("triton").joinpath("docs")
+    if isinstance(packaged, Path) and packaged.is_dir():
+        return [packaged]
+    readme = out / "source"
+    readme.mkdir(parents=True, exist_ok=True)
+    text = str(metadata.metadata(_DISTRIBUTION).json["description"])
+    (readme / "README.md").write_text(text, encoding="utf-8")
+    return [readme]

@@ -1,0 +1,123 @@
+"""Owns the demo's jobs: each file uploaded, submitted and followed, many at once, by the API alone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Final, Protocol
+
+import httpx
+import msgspec
+
+from triton.cli.client import PREFIX, Api, job_path, local
+from triton.cli.live import Event, LiveJob
+from triton.cli.sse import follow
+from triton.cli.submit import upload_file
+from triton.errors import TritonError, UnavailableError
+
+#: Files on their way to the archive, and streams open, at the same time.
+_UPLOADS: Final = 4
+_STREAMS: Final = 200
+#: Seconds without any event after which the board says so.
+_QUIET: Final = 20.0
+_POLL: Final = 0.2
+
+
+class Run(msgspec.Struct):
+    """One file and its job."""
+
+    path: Path
+    name: str
+    #: Bytes.
+    size: int = 0
+    job: LiveJob | None = None
+    #: Why there is no job.
+    problem: str = ""
+
+
+class Board(Protocol):
+    """Shows the runs as they go on."""
+
+    def submitted(self, run: Run) -> None: ...
+
+    def moved(self, run: Run, job: LiveJob, event: Event | None) -> None: ...
+
+    def refused(self, run: Run) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class _Work:
+    """All runs of one demo."""
+
+    def __init__(self, api: Api, board: Board, client: httpx.AsyncClient) -> None:
+        self.api = api
+        self.board = board
+        self.client = client
+        self.uploads = asyncio.Semaphore(_UPLOADS)
+        self.streams = asyncio.Semaphore(_STREAMS)
+        self.heard = time.monotonic()
+
+    async def run(self, run: Run) -> None:
+        async with self.uploads:
+            try:
+                run.job = await asyncio.to_thread(self._submit, run)
+            except UnavailableError:
+                raise
+            except (OSError, TritonError) as error:
+                run.problem = getattr(error, "message", "") or getattr(error, "strerror", "")
+                run.problem = run.problem or str(error)
+                self.board.refused(run)
+                return
+        self.board.submitted(run)
+        async with self.streams:
+            await self._follow(run, run.job)
+
+    def _submit(self, run: Run) -> LiveJob:
+        """In a thread. Raises OSError for a file that cannot be read, TritonErrors."""
+        document = upload_file(self.api, run.path)
+        run.size = document["size"]
+        kwargs = {"document": document["id"]}
+        reply = self.api.post("/jobs", {"actor": "documents.extract", "kwargs": kwargs})
+        return LiveJob(reply["id"])
+
+    async def _follow(self, run: Run, job: LiveJob) -> None:
+        url = self.api.url + PREFIX + job_path(job.id, "/subscribe")
+        async with aclosing(follow(self.client, url)) as messages:
+            async for message in messages:
+                self.heard = time.monotonic()
+                event = job.take(message)
+                self.board.moved(run, job, event)
+
+    async def keep(self, tend: Callable[[], object]) -> None:
+        """Meanwhile: look after the stack, and say when nothing happens."""
+        while True:
+            tend()
+            if time.monotonic() - self.heard > _QUIET:
+                self.heard = time.monotonic()
+                self.board.note(f"nothing has happened for {_QUIET:.0f} s: does a worker run?")
+            await asyncio.sleep(_POLL)
+
+
+async def run_all(
+    api_url: str, files: Sequence[Path], board: Board, tend: Callable[[], object]
+) -> list[Run]:
+    """Returns when every job has ended. `tend` is called again and again. Raises UnavailableError."""
+    runs = [Run(path, path.name) for path in files]
+    limits = httpx.Limits(max_connections=None)
+    with Api(api_url) as api:
+        async with httpx.AsyncClient(limits=limits, trust_env=not local(api_url)) as client:
+            work = _Work(api, board, client)
+            keeping = asyncio.create_task(work.keep(tend))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for run in runs:
+                        group.create_task(work.run(run))
+            except* UnavailableError as away:
+                raise away.exceptions[0] from None
+            finally:
+                keeping.cancel()
+    return runs
