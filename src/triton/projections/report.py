@@ -90,10 +90,10 @@ def render(report: Report) -> str:
             f"parked by {event.projector}: {event.partition}:{event.position} of job {event.job}: "
             f"{event.reason}"
         )
-    for one in report.differences:
-        lines.append(
-            f"{one.table} {one.key} {one.field}: expected {one.expected}, found {one.actual}"
-        )
+    lines += [
+        f"{found.table} {found.key} {found.field}: expected {found.expected}, found {found.actual}"
+        for found in report.differences
+    ]
     if report.total > len(report.differences):
         lines.append(f"and {report.total - len(report.differences)} more differences")
     if report.ok:

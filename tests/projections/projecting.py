@@ -1,0 +1,94 @@
+"""Owns running projectors in tests: one at a time, up to the end of the log."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+
+from triton.events.client import connect_async
+from triton.events.log import Log
+from triton.events.scripts import Scripts
+from triton.projections.checkpoint import Connection, Lease
+from triton.projections.clickhouse import ClickHouseProjection
+from triton.projections.postgres import PostgresProjection
+from triton.projections.projector import Projection, Projector
+from triton.settings import Settings
+
+Make = Callable[[Settings], Projection]
+
+
+def postgres_projection(_: Settings) -> Projection:
+    return PostgresProjection()
+
+
+def clickhouse_projection(settings: Settings) -> Projection:
+    return ClickHouseProjection(settings.clickhouse_url)
+
+
+BOTH: tuple[Make, ...] = (postgres_projection, clickhouse_projection)
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run to the end, within 30 seconds."""
+    return asyncio.run(asyncio.wait_for(coroutine, 30))
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[tuple[Log, Connection]]:
+    """The log and a connection to PostgreSQL."""
+    client = connect_async(settings.redis_url)
+    try:
+        log = await Log.open(
+            client, Scripts(), settings.namespace, settings.partitions, secrets.token_hex(8)
+        )
+        async with await psycopg.AsyncConnection.connect(
+            settings.database_url, autocommit=True
+        ) as connection:
+            yield log, connection
+    finally:
+        await client.aclose()
+
+
+async def acquired(
+    log: Log, connection: Connection, name: str, owner: str = "test", seconds: float = 15
+) -> Lease:
+    lease = await Lease.acquire(
+        connection, name, 0, epoch=log.epochs[0], owner=owner, seconds=seconds
+    )
+    assert lease is not None, "another owner holds the lease"
+    return lease
+
+
+async def until_caught_up(log: Log, projector: Projector) -> None:
+    """Run a projector until it stands at the end of the log."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(projector.run(stop))
+    end = await log.position(0)
+    while projector.lease.checkpoint.position < end and not task.done():
+        await asyncio.wait({task}, timeout=0.002)
+    stop.set()
+    await task
+
+
+async def catch_up(settings: Settings, *makes: Make, batch: int = 5000) -> None:
+    """Run each projection to the end of the log."""
+    async with opened(settings) as (log, connection):
+        for make in makes or BOTH:
+            projection = make(settings)
+            lease = await acquired(log, connection, projection.name)
+            try:
+                await until_caught_up(
+                    log, Projector(log, projection, lease, batch=batch, block_ms=50, pause=0)
+                )
+            finally:
+                projection.close()
+
+
+def project(settings: Settings, *makes: Make, batch: int = 5000) -> None:
+    """The same, from a test that is not asynchronous."""
+    run(catch_up(settings, *makes, batch=batch))
