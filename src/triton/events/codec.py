@@ -45,7 +45,8 @@ def decode_data(event_type: str, schema: int, raw: bytes) -> EventData:
             return decoder.decode(raw)
         plain = upcast(event_type, schema, _untyped.decode(raw))
         return msgspec.convert(plain, TYPES[event_type])
-    except msgspec.MsgspecError as error:
+    # Text that is no UTF-8, times out of range and deep nesting are none of msgspec's own errors.
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
         raise DecodeError(f"data of {event_type} (schema {schema}): {error}") from error
 
 
@@ -87,24 +88,31 @@ def decode_entry(partition: int, entry_id: bytes, fields: Sequence[bytes]) -> Ev
         schema,
         data,
     ) = fields[1::2]
-    name = event_type.decode()
-    return Event(
-        partition=partition,
-        position=position_of(entry_id),
-        type=name,
-        job=job.decode(),
-        version=int(version),
-        attempt=int(attempt),
-        at=int(at),
-        by=by.decode(),
-        causation=causation.decode(),
-        correlation=correlation.decode(),
-        traceparent=trace.decode(),
-        tenant=tenant.decode(),
-        queue=queue.decode(),
-        schema=int(schema),
-        data=decode_data(name, int(schema), data),
-    )
+    try:
+        name = event_type.decode()
+        return Event(
+            partition=partition,
+            position=position_of(entry_id),
+            type=name,
+            job=job.decode(),
+            version=int(version),
+            attempt=int(attempt),
+            at=int(at),
+            by=by.decode(),
+            causation=causation.decode(),
+            correlation=correlation.decode(),
+            traceparent=trace.decode(),
+            tenant=tenant.decode(),
+            queue=queue.decode(),
+            schema=int(schema),
+            data=decode_data(name, int(schema), data),
+        )
+    except ValueError as error:
+        raise DecodeError(
+            f"log entry {entry_id.decode(errors='replace')}: a field of its envelope is neither the text "
+            f"nor the number that it must be: {error}",
+            entry=entry_id.decode(errors="replace"),
+        ) from error
 
 
 def record_of(position: int, fields: Sequence[bytes]) -> bytes:

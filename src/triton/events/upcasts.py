@@ -29,8 +29,12 @@ def upcast(
 ) -> dict[str, Any]:
     """Bring data of an old schema to `target`, one version at a time.
 
-    Raises DecodeError for a schema that is newer than this program.
+    Raises DecodeError for a schema that is newer than this program, or that never was.
     """
+    if schema < 1:
+        raise DecodeError(
+            f"{event_type} has schema {schema}, expected 1 to {target}", schema=schema
+        )
     if schema > target:
         raise DecodeError(
             f"{event_type} has schema {schema}, this program knows up to {target}: upgrade Triton",
