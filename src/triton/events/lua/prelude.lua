@@ -29,7 +29,7 @@ local function head_of(id)
   return { id = id, state = h[1], version = tonumber(h[2]), attempt = tonumber(h[3]), queue = h[4],
     tenant = h[5], causation = h[6] or '', correlation = h[7] or '', traceparent = h[8] or '',
     cancel = h[9], order = tonumber(h[10]), deaths = tonumber(h[11] or 0), worker = h[12],
-    seq = tonumber(h[13] or 0), closed = tonumber(h[14] or 0), op = h[15],
+    seq = tonumber(h[13] or 0), closed = tonumber(h[14] or -1), op = h[15],
     priority = tonumber(h[16] or 0) }
 end
 

@@ -1,0 +1,121 @@
+"""Owns the comparison of a partition in Redis with its model: every key, its value, its time to live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import redis
+from partition_model import Model
+
+from triton import keys
+from triton.events.codec import decode_data, decode_entry
+from triton.events.heads import head_of
+from triton.events.types import SCHEMA
+
+
+class Checker:
+    """Compares one partition; reads each entry of the log once."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._seen = 0
+
+    def check(self, model: Model) -> None:
+        """Raises AssertionError where the partition is not what the model says."""
+        self._log(model)
+        expected = self._expected(model)
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.keys(f"{self._prefix}*")
+            for name in expected:
+                self._read(pipe, name)
+                pipe.pttl(self._prefix + name)
+            found_keys, *replies = pipe.execute()
+        names = {key.decode().removeprefix(self._prefix) for key in found_keys}
+        assert names == {*expected, "log", "test_clock"} - ({"log"} if not model.log else set())
+        for (name, (value, ttl)), found, left in zip(
+            expected.items(), replies[::2], replies[1::2], strict=True
+        ):
+            assert (name, self._plain(name, found)) == (name, value)
+            assert (name, left) == (name, -1) if ttl is None else ttl - 60_000 < left <= ttl, left
+
+    def check_whole_log(self, model: Model) -> None:
+        """The same for entries that were compared before: nothing changes them."""
+        self._seen = 0
+        self._log(model)
+
+    def _log(self, model: Model) -> None:
+        raw: Any = self._client.execute_command(
+            "XRANGE", keys.log(self._prefix), f"{self._seen + 1}-0", "+"
+        )
+        assert [decode_entry(0, entry_id, fields) for entry_id, fields in raw] == (
+            model.log[self._seen :]
+        )
+        self._seen = len(model.log)
+
+    def _expected(self, model: Model) -> dict[str, tuple[Any, int | None]]:
+        """Name below the prefix -> value, time to live in ms or None."""
+        expected: dict[str, tuple[Any, int | None]] = {}
+        for job, head in model.heads.items():
+            inner = (
+                model.order[job],
+                model.seq.get(job, 0),
+                model.closed.get(job, 0),
+                model.op.get(job, ""),
+            )
+            expected[f"job:{job}"] = ((head, inner), model.ttl.get(job))
+        for job, body in model.bodies.items():
+            expected[f"body:{job}"] = (body, model.ttl.get(job))
+        for job, steps in model.steps.items():
+            expected[f"steps:{job}"] = (steps, None)
+        for queue in model.queues:
+            for name, scores in (
+                ("ready", [(job, model.order[job]) for job in model.ready(queue)]),
+                ("due", [(job, model.heads[job].due) for job in model.due(queue)]),
+                ("leases", [(job, model.leases[job]) for job in model.leased(queue)]),
+            ):
+                if scores:
+                    expected[f"{name}:{queue}"] = (scores, None)
+        for queue in model.bells:
+            expected[f"bell:{queue}"] = ([b"1"], None)
+        for worker, (op, jobs) in model.claims.items():
+            expected[f"claim:{worker}"] = ([op, *jobs], 4 * 60_000)
+        if model.queues:
+            expected["queues"] = (model.queues, None)
+        expected["meta"] = ({b"epoch": b"e", b"partitions": b"1", b"pos": len(model.log)}, None)
+        return expected
+
+    def _read(self, pipe: Any, name: str) -> None:
+        kind, key = name.partition(":")[0], self._prefix + name
+        if kind in ("job", "steps", "meta"):
+            pipe.hgetall(key)
+        elif kind in ("ready", "due", "leases"):
+            pipe.zrange(key, 0, -1, withscores=True)
+        elif kind == "bell":
+            pipe.lrange(key, 0, -1)
+        elif kind == "queues":
+            pipe.smembers(key)
+        else:
+            pipe.get(key)
+
+    def _plain(self, name: str, found: Any) -> Any:
+        """What was read, in the shape of `_expected`."""
+        kind, _, rest = name.partition(":")
+        if kind == "job":
+            numbers = [int(found.get(field, 0)) for field in (b"order", b"seq", b"closed")]
+            return head_of(rest, 0, found), (*numbers, found.get(b"op", b"").decode())
+        if kind == "steps":
+            return {
+                step.decode(): decode_data("job.step_completed", SCHEMA, data)
+                for step, data in found.items()
+            }
+        if kind in ("ready", "due", "leases"):
+            return [(job.decode(), score) for job, score in found]
+        if kind == "claim":
+            return msgspec.msgpack.decode(found)
+        if kind == "queues":
+            return {queue.decode() for queue in found}
+        if kind == "meta":
+            return {k: int(v) if k == b"pos" else v for k, v in found.items() if k != b"created"}
+        return found

@@ -1,0 +1,334 @@
+"""Owns the model of one partition: the pure machine, with a dictionary where the scripts have a key.
+
+Every method is one script: it takes plain values and answers what the script must answer. What follows
+from a command is always asked of `decide`, and what a head is then always of `evolve`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from triton.events.envelope import Event
+from triton.events.scripts import Submission
+from triton.events.types import (
+    SCHEMA,
+    Cancelled,
+    Completed,
+    EventData,
+    RetryScheduled,
+    Snoozed,
+    Started,
+    StepCompleted,
+    Submitted,
+    type_of,
+)
+from triton.job import (
+    TERMINAL,
+    Cancel,
+    Claim,
+    Command,
+    Finish,
+    Head,
+    LoseLease,
+    Promote,
+    Release,
+    Report,
+    Requeue,
+    Submit,
+    decide,
+    evolve,
+)
+
+#: A step of priority weighs as much as this many positions.
+STEP = 1_000_000
+COMPLETED_TTL_MS = 86_400_000
+FAILED_TTL_MS = 7 * COMPLETED_TTL_MS
+LEASE_MS = 60_000
+MAX_DEATHS = 2
+
+
+class Sent(NamedTuple):
+    """One submission before it is packed; times in microseconds."""
+
+    job: str
+    queue: str
+    body: bytes
+    priority: int = 0
+    due: int = 0
+    delay: int = 0
+    tenant: str = "t"
+    by: str = "user:ann"
+    causation: str = ""
+    correlation: str = ""
+    traceparent: str = ""
+
+    def data(self, due: int) -> Submitted:
+        return Submitted(actor="act", body=self.body, priority=self.priority, due=due)
+
+    def submission(self, encoded: bytes) -> Submission:
+        return Submission(actor="act", data=encoded, **self._asdict())
+
+
+class Outcome(NamedTuple):
+    job: str
+    attempt: int
+    by: str
+    data: Any
+    delay: int = 0
+    body: bytes = b""
+    outbox: tuple[Sent, ...] = ()
+
+
+class Model:
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self.log: list[Event] = []
+        self.heads: dict[str, Head] = {}
+        self.order: dict[str, int] = {}
+        self.leases: dict[str, int] = {}
+        self.bodies: dict[str, bytes] = {}
+        self.steps: dict[str, dict[str, StepCompleted]] = {}
+        #: Job -> the last report, the last ended attempt, the last request: what knows a resend.
+        self.seq: dict[str, int] = {}
+        self.closed: dict[str, int] = {}
+        self.op: dict[str, str] = {}
+        self.claims: dict[str, tuple[str, list[str]]] = {}
+        self.ttl: dict[str, int] = {}
+        self.bells: set[str] = set()
+        self.queues: set[str] = set()
+
+    # -- one method per script ----------------------------------------------------------------
+
+    def submit(self, sent: Sequence[Sent]) -> list[str]:
+        return [self._submit(each) for each in sent]
+
+    def claim(
+        self, worker: str, op: str, queues: Sequence[str], limit: int
+    ) -> tuple[int | None, list[tuple[str, int, bytes]]]:
+        last, jobs = self.claims.get(worker, ("", []))
+        if last == op:
+            held = (self.heads.get(job) for job in jobs)
+            mine = [h for h in held if h and h.state == "processing" and h.worker == worker]
+            return None, [self._given(h) for h in mine]
+        taken: list[str] = []
+        for queue in queues:
+            self._promote(queue)
+            self._reclaim(queue)
+            for job in self.ready(queue)[: limit - len(taken)]:
+                self._apply(job, Claim(worker=worker), by=f"worker:{worker}")
+                self.leases[job] = self.now + LEASE_MS * 1000
+                self.seq[job] = 0
+                taken.append(job)
+            if self.ready(queue):
+                self.bells.add(queue)
+        if taken:
+            self.claims[worker] = (op, taken)
+        wake = None
+        if len(taken) < limit:
+            waiting = [self.heads[job].due for queue in queues for job in self.due(queue)]
+            wake = max(0, -((self.now - min(waiting)) // 1000)) if waiting else None
+        return wake, [self._given(self.heads[job]) for job in taken]
+
+    def heartbeat(self, held: Sequence[tuple[str, int]]) -> list[str]:
+        answers = []
+        for job, attempt in held:
+            head = self.heads.get(job)
+            if head is None or head.state != "processing" or head.attempt != attempt:
+                answers.append("stale")
+                continue
+            self.leases[job] = self.now + LEASE_MS * 1000
+            answers.append("cancel" if head.cancel_requested else "ok")
+        return answers
+
+    def report(self, reports: Sequence[tuple[str, int, int, str, Any]]) -> list[str]:
+        return [self._report(*each) for each in reports]
+
+    def finish(self, outcomes: Sequence[Outcome]) -> list[str]:
+        return [self._finish(each) for each in outcomes]
+
+    def release(self, held: Sequence[tuple[str, int]], by: str, reason: str) -> list[str]:
+        answers = []
+        for job, attempt in held:
+            answer = self._end_attempt(job, Release(attempt=attempt, reason=reason), attempt, by)
+            if answer == "ok" and self.heads[job].state == "pending":
+                self.bells.add(self.heads[job].queue)
+            answers.append(answer)
+        return answers
+
+    def cancel(self, jobs: Sequence[str], op: str, by: str, reason: str) -> list[str]:
+        return [self._cancel(job, op, by, reason) for job in jobs]
+
+    def requeue(
+        self, jobs: Sequence[tuple[str, bytes]], op: str, by: str, reason: str
+    ) -> list[str]:
+        return [self._requeue(job, body, op, by, reason) for job, body in jobs]
+
+    def forget(self, job: str) -> None:
+        """The time to live of an ended job ran out."""
+        for kept in (self.heads, self.bodies, self.order, self.seq, self.closed, self.op, self.ttl):
+            kept.pop(job, None)
+
+    # -- what the queues hold -----------------------------------------------------------------
+
+    def ready(self, queue: str) -> list[str]:
+        """The jobs of a queue that may start, in their order."""
+        jobs = self._in("pending", queue)
+        return sorted(jobs, key=lambda job: (self.order[job], job.encode()))
+
+    def due(self, queue: str) -> list[str]:
+        jobs = self._in("scheduled", queue)
+        return sorted(jobs, key=lambda job: (self.heads[job].due, job.encode()))
+
+    def leased(self, queue: str) -> list[str]:
+        jobs = self._in("processing", queue)
+        return sorted(jobs, key=lambda job: (self.leases[job], job.encode()))
+
+    def _in(self, state: str, queue: str) -> list[str]:
+        return [job for job, h in self.heads.items() if h.state == state and h.queue == queue]
+
+    # -- the parts ----------------------------------------------------------------------------
+
+    def _submit(self, sent: Sent) -> str:
+        data = sent.data(self.now + sent.delay if sent.delay else sent.due)
+        decided = decide(self.heads.get(sent.job), Submit(data=data))
+        if isinstance(decided, str):
+            return decided
+        self._append(sent.job, decided[0], sent.by, sent)
+        self.bodies[sent.job] = sent.body
+        self.order[sent.job] = STEP * sent.priority + len(self.log)
+        self.queues.add(sent.queue)
+        self._ring_for(sent.job)
+        return "ok"
+
+    def _promote(self, queue: str) -> None:
+        for job in self.due(queue):
+            if self._apply(job, Promote(now=self.now)) != "waiting":
+                self._to_the_end(job)
+
+    def _reclaim(self, queue: str) -> None:
+        for job in [job for job in self.leased(queue) if self.leases[job] <= self.now]:
+            self._apply(job, LoseLease(max_deaths=MAX_DEATHS))
+            del self.leases[job]
+            self._retire(job, FAILED_TTL_MS)
+
+    def _report(self, job: str, attempt: int, seq: int, by: str, data: Any) -> str:
+        decided = decide(self.heads.get(job), Report(attempt=attempt, data=data))
+        if isinstance(decided, str):
+            return decided
+        if seq <= self.seq[job]:
+            return "already"
+        self._append(job, decided[0], by)
+        self.seq[job] = seq
+        if isinstance(data, StepCompleted):
+            self.steps.setdefault(job, {})[data.name] = data
+        return "ok"
+
+    def _finish(self, outcome: Outcome) -> str:
+        job, data = outcome.job, outcome.data
+        if isinstance(data, RetryScheduled | Snoozed):
+            data = msgspec.structs.replace(data, due=self.now + outcome.delay)
+        ttl = COMPLETED_TTL_MS if isinstance(data, Completed) else FAILED_TTL_MS
+        command = Finish(attempt=outcome.attempt, data=data)
+        answer = self._end_attempt(job, command, outcome.attempt, outcome.by, ttl)
+        if answer == "ok":
+            if self.heads[job].state == "scheduled":
+                if outcome.body:
+                    self.bodies[job] = outcome.body
+                self._ring_for(job)
+            self.submit(outcome.outbox)
+        return answer
+
+    def _end_attempt(
+        self, job: str, command: Command, attempt: int, by: str, ttl: int = FAILED_TTL_MS
+    ) -> str:
+        refused = self._apply(job, command, by=by)
+        if refused == "stale" and self.closed.get(job) == attempt:
+            return "already"
+        if refused:
+            return refused
+        self.closed[job] = attempt
+        del self.leases[job]
+        self._retire(job, ttl)
+        return "ok"
+
+    def _cancel(self, job: str, op: str, by: str, reason: str) -> str:
+        if job in self.heads and self.op.get(job) == op:
+            return "already"
+        refused = self._apply(job, Cancel(reason=reason), by=by)
+        if refused:
+            return refused
+        self.op[job] = op
+        self._retire(job, FAILED_TTL_MS)
+        return "cancelled" if isinstance(self.log[-1].data, Cancelled) else "requested"
+
+    def _requeue(self, job: str, body: bytes, op: str, by: str, reason: str) -> str:
+        if job in self.heads and self.op.get(job) == op:
+            return "already"
+        refused = self._apply(job, Requeue(reason=reason), by=by)
+        if refused:
+            return refused
+        self.op[job] = op
+        self.ttl.pop(job)
+        if body:
+            self.bodies[job] = body
+        self._to_the_end(job)
+        self.bells.add(self.heads[job].queue)
+        return "ok"
+
+    def _apply(self, job: str, command: Command, by: str = "system") -> str:
+        """Append what follows from a command; the refusal where nothing does."""
+        decided = decide(self.heads.get(job), command)
+        if isinstance(decided, str):
+            return decided
+        for data in decided:
+            self._append(job, data, by)
+        return ""
+
+    def _append(self, job: str, data: EventData, by: str, sent: Sent | None = None) -> None:
+        head = self.heads.get(job)
+        origin = sent or head
+        assert origin is not None
+        event = Event(
+            partition=0,
+            position=len(self.log) + 1,
+            type=type_of(data),
+            job=job,
+            version=head.version + 1 if head else 1,
+            attempt=(head.attempt if head else 0) + isinstance(data, Started),
+            at=self.now,
+            by=by,
+            causation=origin.causation,
+            correlation=origin.correlation,
+            traceparent=origin.traceparent,
+            tenant=origin.tenant,
+            queue=origin.queue,
+            schema=SCHEMA,
+            data=data,
+        )
+        self.log.append(event)
+        self.heads[job] = evolve(head, event)
+
+    def _to_the_end(self, job: str) -> None:
+        """A new place in the queue, behind all that are ready with its priority."""
+        self.order[job] = STEP * self.heads[job].priority + len(self.log)
+
+    def _ring_for(self, job: str) -> None:
+        """A bell rings for what is ready, and for a due time that comes before all others."""
+        head = self.heads[job]
+        if head.state == "pending" or self.due(head.queue)[0] == job:
+            self.bells.add(head.queue)
+
+    def _retire(self, job: str, ttl: int) -> None:
+        head = self.heads[job]
+        if head.state not in TERMINAL:
+            return
+        self.ttl[job] = ttl
+        self.steps.pop(job, None)
+        if head.state == "completed":
+            del self.bodies[job]
+
+    def _given(self, head: Head) -> tuple[str, int, bytes]:
+        return head.job, head.attempt, self.bodies[head.job]

@@ -1,0 +1,401 @@
+"""Owns the proof that the scripts are the twin of the pure machine.
+
+Random commands go to a model around `decide` and `evolve` and to a real server; after each one the answers,
+the heads, the log and every key of the partition are compared. A worker that crashes simply stops: its
+leases run out. TRITON_TEST_EXAMPLES=2000 in the environment makes a long run.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import pytest
+import redis
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from partition_check import Checker
+from partition_model import (
+    COMPLETED_TTL_MS,
+    FAILED_TTL_MS,
+    LEASE_MS,
+    MAX_DEATHS,
+    Model,
+    Outcome,
+    Sent,
+)
+
+from triton import keys
+from triton.events.client import send
+from triton.events.codec import encode_data
+from triton.events.scripts import (
+    Call,
+    Scripts,
+    answers,
+    claimed,
+    pack_outcome,
+    pack_report,
+)
+from triton.events.types import (
+    Cancelled,
+    Completed,
+    Error,
+    Failed,
+    Output,
+    Progressed,
+    RetryScheduled,
+    Snoozed,
+    StepCompleted,
+)
+from triton.job import TERMINAL
+
+EXAMPLES = int(os.environ.get("TRITON_TEST_EXAMPLES", "150"))
+START = 1_767_225_600_000_000
+SECOND = 1_000_000
+CLOCK = "  return tonumber(redis.call('GET', P .. 'test_clock'))"
+SCRIPTS = Scripts(completed_ttl_ms=COMPLETED_TTL_MS, failed_ttl_ms=FAILED_TTL_MS, clock=CLOCK)
+
+JOBS = ("a", "0", "job:b", "ünï ☃ 😀", "1e3", "x" * 200)
+QUEUES = ("default", "süß:" + "q" * 196)
+WORKERS = ("w1", "w:2 ☃")
+
+texts = st.text(max_size=8)
+bodies = st.binary(max_size=12)
+job_ids = st.sampled_from(JOBS)
+queues = st.sampled_from(QUEUES)
+users = st.sampled_from(("user:ann", "key:ü", "system"))
+delays = st.sampled_from((0, 1, 999, SECOND, 60 * SECOND))
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False)
+    | texts,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=4,
+)
+errors = st.builds(Error, type=texts, message=texts, traceback=texts)
+sent = st.builds(
+    Sent,
+    job=job_ids,
+    queue=queues,
+    body=bodies,
+    priority=st.sampled_from((0, 0, 1, -1, 1000, -1000)),
+    # Relative to the model's now: `at` makes it a time.
+    due=st.sampled_from((0, 0, 0, START - SECOND, START, START + SECOND, START + 90 * SECOND)),
+    delay=st.just(0),
+    tenant=st.sampled_from(("t", "ténant")),
+    by=users,
+    causation=st.sampled_from(("", "job:0")),
+    correlation=st.sampled_from(("", "ü")),
+    traceparent=st.sampled_from(("", "00-1-2-01")),
+) | st.builds(
+    lambda job, queue, body, delay: Sent(job, queue, body, delay=delay),
+    job_ids,
+    queues,
+    bodies,
+    delays,
+)
+outcomes = (
+    st.builds(Completed, result=values, omitted=texts)
+    | st.builds(Failed, error=errors, reason=st.sampled_from(("error", "rejected")))
+    | st.builds(Cancelled, reason=texts)
+    | st.builds(RetryScheduled, error=errors, retries=st.integers(0, 3))
+    | st.builds(Snoozed, reason=texts)
+)
+reports = (
+    st.builds(Progressed, percent=st.floats(0, 100), stage=texts)
+    | st.builds(Output, chunk=texts)
+    | st.builds(StepCompleted, name=texts, result=values)
+)
+#: Which job a command means: one in a state, by number, and how far off its attempt is.
+targets = st.tuples(
+    st.sampled_from(("processing", "processing", "processing", "ended", "waiting", "any")),
+    st.integers(0, 5),
+    st.sampled_from((0, 0, 0, 0, 0, -1, 1)),
+)
+STATES = {
+    "processing": {"processing"},
+    "ended": TERMINAL,
+    "waiting": {"pending", "scheduled"},
+    "any": set(),
+}
+
+
+#: How a call is made, and what the model says to it.
+Repeatable: TypeAlias = tuple[Callable[[], Call], Callable[[], Any]]
+
+
+def _something_began(machine: MachineAndScripts) -> bool:
+    return any(head.attempt for head in machine.model.heads.values())
+
+
+class MachineAndScripts(RuleBasedStateMachine):
+    client: redis.Redis
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prefix = keys.prefix("t" + secrets.token_hex(5), 0)
+        self.model = Model(START)
+        self.checker = Checker(self.client, self.prefix)
+        self.requests = 0
+        self.sequence = 0
+        #: What can be sent again.
+        self.recent: deque[Repeatable] = deque(maxlen=8)
+        self.claims: dict[str, Repeatable] = {}
+
+    @initialize(jobs=st.lists(sent, max_size=4))
+    def open(self, jobs: list[Sent]) -> None:
+        epoch, partitions, position = send(self.client, [SCRIPTS.open(self.prefix, "e", 1)])[0]
+        assert (epoch, partitions, position) == (b"e", b"1", b"0")
+        self._set_clock()
+        if jobs:
+            self.submit(jobs)
+
+    # -- commands -----------------------------------------------------------------------------
+
+    @rule(jobs=st.lists(sent, min_size=1, max_size=3))
+    def submit(self, jobs: list[Sent]) -> None:
+        # Exactly one of both data's forms is on the wire: with `due`, or without for the script to add.
+        submissions = [each.submission(encode_data(each.data(each.due))) for each in jobs]
+        self._send(
+            lambda: SCRIPTS.submit(self.prefix, submissions), lambda: self.model.submit(jobs)
+        )
+
+    @rule(
+        worker=st.sampled_from(WORKERS),
+        wanted=st.permutations(QUEUES) | st.lists(queues, min_size=1, max_size=1),
+        limit=st.sampled_from((1, 3, 3, 0)),
+    )
+    def claim(self, worker: str, wanted: list[str], limit: int) -> None:
+        op = self._op()
+
+        def call() -> Call:
+            return SCRIPTS.claim(
+                self.prefix,
+                worker=worker,
+                op=op,
+                queues=wanted,
+                limit=limit,
+                lease_ms=LEASE_MS,
+                max_deaths=MAX_DEATHS,
+            )
+
+        self.claims[worker] = (call, lambda: self.model.claim(worker, op, wanted, limit))
+        self._send(*self.claims[worker])
+
+    @precondition(lambda self: any(map(self.model.ready, QUEUES)))
+    @rule(worker=st.sampled_from(WORKERS), limit=st.sampled_from((1, 2, 3)))
+    def claim_what_is_ready(self, worker: str, limit: int) -> None:
+        self.claim(worker, list(QUEUES), limit)
+
+    @precondition(lambda self: self.claims)
+    @rule(number=st.integers(0, 1))
+    def claim_again(self, number: int) -> None:
+        """A worker did not hear what its last claim got it."""
+        self._compare(*list(self.claims.values())[number % len(self.claims)])
+
+    @precondition(_something_began)
+    @rule(which=st.lists(targets, min_size=1, max_size=3))
+    def heartbeat(self, which: list[Any]) -> None:
+        held = [self._target(target) for target in which]
+        self._send(
+            lambda: SCRIPTS.heartbeat(self.prefix, LEASE_MS, held),
+            lambda: self.model.heartbeat(held),
+        )
+
+    @precondition(_something_began)
+    @rule(said=st.lists(st.tuples(targets, reports, users), min_size=1, max_size=3))
+    def report(self, said: list[Any]) -> None:
+        made = []
+        for target, data, by in said:
+            self.sequence += 1
+            made.append((*self._target(target), self.sequence, by, data))
+        self._send(
+            lambda: SCRIPTS.report(self.prefix, [pack_report(*each) for each in made]),
+            lambda: self.model.report(made),
+        )
+
+    @precondition(_something_began)
+    @rule(
+        ends=st.lists(
+            st.tuples(targets, outcomes, users, delays, bodies, st.lists(sent, max_size=2)),
+            min_size=1,
+            max_size=3,
+        )
+    )
+    def finish(self, ends: list[Any]) -> None:
+        made = [
+            Outcome(*self._target(target), by, data, delay, body, tuple(outbox))
+            for target, data, by, delay, body, outbox in ends
+        ]
+
+        def call() -> Call:
+            return SCRIPTS.finish(self.prefix, [_packed(outcome) for outcome in made])
+
+        self._send(call, lambda: self.model.finish(made))
+
+    @precondition(lambda self: any(map(self.model.leased, QUEUES)))
+    @rule(number=st.integers(0, 5), data=outcomes, delay=delays, body=bodies)
+    def finish_what_runs(self, number: int, data: Any, delay: int, body: bytes) -> None:
+        job, attempt = self._target(("processing", number, 0))
+        made = [Outcome(job, attempt, "worker:w1", data, delay, body)]
+        self._send(
+            lambda: SCRIPTS.finish(self.prefix, [_packed(outcome) for outcome in made]),
+            lambda: self.model.finish(made),
+        )
+
+    @precondition(_something_began)
+    @rule(which=st.lists(targets, min_size=1, max_size=2), by=users, reason=texts)
+    def release(self, which: list[Any], by: str, reason: str) -> None:
+        held = [self._target(target) for target in which]
+        self._send(
+            lambda: SCRIPTS.release(self.prefix, held, by=by, reason=reason),
+            lambda: self.model.release(held, by, reason),
+        )
+
+    @precondition(lambda self: self.model.heads)
+    @rule(which=st.lists(targets, min_size=1, max_size=2), by=users, reason=texts)
+    def cancel(self, which: list[Any], by: str, reason: str) -> None:
+        jobs, op = [self._target(target)[0] for target in which], self._op()
+        self._send(
+            lambda: SCRIPTS.cancel(self.prefix, jobs, op=op, by=by, reason=reason),
+            lambda: self.model.cancel(jobs, op, by, reason),
+        )
+
+    @precondition(lambda self: self.model.heads)
+    @rule(
+        which=st.lists(st.tuples(targets, bodies), min_size=1, max_size=2), by=users, reason=texts
+    )
+    def requeue(self, which: list[Any], by: str, reason: str) -> None:
+        jobs, op = [(self._target(target, "ended")[0], body) for target, body in which], self._op()
+        self._send(
+            lambda: SCRIPTS.requeue(self.prefix, jobs, op=op, by=by, reason=reason),
+            lambda: self.model.requeue(jobs, op, by, reason),
+        )
+
+    @precondition(lambda self: self.recent)
+    @rule(back=st.just(0) | st.integers(0, 7))
+    def send_again(self, back: int) -> None:
+        """A client that lost a reply repeats its call, sooner or later."""
+        self._compare(*self.recent[-1 - back % len(self.recent)])
+
+    # -- the world ----------------------------------------------------------------------------
+
+    @rule(by=st.sampled_from((1, 999, SECOND, SECOND, 59 * SECOND)))
+    def time_passes(self, by: int) -> None:
+        self.model.now += by
+        self._set_clock()
+
+    @rule(early=st.sampled_from((0, 0, 1)))
+    def time_passes_to_the_next_event(self, early: int) -> None:
+        """Until a lease ends or a due time comes, to the microsecond, or one less."""
+        times = [h.due for h in self.model.heads.values() if h.state == "scheduled"]
+        times += self.model.leases.values()
+        self.model.now = min(
+            (at - early for at in times if at - early > self.model.now), default=self.model.now
+        )
+        self._set_clock()
+
+    @precondition(lambda self: self.model.leases)
+    @rule()
+    def every_worker_dies(self) -> None:
+        self.model.now = max(self.model.leases.values())
+        self._set_clock()
+
+    @precondition(lambda self: self.model.bells)
+    @rule()
+    def bells_are_heard(self) -> None:
+        for queue in self.model.bells:
+            assert self.client.lpop(keys.bell(self.prefix, queue)) == b"1"
+        self.model.bells.clear()
+
+    @precondition(lambda self: self.model.ttl)
+    @rule(number=st.integers(0, 5))
+    def ended_job_is_forgotten(self, number: int) -> None:
+        """As when its time to live has run out: the id is free again."""
+        job = sorted(self.model.ttl)[number % len(self.model.ttl)]
+        self.client.delete(keys.job(self.prefix, job), keys.body(self.prefix, job))
+        self.model.forget(job)
+
+    # -- comparing ----------------------------------------------------------------------------
+
+    @invariant()
+    def same(self) -> None:
+        self.checker.check(self.model)
+
+    def teardown(self) -> None:
+        self.checker.check_whole_log(self.model)
+        self.client.delete(*self.client.keys(f"{self.prefix}*"))
+
+    def _send(self, call: Callable[[], Call], expected: Callable[[], Any]) -> None:
+        self.recent.append((call, expected))
+        self._compare(call, expected)
+
+    def _compare(self, call: Callable[[], Call], expected: Callable[[], Any]) -> None:
+        made = call()
+        reply = send(self.client, [made])[0]
+        if made.script.name == "claim":
+            got = claimed(reply)
+            found: Any = got.due_in_ms, [(job.job, job.attempt, job.body) for job in got.jobs]
+        else:
+            found = answers(reply)
+        assert found == expected()
+
+    def _target(self, target: tuple[str, int, int], kind: str = "") -> tuple[str, int]:
+        state, number, off = target
+        wanted = STATES[kind if kind and off == 0 else state]
+        heads = self.model.heads
+        jobs: Sequence[str] = [job for job, head in heads.items() if head.state in wanted]
+        if not jobs:
+            jobs = list(heads) if heads and wanted else JOBS
+        job = jobs[number % len(jobs)]
+        head = heads.get(job)
+        return job, max(0, (head.attempt if head else 1) + off)
+
+    def _op(self) -> str:
+        self.requests += 1
+        return f"op{self.requests}"
+
+    def _set_clock(self) -> None:
+        self.client.set(f"{self.prefix}test_clock", self.model.now)
+
+
+def _packed(outcome: Outcome) -> tuple[bytes, ...]:
+    return pack_outcome(
+        outcome.job,
+        outcome.attempt,
+        outcome.by,
+        outcome.data,
+        delay=outcome.delay,
+        body=outcome.body,
+        outbox=[each.submission(encode_data(each.data(each.due))) for each in outcome.outbox],
+    )
+
+
+# A failure takes minutes to become small.
+@pytest.mark.timeout(600 + EXAMPLES)
+def test_the_scripts_do_what_the_machine_decides(client: redis.Redis) -> None:
+    machine = type("MachineAndScripts", (MachineAndScripts,), {"client": client})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=50,
+            deadline=None,
+            print_blob=True,
+            phases=(Phase.reuse, Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
