@@ -1,0 +1,86 @@
+"""Owns the events that golden files are made of: at least one of every type, with every field in use."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from triton.events.types import (
+    Cancelled,
+    CancelRequested,
+    Completed,
+    Due,
+    Error,
+    EventData,
+    Failed,
+    LeaseLost,
+    Output,
+    Progressed,
+    Released,
+    Requeued,
+    RetryScheduled,
+    Snoozed,
+    Started,
+    StepCompleted,
+    Submitted,
+)
+
+_ERROR: Final = Error(type="ValueError", message="nö ☃ 😀", traceback="line 1\nline 2\x00")
+_RESULT: Final = {"pages": 3, "ratio": 0.5, "titles": ["a", "ü"], "none": None, "big": 2**63}
+
+SAMPLES: Final[tuple[EventData, ...]] = (
+    Submitted(actor="act", body=b'{"args":[]}'),
+    Submitted(actor="äct", body=b"\x00\xff\x80" * 100, priority=-1000, due=1767225600000001),
+    Due(),
+    Started(worker="w-1"),
+    Progressed(percent=0.0),
+    Progressed(percent=33.333333333333336, stage="pages ☃"),
+    Output(chunk=""),
+    Output(chunk="line\n\x00😀" * 50),
+    StepCompleted(name="fetch"),
+    StepCompleted(name="größe", result=_RESULT),
+    RetryScheduled(error=Error(type="TimeoutError")),
+    RetryScheduled(error=_ERROR, due=1767225601500000, retries=7),
+    Snoozed(),
+    Snoozed(due=1767225601500000, reason="the quota is used up"),
+    Released(),
+    Released(reason="the worker stopped"),
+    LeaseLost(worker="w-1", deaths=1),
+    CancelRequested(),
+    CancelRequested(reason="nicht mehr nötig"),
+    Completed(),
+    Completed(result=_RESULT),
+    Completed(omitted="512 kB, at most 64 kB are kept"),
+    Failed(error=_ERROR),
+    Failed(error=Error(type="WorkerDied", message="4 leases lost"), reason="died"),
+    Cancelled(),
+    Cancelled(reason="r" * 300),
+    Requeued(),
+    Requeued(reason="the bug is mended"),
+)
+
+#: Data as the server's scripts made it: patched (`due` at the end) or written by them alone.
+BY_SCRIPTS: Final = {
+    "job.submitted": (
+        "84a56163746f72a3616374a4626f6479c40600626f6479ffa87072696f72697479fea3647565cf0006474846372360",
+    ),
+    "job.retry_scheduled": (
+        "83a56572726f7282a474797065aa56616c75654572726f72a76d657373616765a26e6fa77265747269657301"
+        "a3647565cf000647484637236a",
+    ),
+    "job.snoozed": ("82a6726561736f6ea56c61746572a3647565cf00064748463ec48a",),
+    "job.lease_lost": ("82a6776f726b6572a27731a664656174687302",),
+    "job.failed": (
+        "82a6726561736f6ea464696564a56572726f7282a474797065aa576f726b657244696564a76d657373616765"
+        "d92432206c6561736573206c6f73742c20746865206c61737420627920776f726b6572207731",
+    ),
+    "job.cancelled": ("81a6726561736f6ea9c3bc6e77616e746564",),
+}
+
+
+def plain(data: EventData) -> dict[str, Any]:
+    """Every field of an event as JSON can hold it, defaults too; bytes in base64."""
+    shown = msgspec.to_builtins(msgspec.structs.asdict(data))
+    error = getattr(data, "error", None)
+    return shown if error is None else {**shown, "error": msgspec.structs.asdict(error)}
