@@ -112,7 +112,7 @@ def words(event: Event) -> str:
     """What is special to the event, on one line."""
     say = _WORDS.get(event.type)
     said = say(event.data) if say else str(event.data.get("reason", ""))
-    return " ".join(said.split())
+    return _cut(" ".join(said.split()), 200)
 
 
 def clock(time: str) -> str:
@@ -127,7 +127,10 @@ def _at(what: str, time: str | None) -> str:
 
 
 def _short(value: Any, limit: int = 100) -> str:
-    text = msgspec.json.encode(value).decode()
+    return _cut(msgspec.json.encode(value).decode(), limit)
+
+
+def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from triton.cli import output
 from triton.cli.live import Event, LiveJob, clock, words
@@ -84,16 +85,26 @@ class ProgressBar:
 
 
 def progress(console: Console, **options: Any) -> Progress:
-    """Bars with a description before and the task's `stage` behind."""
+    """Bars with a description before and the task's `stage` behind, which gives way first."""
+    narrow = console.width < 100
     return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=32),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[stage]}", markup=False),
+        TextColumn("{task.description}", markup=False, table_column=_kept(20 if narrow else 36)),
+        BarColumn(bar_width=None, table_column=_kept(12 if narrow else 28)),
+        TextColumn("{task.percentage:>3.0f} %", table_column=_kept(5)),
+        TimeElapsedColumn(table_column=_kept(7)),
+        TextColumn(
+            "{task.fields[stage]}",
+            markup=False,
+            table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+        ),
         console=console,
+        expand=True,
         **options,
     )
+
+
+def _kept(width: int) -> Column:
+    return Column(width=width, no_wrap=True, overflow="ellipsis")
 
 
 def event_lines(event: Event) -> list[str]:

@@ -12,8 +12,6 @@ from triton.cli.live import TERMINAL, Event, LiveJob
 from triton.cli.viewers import ending, progress
 from triton.demo.work import Run
 
-#: Characters of a file's name on the board.
-_NAME: Final = 36
 #: A line says where a job is each time it has passed another so many percent.
 _STEP: Final = 25.0
 
@@ -66,7 +64,7 @@ class Bars:
     def __init__(self, total: int) -> None:
         self._progress = progress(output.console(), refresh_per_second=15)
         self._room = max(4, self._progress.console.height - 6)
-        self._all = self._progress.add_task("all jobs".ljust(_NAME), total=total, stage="")
+        self._all = self._progress.add_task("all jobs", total=total, stage="")
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
@@ -84,16 +82,13 @@ class Bars:
     def submitted(self, run: Run) -> None:
         if run.job is not None:
             self._tasks[run.job.id] = self._progress.add_task(
-                _short(run.name), total=100.0, stage=""
+                output.safe(run.name), total=100.0, stage=""
             )
             self._make_room()
 
     def moved(self, run: Run, job: LiveJob, event: Event | None) -> None:  # noqa: ARG002
         task = self._tasks[job.id]
-        stage = ending(job) if job.state in TERMINAL else job.stage or job.state
-        mark = {"completed": "\N{CHECK MARK} ", "processing": ""}.get(job.state, "")
-        mark = "\N{BALLOT X} " if job.state in ("failed", "cancelled") else mark
-        self._progress.update(task, completed=job.percent, stage=output.safe(mark + stage))
+        self._progress.update(task, completed=job.percent, stage=output.safe(_stage(job)))
         if job.ended:
             self._progress.stop_task(task)
             self._progress.advance(self._all)
@@ -112,15 +107,18 @@ class Bars:
         ended = [task for task in shown if task.stop_time is not None]
         for task in ended[: max(0, over)]:
             self._progress.update(task.id, visible=False)
-            self._progress.console.print(
-                output.cell(f"{task.description.strip()}: {task.fields['stage']}")
-            )
+            self._progress.console.print(output.cell(f"{task.description}: {task.fields['stage']}"))
+
+
+def _stage(job: LiveJob) -> str:
+    """Where the job is; of one that failed the reason, without the name of the exception."""
+    if job.state == "completed":
+        return "\N{CHECK MARK} completed"
+    if job.state in TERMINAL:
+        why = job.error.partition(": ")[2] or job.error or job.reason
+        return f"\N{BALLOT X} {why or job.state}"
+    return job.stage or job.state
 
 
 def board_for(total: int) -> Bars | Lines:
     return Bars(total) if output.is_terminal() else Lines(total)
-
-
-def _short(name: str) -> str:
-    name = output.safe(name)
-    return (name if len(name) <= _NAME else name[: _NAME - 1] + "…").ljust(_NAME)
