@@ -58,7 +58,7 @@ class _History:
 
     def turn(self) -> None:
         waiting = sum(int(self._client.zcard(keys.ready(self._prefix, q))) for q in QUEUES)
-        for _ in range(max(0, BACKLOG - waiting) // CHUNK + 1):
+        for _ in range(max(0, BACKLOG - waiting) // CHUNK):
             self._submit()
         for worker in self._held:
             self._work(worker)
