@@ -1,0 +1,53 @@
+"""Owns killing a coroutine at one of its awaits: the crash of a process, made deterministic."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Generator
+from typing import Any, Literal
+
+
+class Killed(BaseException):
+    """The coroutine was left where it was, as a killed process leaves everything."""
+
+
+class Interrupted:
+    """Awaits a coroutine up to its n-th suspension.
+
+    `kill` leaves it suspended for ever: no handler and no `finally` of it runs. `cancel` throws
+    CancelledError into it there, and lets it clean up.
+    """
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, None], at: int, how: Literal["kill", "cancel"]
+    ) -> None:
+        self._coroutine = coroutine
+        self._at = at
+        self._how = how
+        self.count = 0
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        error: BaseException | None = None
+        while True:
+            try:
+                coroutine = self._coroutine
+                waited = coroutine.throw(error) if error else coroutine.send(None)
+            except StopIteration:
+                return
+            error = None
+            self.count += 1
+            if self.count == self._at:
+                if self._how == "kill":
+                    raise Killed
+                error = asyncio.CancelledError()
+                continue
+            try:
+                yield waited
+            except BaseException as thrown:
+                error = thrown
+
+    def bury(self) -> None:
+        """Take a killed coroutine out of the interpreter. Call it when its connections are gone."""
+        with contextlib.suppress(BaseException):
+            self._coroutine.close()

@@ -1,0 +1,122 @@
+"""A projector that is killed at any await, and started again, leaves what the log says: no more, no less."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Literal
+
+import psycopg
+import pytest
+from clickhouse_connect.driver.client import Client
+from interruption import Interrupted, Killed
+from log_writer import LogWriter
+from projecting import (
+    Make,
+    acquired,
+    catch_up,
+    clickhouse_projection,
+    opened,
+    postgres_projection,
+    run,
+)
+
+from triton.events.types import Completed, Error, Progressed, RetryScheduled
+from triton.projections.checkpoint import Connection, Lease
+from triton.projections.projector import Projection, Projector
+from triton.projections.report import render
+from triton.projections.verify import verify
+from triton.settings import Settings
+
+#: Small, so that a run has several batches, and jobs have their events in more than one.
+BATCH = 4
+
+
+class Attempt:
+    """One run of a projector to the end of the log, that is interrupted on the way."""
+
+    def __init__(self, settings: Settings, make: Make) -> None:
+        self._settings = settings
+        self._projection: Projection = make(settings)
+        self._lease: Lease | None = None
+        self._stop = asyncio.Event()
+
+    async def interrupted(self, at: int, how: Literal["kill", "cancel"]) -> bool:
+        """False where the run ended before its n-th await."""
+        async with opened(self._settings) as (log, _):
+            connection = await psycopg.AsyncConnection.connect(
+                self._settings.database_url, autocommit=True
+            )
+            watching = asyncio.create_task(self._watch(await log.position(0)))
+            attempt = Interrupted(self._run(log, connection), at, how)
+            try:
+                await attempt
+            except (Killed, asyncio.CancelledError):
+                return True
+            finally:
+                watching.cancel()
+                # What the kernel does with a dead process: its sockets are closed.
+                connection.pgconn.finish()
+                attempt.bury()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await watching
+            return False
+
+    async def _run(self, log: object, connection: Connection) -> None:
+        self._lease = await acquired(log, connection, self._projection.name)  # type: ignore[arg-type]
+        projector = Projector(
+            log,  # type: ignore[arg-type]
+            self._projection,
+            self._lease,
+            batch=BATCH,
+            block_ms=50,
+            pause=0,
+        )
+        await projector.run(self._stop)
+        await self._lease.release()
+
+    async def _watch(self, end: int) -> None:
+        # Nobody tells when a checkpoint moves.
+        while self._lease is None or self._lease.checkpoint.position < end:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        self._stop.set()
+
+
+def more(writer: LogWriter) -> None:
+    """Eleven events of jobs, old and new, that are in several states."""
+    waiting = [writer.submit() for _ in range(2)]
+    (first,) = writer.claim()
+    writer.report(first, 1, Progressed(percent=50, stage="half"))
+    writer.finish(first, RetryScheduled(due=1, error=Error(type="ValueError"), retries=1))
+    for job in writer.claim(2):
+        writer.finish(job, Completed(result=waiting))
+
+
+@pytest.mark.parametrize("how", ["kill", "cancel"])
+@pytest.mark.parametrize("make", [postgres_projection, clickhouse_projection])
+def test_interrupted_at_every_await(
+    settings: Settings,
+    writer: LogWriter,
+    postgres: psycopg.Connection,
+    clickhouse: Client,
+    make: Make,
+    how: Literal["kill", "cancel"],
+) -> None:
+    at = 0
+    interrupted = True
+    while interrupted:
+        at += 1
+        more(writer)
+        interrupted = run(Attempt(settings, make).interrupted(at, how))
+        run(catch_up(settings, make, batch=BATCH))
+        if make is postgres_projection:
+            found = postgres.execute("SELECT count(*), max(position) FROM job_events").fetchone()
+        else:
+            (found,) = clickhouse.query(
+                "SELECT count(), max(position) FROM job_events FINAL"
+            ).result_rows
+        assert found == (writer.position, writer.position), f"after the interruption at await {at}"
+    assert at > 20
+    run(catch_up(settings, *{postgres_projection, clickhouse_projection} - {make}))
+    report = verify(settings)
+    assert report.ok, render(report)

@@ -1,0 +1,235 @@
+"""The batch fold is `evolve`, however a log is cut; and rows look as the stores need them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from triton.events.codec import encode_data
+from triton.events.envelope import FIELDS, Event
+from triton.events.log import Entry
+from triton.events.types import (
+    Cancelled,
+    CancelRequested,
+    Completed,
+    Due,
+    Error,
+    EventData,
+    Failed,
+    LeaseLost,
+    Output,
+    Progressed,
+    Released,
+    Requeued,
+    RetryScheduled,
+    Snoozed,
+    Started,
+    StepCompleted,
+    Submitted,
+    type_of,
+)
+from triton.job import Head, evolve
+from triton.projections.fold import JobFold, sift
+from triton.projections.render import body_of, clean_text, to_json
+from triton.projections.rows import COLUMNS, Poison, Row, RowReader
+from triton.projections.stamps import LAST, stamp
+
+texts = st.sampled_from(["", "a", "tab\tnul\0", "\\N"])
+times = st.integers(1, 2**50)
+errors = st.builds(Error, type=texts, message=texts)
+bodies = st.sampled_from([b'{"args":[1],"kwargs":{"a":null}}', b"pickle\x80", b"[]"])
+datas: st.SearchStrategy[EventData] = st.one_of(
+    st.builds(Submitted, actor=texts, body=bodies, due=st.sampled_from([0, 5])),
+    st.just(Due()),
+    st.builds(Started, worker=texts),
+    st.builds(Progressed, percent=st.floats(0, 100), stage=texts),
+    st.builds(Output, chunk=texts),
+    st.builds(StepCompleted, name=texts, result=texts),
+    st.builds(RetryScheduled, due=times, error=errors),
+    st.builds(Snoozed, due=times),
+    st.just(Released()),
+    st.builds(LeaseLost, worker=texts, deaths=st.integers(1, 9)),
+    st.builds(CancelRequested, reason=texts),
+    st.builds(Completed, result=st.one_of(st.none(), texts, st.integers())),
+    st.builds(Failed, error=errors, reason=texts),
+    st.builds(Cancelled, reason=texts),
+    st.builds(Requeued, reason=texts),
+)
+
+
+def entry(position: int, job: str, version: int, attempt: int, at: int, data: EventData) -> Entry:
+    values = {
+        b"type": type_of(data).encode(),
+        b"job": job.encode(),
+        b"version": b"%d" % version,
+        b"attempt": b"%d" % attempt,
+        b"at": b"%d" % at,
+        b"by": b"user:x",
+        b"causation": b"",
+        b"correlation": "c\tö".encode(),
+        b"traceparent": b"",
+        b"tenant": b"default",
+        b"queue": b"default",
+        b"schema": b"1",
+        b"data": encode_data(data),
+    }
+    return Entry(0, position, [part for name in FIELDS for part in (name, values[name])])
+
+
+moves = st.tuples(st.sampled_from("abc"), st.integers(0, 9), times, datas)
+
+
+def log_of(drawn: Sequence[tuple[str, int, int, EventData]]) -> list[Entry]:
+    """Any events in any order, as long as versions are dense and a job begins with job.submitted."""
+    entries: list[Entry] = []
+    versions: dict[str, int] = {}
+    for job, attempt, at, data in drawn:
+        if isinstance(data, Submitted) or job not in versions:
+            versions[job] = 0
+            data = data if isinstance(data, Submitted) else Submitted(actor="x", body=b"")
+        versions[job] += 1
+        entries.append(entry(len(entries) + 1, job, versions[job], attempt, at, data))
+    return entries
+
+
+logs = st.lists(moves, min_size=1, max_size=25).map(log_of)
+
+
+class Tables:
+    """What the SQL does with births and patches, in Python."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, dict[str, Any]] = {}
+
+    def apply(self, entries: Sequence[Entry], reader: RowReader) -> None:
+        fold = JobFold()
+        assert not sift([reader.read(one) for one in entries], (), None, fold.take).parked
+        for job, patch in fold.patches.items():
+            assert self.jobs[job]["version"] == patch["expected"]
+            self.jobs[job] |= patch
+        for job, (_, born) in fold.births.items():
+            self.jobs[job] = dict(born)
+
+
+@settings(max_examples=60)
+@given(logs, st.lists(st.integers(1, 8), min_size=25, max_size=25))
+def test_any_cut_of_any_log_folds_to_the_heads(log: list[Entry], sizes: list[int]) -> None:
+    heads: dict[str, Head] = {}
+    for one in log:
+        event: Event = one.event()
+        heads[event.job] = evolve(heads.get(event.job), event)
+    tables, reader = Tables(), RowReader()
+    rest = log
+    for size in sizes:
+        tables.apply(rest[:size], reader)
+        rest = rest[size:]
+    for job, head in heads.items():
+        row = tables.jobs[job]
+        for name in (
+            *(
+                "version",
+                "position",
+                "at",
+                "state",
+                "attempt",
+                "percent",
+                "stage",
+                "worker",
+                "deaths",
+            ),
+            *("cancel_requested", "reason", "due", "started", "finished", "error", "result"),
+        ):
+            assert row[name] == getattr(head, name), name
+
+
+@settings(max_examples=60)
+@given(logs)
+def test_a_line_has_all_columns_and_no_stray_separators(log: list[Entry]) -> None:
+    reader = RowReader()
+    for one in log:
+        row = reader.read(one)
+        assert isinstance(row, Row)
+        assert row.line.endswith(b"\n")
+        assert row.line.count(b"\n") == 1
+        assert row.line.count(b"\t") == len(COLUMNS) - 1
+        assert b"\0" not in row.line
+        json.loads(row.line.split(b"\t")[-1].replace(b"\\\\", b"\\"))
+
+
+def test_an_entry_that_cannot_be_read_is_poison_with_its_reason() -> None:
+    good = entry(1, "a", 1, 0, 5, Submitted(actor="x", body=b""))
+    for name, value, reason in (
+        (b"data", b"\xc1", "DecodeError"),
+        (b"type", b"job.vanished", "unknown event type"),
+        (b"tenant", b"\xff", "UnicodeDecodeError"),
+        (b"version", b"one", "ValueError"),
+    ):
+        fields = list(good.fields)
+        fields[fields.index(name) + 1] = value
+        found = RowReader().read(Entry(0, 1, fields))
+        assert isinstance(found, Poison)
+        assert found.job == "a"
+        assert reason in found.reason
+
+
+def test_what_follows_a_poison_event_of_the_same_job_is_parked() -> None:
+    log = [
+        entry(1, "a", 1, 0, 1, Submitted(actor="x", body=b"")),
+        entry(2, "b", 1, 0, 1, Submitted(actor="x", body=b"")),
+        entry(3, "a", 3, 1, 1, Started(worker="w")),
+        entry(4, "a", 4, 1, 1, Completed()),
+        entry(5, "b", 2, 1, 1, Started(worker="w")),
+    ]
+    fold = JobFold()
+    sifted = sift([RowReader().read(one) for one in log], (), None, fold.take)
+    assert [row.entry.position for row in sifted.applied] == [1, 2, 5]
+    assert [(one.entry.position, one.reason) for one in sifted.parked] == [
+        (3, "version 3 of the job follows 1"),
+        (4, "behind position 3 of this job"),
+    ]
+    assert fold.births["a"][1]["state"] == "pending"
+
+
+@pytest.mark.parametrize(
+    ("raw", "body"),
+    [
+        (b'{"a":"\\u0000"}', {"a": "\0"}),
+        (b'{"a":"\\ud83d\\ude00 \\ud800"}', {"a": "😀 \ufffd"}),
+        (b'{"a":[NaN,-Infinity,1e999]}', {"a": [float("nan"), float("-inf"), float("inf")]}),
+        (b"[1]", None),
+        (b"\x80\x02", None),
+        (b"[" * 100_000, None),
+        (b'{"a":%s}' % (b"9" * 5000), None),
+    ],
+)
+def test_bodies_are_read_as_python_wrote_them(raw: bytes, body: object) -> None:
+    assert repr(body_of(raw)) == repr(body)
+
+
+@pytest.mark.parametrize(
+    ("value", "encoded"),
+    [
+        ("nul\0", '"nul\u2400"'),
+        ("\\u0000 \\\0", '"\\\\u0000 \\\\\u2400"'),
+        ({(1, 2): b"\0", None: 1}, '{"(1, 2)":"AA==","None":1}'),
+        ([float("inf"), float("nan")], "[null,null]"),
+    ],
+)
+def test_json_that_both_stores_take(value: object, encoded: str) -> None:
+    assert json.loads(to_json(value)) == json.loads(encoded)
+    assert b"\\u0000" not in to_json(value).replace(b"\\\\", b"")
+
+
+def test_texts_lose_only_what_stores_refuse() -> None:
+    assert clean_text("a\0ö\ud800\U0001f600\t") == "a\u2400ö\ufffd\U0001f600\t"
+
+
+def test_stamps_are_exact_and_end_with_the_year_9999() -> None:
+    assert stamp(1_795_231_787_000_001) == "2026-11-21 03:29:47.000001"
+    assert stamp(1) == "1970-01-01 00:00:00.000001"
+    assert stamp(LAST) == stamp(2**63) == "9999-12-31 23:59:59.999999"
