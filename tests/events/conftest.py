@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+from log_steps import Steps
 from redis_server import RedisServer, redis7_binary, valkey_binary
 
 
@@ -41,3 +42,12 @@ def client(server: RedisServer) -> Iterator[redis.Redis]:
     """A client as the broker has it."""
     with server.client() as connected:
         yield connected
+
+
+@pytest.fixture
+def steps(client: redis.Redis, namespace: str) -> Iterator[Steps]:
+    """An empty log with one partition; its keys are deleted afterwards."""
+    made = Steps(client, namespace)
+    made.open()
+    yield made
+    client.delete(*client.keys(f"{{{namespace}*"))

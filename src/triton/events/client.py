@@ -73,13 +73,16 @@ def send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
     """Run calls in one round trip and answer their replies in order.
 
     A failed call raises its error, after all others have run. A restarted server has forgotten the
-    scripts: then they are loaded and the refused calls repeated.
+    scripts: then they are loaded and the refused calls repeated. All are loaded in one step, so that a
+    server knows all or none of them: a call that is repeated must not come after one that was to follow it.
     """
     replies = _pipeline(client, calls)
     forgotten = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if forgotten:
-        for script in {calls[i].script for i in forgotten}:
-            client.script_load(script.source)
+        with client.pipeline(transaction=True) as pipe:
+            for script in _families(calls, forgotten):
+                pipe.execute_command("SCRIPT LOAD", script.source)
+            pipe.execute()
         again = _pipeline(client, [calls[i] for i in forgotten])
         for i, reply in zip(forgotten, again, strict=True):
             replies[i] = reply
@@ -103,9 +106,10 @@ async def send_async(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list
     replies = await _pipeline_async(client, calls)
     forgotten = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if forgotten:
-        scripts: set[Script] = {calls[i].script for i in forgotten}
-        for script in scripts:
-            await client.script_load(script.source)
+        async with client.pipeline(transaction=True) as pipe:
+            for script in _families(calls, forgotten):
+                pipe.execute_command("SCRIPT LOAD", script.source)
+            await pipe.execute()
         again = await _pipeline_async(client, [calls[i] for i in forgotten])
         for i, reply in zip(forgotten, again, strict=True):
             replies[i] = reply
@@ -117,6 +121,10 @@ async def _pipeline_async(client: redis.asyncio.Redis, calls: Sequence[Call]) ->
         for call in calls:
             pipe.execute_command(*_command(call))
         return list(await pipe.execute(raise_on_error=False))
+
+
+def _families(calls: Sequence[Call], forgotten: Sequence[int]) -> set[Script]:
+    return {script for i in forgotten for script in calls[i].family}
 
 
 def _command(call: Call) -> tuple[Any, ...]:

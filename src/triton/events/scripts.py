@@ -57,6 +57,8 @@ class Call(NamedTuple):
     script: Script
     key: str
     args: tuple[bytes | str | int, ...]
+    #: All scripts that are loaded together with this one, where the server forgot it.
+    family: tuple[Script, ...]
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,15 +172,16 @@ class Scripts:
         clock: str | None = None,
     ) -> None:
         self.by_name = {name: compose(name, clock) for name in NAMES}
+        self._family = tuple(self.by_name.values())
         self._completed_ttl = completed_ttl_ms
         self._failed_ttl = failed_ttl_ms
 
     def _call(self, name: str, prefix: str, *args: bytes | str | int) -> Call:
-        return Call(self.by_name[name], keys.log(prefix), (prefix, *args))
+        return Call(self.by_name[name], keys.log(prefix), (prefix, *args), self._family)
 
     def open(self, prefix: str, epoch: str, partitions: int) -> Call:
         """Create the partition's log if there is none. Answers (epoch, partitions, position)."""
-        return Call(self.by_name["open"], keys.meta(prefix), (epoch, partitions))
+        return Call(self.by_name["open"], keys.meta(prefix), (epoch, partitions), self._family)
 
     def submit(self, prefix: str, submissions: Sequence[Submission]) -> Call:
         """Answers `ok` or `exists` for each (see `answers`). At most CHUNK at a time."""

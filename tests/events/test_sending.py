@@ -1,0 +1,132 @@
+"""Owns how calls reach a server that forgot the scripts, is full, or is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import redis
+from log_steps import Steps
+from redis.exceptions import OutOfMemoryError, ResponseError
+from redis_server import RedisServer, valkey_binary
+
+from triton.errors import ConfigurationError
+from triton.events.client import connect, connect_async, send, send_async
+from triton.events.scripts import Call, Scripts, answers, pack_outcome, pack_report
+from triton.events.types import Completed, Progressed
+
+Send = Callable[[list[Call]], list[Any]]
+
+
+@pytest.fixture(params=["sync", "async"])
+def sending(request: pytest.FixtureRequest, server: RedisServer, client: redis.Redis) -> Send:
+    """`send` and `send_async`, called alike."""
+    if request.param == "sync":
+        return lambda calls: send(client, calls)
+
+    async def once(calls: list[Call]) -> list[Any]:
+        async with connect_async(server.url) as connected:
+            return await send_async(connected, calls)
+
+    return lambda calls: asyncio.run(_awaited(once(calls)))
+
+
+async def _awaited(answer: Awaitable[list[Any]]) -> list[Any]:
+    return await answer
+
+
+def test_the_server_computes_the_same_hash(client: redis.Redis) -> None:
+    for script in Scripts().by_name.values():
+        assert client.script_load(script.source) == script.sha
+
+
+def test_forgotten_scripts_are_loaded_and_their_calls_repeated(sending: Send, steps: Steps) -> None:
+    calls = [
+        steps.submit("a", "b"),
+        steps.claim("w", limit=2),
+        steps.heartbeat(("a", 1), ("b", 1)),
+        steps.finish("a"),
+    ]
+    steps.client.script_flush()
+    submitted, claimed, alive, finished = sending(calls)
+    assert answers(submitted) == ["ok", "ok"]
+    assert [job[0] for job in claimed[1:]] == [b"a", b"b"]
+    assert answers(alive) == ["ok", "ok"]
+    assert answers(finished) == ["ok"]
+    steps.client.script_flush()
+    assert answers(sending([steps.finish("b")])[0]) == ["ok"]
+    assert answers(sending([steps.finish("b")])[0]) == ["already"]
+
+
+def test_one_forgotten_script_does_not_change_the_order_of_calls(
+    sending: Send, steps: Steps
+) -> None:
+    """A report goes before the outcome, also when it is the first that this server sees."""
+    steps.client.script_flush()
+    for call in (steps.submit("a", "b"), steps.claim("w", limit=2), steps.finish("a")):
+        sending([call])
+    report = steps.scripts.report(
+        steps.prefix, [pack_report("b", 1, 1, "worker:w", Progressed(percent=5))]
+    )
+    reported, finished = sending([report, steps.finish("b")])
+    assert (answers(reported), answers(finished)) == (["ok"], ["ok"])
+
+
+def test_a_refused_call_raises_after_all_others_have_run(sending: Send, steps: Steps) -> None:
+    wrong = steps.scripts.heartbeat("{nowhere:0}:", 1000, [("a", 1)])
+    with pytest.raises(ResponseError, match=r"TRITON_NO_LOG .* under .nowhere:0"):
+        sending([steps.submit("a"), wrong, steps.submit("b")])
+    assert answers(sending([steps.submit("a", "b", "c")])[0]) == ["exists", "exists", "ok"]
+
+
+def test_a_full_server_refuses_a_transition_as_a_whole(sending: Send, steps: Steps) -> None:
+    steps.run(steps.submit("run", "stop", "back", "wait"), steps.claim("w", limit=3))
+    steps.run(steps.cancel("back"))
+    refused = [
+        steps.submit("new"),
+        steps.claim("w2", limit=1),
+        steps.scripts.report(
+            steps.prefix, [pack_report("run", 1, 1, "worker:w", Progressed(percent=5))]
+        ),
+        steps.finish("run", outbox=("next",)),
+        steps.release(("stop", 1)),
+        steps.cancel("stop", "wait"),
+        steps.requeue("back"),
+    ]
+    before = steps.dump()
+    steps.client.config_set("maxmemory", 1)
+    try:
+        for call in refused:
+            with pytest.raises((OutOfMemoryError, ResponseError), match="maxmemory"):
+                sending([call])
+        assert steps.dump() == before
+    finally:
+        steps.client.config_set("maxmemory", 0)
+    assert answers(sending([refused[3]])[0]) == ["ok"]
+
+
+def test_a_server_that_is_gone_is_a_connection_error_soon(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    server = RedisServer(valkey_binary(), tmp_path_factory.mktemp("gone"))
+    call = Scripts().open("{gone:0}:", "e", 1)
+    with connect(server.url) as client:
+        send(client, [call])
+        server.stop()
+        with pytest.raises(redis.ConnectionError):
+            send(client, [call, call])
+
+
+@pytest.mark.parametrize("connecting", [connect, connect_async])
+@pytest.mark.parametrize("url", ["", "localhost:6379", "http://localhost", "redis://h:port/0"])
+def test_a_bad_url_says_what_was_expected(connecting: Callable[[str], Any], url: str) -> None:
+    with pytest.raises(ConfigurationError, match="expected redis://host:port/db"):
+        connecting(url)
+
+
+def test_an_outcome_of_an_unknown_log_names_the_prefix(client: redis.Redis) -> None:
+    packed = pack_outcome("a", 1, "worker:w", Completed())
+    with pytest.raises(ResponseError, match="TRITON_NO_LOG"):
+        send(client, [Scripts().finish("{never:0}:", [packed])])
