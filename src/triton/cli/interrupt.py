@@ -11,7 +11,8 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupt:
-    """A context manager for the main thread. What was ignored before stays ignored (nohup).
+    """A context manager for the main thread. An ignored SIGHUP stays ignored (nohup); an ignored SIGINT
+    does not, because a shell ignores it for every command that it starts in the background.
 
     While `raising`, the first signal raises KeyboardInterrupt where the program is; afterwards it only
     sets `asked`. Later signals do nothing: the end has its own limit of time.
@@ -27,7 +28,7 @@ class Interrupt:
     def __enter__(self) -> Self:
         for number in _NUMBERS:
             before = signal.getsignal(number)
-            if before is not signal.SIG_IGN:
+            if not (number == signal.SIGHUP and before is signal.SIG_IGN):
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
