@@ -75,14 +75,16 @@ class Log:
         Raises ConfigurationError if it was created with another number of partitions,
         UnavailableError if Redis does not answer.
         """
-        calls = [
-            scripts.open(keys.prefix(namespace, p), epoch, partitions) for p in range(partitions)
-        ]
+        epochs: list[str] = []
         try:
-            replies = [(await send_async(client, [call]))[0] for call in calls]
+            for partition in range(partitions):
+                call = scripts.open(keys.prefix(namespace, partition), epoch, partitions)
+                # Checked before the next is created: a wrong setting must leave nothing behind.
+                replies = await send_async(client, [call])
+                epochs += checked_epochs(namespace, partitions, replies)
         except RedisError as error:
             raise UnavailableError(f"Redis does not answer: {error}; is it running?") from error
-        return cls(client, namespace, checked_epochs(namespace, partitions, replies))
+        return cls(client, namespace, epochs)
 
     def prefix(self, partition: int) -> str:
         return keys.prefix(self.namespace, partition)
