@@ -106,7 +106,8 @@ class Log:
         Raises HoleError where a position is missing, also when it was trimmed; ForeignEntryError.
         """
         last = "+" if until is None else f"{until}-0"
-        raw = await self._xrange(partition, f"{after + 1}-0", last, count)
+        # After `after`, not from after+1 on: `<after>-1` is no position, and must be noticed.
+        raw = await self._xrange(partition, f"({after}-0", last, count)
         return dense(partition, after, raw)
 
     async def entry(self, partition: int, position: int) -> Entry | None:
@@ -180,7 +181,7 @@ class Log:
                 partition=partition,
                 position=position,
             )
-        first = await self.first_position(partition)
+        first = await self.first_position(partition) or last + 1
         if first > position + 1:
             raise HoleError(
                 f"positions {position + 1} to {first - 1} of partition {partition} were trimmed "
@@ -208,7 +209,7 @@ def dense(partition: int, after: int, raw: Sequence[tuple[bytes, Sequence[bytes]
     for entry_id, fields in raw:
         expected += 1
         position = position_of(entry_id)
-        if len(fields) != 2 * len(FIELDS) or fields[0] != FIELDS[0]:
+        if tuple(fields[::2]) != FIELDS:
             decode_entry(partition, entry_id, fields)  # raises ForeignEntryError with its reason
         if position != expected:
             raise HoleError(

@@ -37,10 +37,14 @@ end
 local function append(h, kind, by, data)
   pos = pos + 1
   h.version = h.version + 1
-  redis.call('XADD', LOG, whole(pos) .. '-0', 'type', kind, 'job', h.id, 'version', h.version,
+  local id = redis.pcall('XADD', LOG, whole(pos) .. '-0', 'type', kind, 'job', h.id, 'version', h.version,
     'attempt', h.attempt, 'at', AT, 'by', by, 'causation', h.causation,
     'correlation', h.correlation, 'traceparent', h.traceparent, 'tenant', h.tenant,
     'queue', h.queue, 'schema', 1, 'data', data)
+  if type(id) == 'table' then
+    error({ err = 'TRITON_LOG_REFUSED position ' .. whole(pos) .. ' of ' .. LOG .. ' cannot be written ('
+      .. id.err .. '): remove the entries that were not written by Triton' })
+  end
 end
 
 local function commit() redis.call('HSET', META, 'pos', whole(pos)) end
