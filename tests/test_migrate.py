@@ -9,8 +9,8 @@ from pathlib import Path
 import clickhouse_connect
 import psycopg
 import pytest
-from eventually import eventually
 
+from eventually import eventually
 from triton import migrate
 from triton.errors import ConfigurationError
 from triton.migration_targets import LOCK, statements

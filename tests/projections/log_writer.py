@@ -61,12 +61,14 @@ ODD_VALUES: tuple[Any, ...] = (
 
 
 class LogWriter:
-    """The log of a namespace with one partition, as workers and submitters write it."""
+    """One partition of a namespace's log, as workers and submitters write it."""
 
-    def __init__(self, redis_url: str, namespace: str, partitions: int = 1) -> None:
+    def __init__(
+        self, redis_url: str, namespace: str, partitions: int = 1, partition: int = 0
+    ) -> None:
         self.client = connect(redis_url)
         self.scripts = Scripts()
-        self.prefix = keys.prefix(namespace, 0)
+        self.prefix = keys.prefix(namespace, partition)
         self.epoch = secrets.token_hex(8)
         self.send(self.scripts.open(self.prefix, self.epoch, partitions))
 

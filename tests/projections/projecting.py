@@ -64,26 +64,28 @@ async def acquired(
     return lease
 
 
-async def until_caught_up(log: Log, projector: Projector) -> None:
-    """Run a projector until it stands at the end of the log."""
+async def until_caught_up(log: Log, projector: Projector, end: int | None = None) -> None:
+    """Run a projector until it stands at `end`, or at the end of the log."""
     stop = asyncio.Event()
     task = asyncio.create_task(projector.run(stop))
-    end = await log.position(0)
+    end = await log.position(0) if end is None else end
     while projector.lease.checkpoint.position < end and not task.done():
         await asyncio.wait({task}, timeout=0.002)
     stop.set()
     await task
 
 
-async def catch_up(settings: Settings, *makes: Make, batch: int = 5000) -> None:
-    """Run each projection to the end of the log."""
+async def catch_up(
+    settings: Settings, *makes: Make, batch: int = 5000, end: int | None = None
+) -> None:
+    """Run each projection to `end`, or to the end of the log."""
     async with opened(settings) as (log, connection):
         for make in makes or BOTH:
             projection = make(settings)
             lease = await acquired(log, connection, projection.name)
             try:
                 await until_caught_up(
-                    log, Projector(log, projection, lease, batch=batch, block_ms=50, pause=0)
+                    log, Projector(log, projection, lease, batch=batch, block_ms=50, pause=0), end
                 )
             finally:
                 projection.close()

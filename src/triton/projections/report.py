@@ -9,6 +9,7 @@ import msgspec
 #: Differences that a report lists; the rest is only counted.
 LISTED: Final = 1000
 _SHOWN: Final = 80
+_encode: Final = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,5 +105,5 @@ def render(report: Report) -> str:
 
 
 def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
+    text = value if isinstance(value, str) else _encode(value).decode()
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"

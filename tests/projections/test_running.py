@@ -1,0 +1,110 @@
+"""The process that projects: both stores, all partitions, engines that go away, and an end when told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import psycopg
+import pytest
+from log_writer import LogWriter
+from projecting import opened, run
+
+from triton.errors import ConfigurationError, UnavailableError
+from triton.projections import run_projectors
+from triton.projections.lag import await_projection, lag, read_lag
+from triton.projections.verify import verify_async
+from triton.settings import Settings
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(run_projectors(settings, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+def test_both_stores_follow_the_log_and_say_so(settings: Settings, writer: LogWriter) -> None:
+    async def scene() -> None:
+        async with opened(settings) as (log, connection):
+            before = await lag(log, connection)
+            assert [(one.projector, one.position, one.behind) for one in before] == [
+                ("postgres", 0, 6),
+                ("clickhouse", 0, 6),
+            ]
+            assert all(0 <= one.seconds < 30 for one in before)
+            async with running(settings):
+                for name in ("postgres", "clickhouse"):
+                    await await_projection(connection, name, 6)
+                await asyncio.to_thread(writer.run)
+                await await_projection(connection, "postgres", 9)
+            after = await lag(log, connection)
+            assert [(one.behind > 0) == (one.seconds > 0) for one in after] == [True, True]
+            assert after[0].behind == 0
+        report = await verify_async(settings)
+        assert report.ok
+
+    writer.run(2)
+    run(scene())
+    assert [one.projector for one in read_lag(settings)] == ["postgres", "clickhouse"]
+
+
+def test_a_database_that_goes_away_is_waited_for(settings: Settings, writer: LogWriter) -> None:
+    async def scene() -> None:
+        async with opened(settings) as (_, connection), running(settings):
+            await await_projection(connection, "postgres", 3)
+            for _ in range(2):
+                await connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                await asyncio.to_thread(writer.run)
+                await await_projection(connection, "postgres", writer.position)
+                await await_projection(connection, "clickhouse", writer.position)
+        assert (await verify_async(settings)).ok
+
+    writer.run()
+    run(scene())
+
+
+def test_partitions_have_their_own_checkpoints(settings: Settings, redis_client: object) -> None:
+    two = msgspec.structs.replace(settings, partitions=2)
+
+    async def scene() -> None:
+        async with opened(two) as (log, connection), running(two):
+            for partition in range(2):
+                for name in ("postgres", "clickhouse"):
+                    await await_projection(
+                        connection, name, await log.position(partition), partition=partition
+                    )
+        report = await verify_async(two)
+        assert report.ok
+        assert [one.rows for one in report.checked if one.table == "postgres.jobs"] == [3, 2]
+
+    for partition, count in ((0, 3), (1, 2)):
+        with LogWriter(two.redis_url, two.namespace, 2, partition) as writer:
+            for _ in range(count):
+                writer.submit()
+    run(scene())
+
+
+def test_waiting_for_a_position_ends_with_the_reason(settings: Settings) -> None:
+    async def scene() -> None:
+        async with await psycopg.AsyncConnection.connect(
+            settings.database_url, autocommit=True
+        ) as connection:
+            await await_projection(connection, "postgres", 5, seconds=0.05)
+
+    with pytest.raises(UnavailableError, match="postgres projector of partition 0 is at 0"):
+        run(scene())
+
+
+def test_a_missing_url_is_said_at_once(settings: Settings) -> None:
+    with pytest.raises(ConfigurationError, match="TRITON_CLICKHOUSE_URL is empty"):
+        run(run_projectors(msgspec.structs.replace(settings, clickhouse_url=""), asyncio.Event()))
