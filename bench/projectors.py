@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import clickhouse_connect
@@ -81,11 +82,11 @@ def run(scale: Scale) -> list[str]:
     with engines() as started:
         with connect(started.redis_url) as client:
             events = history.write(client, NAMESPACE, scale.events)
-        for _ in range(scale.repeats):
+        for turn in range(scale.repeats):
             stores = _Stores(started.database_url, started.clickhouse_url)
             with Foreign() as postgres:
                 pg = asyncio.run(catch_up(started.redis_url, stores, PostgresProjection(), events))
-            copied = raw_copy(stores.database_url)
+            copied = raw_copy(stores.database_url, turn)
             with Foreign() as clickhouse:
                 projection = ClickHouseProjection(stores.clickhouse_url)
                 ch = asyncio.run(catch_up(started.redis_url, stores, projection, events))
@@ -126,9 +127,10 @@ async def catch_up(redis_url: str, stores: _Stores, projection: Projection, even
     return seconds
 
 
-def raw_copy(database_url: str) -> dict[str, float]:
+def raw_copy(database_url: str, turn: int) -> dict[str, float]:
     """The rows that the projector left, copied into empty tables of the same shape, a transaction for every
-    BATCH events: all three tables as text that is ready, the history alone, all three as Python values."""
+    BATCH events: all three tables as text that is ready, the history alone, all three as Python values.
+    Who comes first, and finds the least room prepared in files, changes with every turn."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.adapters.register_loader("jsonb", TextLoader)
         texts = {table: _texts(connection, table) for table in TABLES}
@@ -136,26 +138,32 @@ def raw_copy(database_url: str) -> dict[str, float]:
         pieces = -(-count // BATCH)
         text = [[b"".join(_piece(texts[t], n, pieces)) for t in TABLES] for n in range(pieces)]
         values = {table: _values(connection, table) for table in TABLES}
+
+        def write_text(tables: Sequence[str], number: int) -> None:
+            for table, block in zip(tables, text[number], strict=False):
+                with connection.cursor().copy(f"COPY raw_{table} FROM STDIN") as copy:
+                    copy.write(block)
+
+        def write_values(number: int) -> None:
+            for table in TABLES:
+                with connection.cursor().copy(f"COPY raw_{table} FROM STDIN") as copy:
+                    for row in _piece(values[table], number, pieces):
+                        copy.write_row(row)
+
+        ways: list[tuple[str, Callable[[int], None]]] = [
+            ("copy", partial(write_text, TABLES)),
+            ("copy_events", partial(write_text, TABLES[:1])),
+            ("copy_values", write_values),
+        ]
         figures = {}
         with Foreign() as foreign:
-            for key, tables in (("copy", TABLES), ("copy_events", TABLES[:1])):
+            for key, write in ways[turn % 3 :] + ways[: turn % 3]:
                 _empty(connection)
                 begin = time.monotonic()
                 for number in range(pieces):
-                    with connection.transaction(), connection.cursor() as cursor:
-                        for table, block in zip(tables, text[number], strict=False):
-                            with cursor.copy(f"COPY raw_{table} FROM STDIN") as copy:
-                                copy.write(block)
+                    with connection.transaction():
+                        write(number)
                 figures[key] = count / (time.monotonic() - begin)
-            _empty(connection)
-            begin = time.monotonic()
-            for number in range(pieces):
-                with connection.transaction(), connection.cursor() as cursor:
-                    for table in TABLES:
-                        with cursor.copy(f"COPY raw_{table} FROM STDIN") as copy:
-                            for row in _piece(values[table], number, pieces):
-                                copy.write_row(row)
-            figures["copy_values"] = count / (time.monotonic() - begin)
     return {**figures, "foreign:pg": foreign.cores}
 
 
