@@ -6,7 +6,6 @@ projector has come. So a job that was submitted a moment ago is always found.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -19,13 +18,15 @@ from psycopg.rows import DictRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from redis.exceptions import RedisError
 
+from triton import keys
 from triton.api import pages, views
 from triton.api.statements import sql
 from triton.api.views import JobView
 from triton.errors import UnavailableError
 from triton.events.envelope import to_datetime, to_microseconds
-from triton.events.heads import read_body, read_head
+from triton.events.heads import head_of
 from triton.feed.job_stream import Snapshot
+from triton.job import Head
 
 #: Seconds that a request waits for a connection to PostgreSQL.
 _TIMEOUT: Final = 1.0
@@ -102,10 +103,7 @@ class JobReader:
         """The view, and whether it is from Redis."""
         trouble: RedisError | None = None
         try:
-            head, body = await asyncio.gather(
-                read_head(self._client, self._namespace, self._partitions, job),
-                read_body(self._client, self._namespace, self._partitions, job),
-            )
+            head, body = await self._live(job)
         except RedisError as error:
             head, body, trouble = None, None, error
         if head is not None and body is not None:
@@ -121,6 +119,16 @@ class JobReader:
         if trouble is not None:
             raise UnavailableError(f"Redis does not answer: {trouble}") from trouble
         return None
+
+    async def _live(self, job: str) -> tuple[Head | None, bytes | None]:
+        """The head and the message as Redis has them, in one round trip."""
+        partition = keys.partition_of(job, self._partitions)
+        prefix = keys.prefix(self._namespace, partition)
+        async with self._client.pipeline(transaction=False) as pipe:
+            pipe.hgetall(keys.job(prefix, job))
+            pipe.get(keys.body(prefix, job))
+            fields, body = await pipe.execute()
+        return (head_of(job, partition, fields) if fields else None), body
 
     async def _row_if_needed(self, job: str, *, needed: bool) -> DictRow | None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 import httpx
 import msgspec
@@ -31,7 +32,10 @@ from triton.feed.secret import signing_key
 from triton.settings import Settings
 
 #: Connections to PostgreSQL of one API process.
-POOL = 10
+POOL: Final = 10
+#: Connections to Redis, and seconds that a request waits for one.
+REDIS_POOL: Final = 32
+REDIS_WAIT: Final = 5.0
 
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
 
@@ -59,8 +63,8 @@ class Services(msgspec.Struct, frozen=True):
     framer: Framer
 
 
-def services_of(request: Request) -> Services:
-    """What FastAPI hands to a route as `Depends(services_of)`."""
+async def services_of(request: Request) -> Services:
+    """What FastAPI hands to a route as `Depends(services_of)`. (A plain function would run in a thread.)"""
     services = request.app.state.services
     assert isinstance(services, Services)
     return services
@@ -75,7 +79,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
     """
     check(settings)
     async with AsyncExitStack() as stack:
-        client = connect_async(settings.redis_url)
+        client = patient(connect_async(settings.redis_url))
         stack.push_async_callback(client.aclose)
         # The tails want to see every lost connection (see triton.feed.tail), so this one does not retry.
         watcher = connect_async(settings.redis_url, retry=Retry(NoBackoff(), 0))
@@ -128,6 +132,18 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             feed=JobFeed(hub, history, jobs.snapshot, timing=options.timing),
             framer=framer,
         )
+
+
+def patient(client: redis.asyncio.Redis) -> redis.asyncio.Redis:
+    """The client with a pool in which a burst of requests waits for its turn instead of failing."""
+    pool = client.connection_pool
+    client.connection_pool = redis.asyncio.BlockingConnectionPool(
+        max_connections=REDIS_POOL,
+        timeout=REDIS_WAIT,
+        connection_class=pool.connection_class,
+        **pool.connection_kwargs,
+    )
+    return client
 
 
 def check(settings: Settings) -> None:
