@@ -8,6 +8,7 @@ from typing import Any
 import redis
 from partition_model import Sent
 
+from eventually import eventually
 from triton import keys
 from triton.events.client import send
 from triton.events.codec import encode_data
@@ -17,6 +18,10 @@ from triton.events.types import Completed
 
 def submission(sent: Sent) -> Submission:
     return sent.submission(encode_data(sent.data(sent.due)))
+
+
+def _microseconds(time: tuple[int, int]) -> int:
+    return time[0] * 1_000_000 + time[1]
 
 
 class Steps:
@@ -72,6 +77,11 @@ class Steps:
     def requeue(self, *jobs: str) -> Call:
         with_body = [(job, b"") for job in jobs]
         return self.scripts.requeue(self.prefix, with_body, op=next(self._ops), by="user:ann")
+
+    def outlive_leases(self, queue: str = "q") -> None:
+        """Returns when every lease of the queue has ended, by the server's clock."""
+        _, last = self.client.zrange(keys.leases(self.prefix, queue), -1, -1, withscores=True)[0]
+        eventually(lambda: _microseconds(self.client.time()) > last, interval=0.001)
 
     def dump(self) -> dict[bytes, Any]:
         """Every key of the partition, as the server would hand it to another; times to live aside."""

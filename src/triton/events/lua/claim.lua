@@ -5,8 +5,9 @@
 --          op repeated: the jobs of the first time that are still under its lease
 -- Events   job.due; job.lease_lost (and job.failed, job.cancelled); job.started
 local a = cmsgpack.unpack(ARGV[2])
+local MOST = 1000 -- jobs in one claim: `unpack` fails above 7,900 values, when the events are written
 local worker, op, lease_ms, limit, max_deaths, failed_ttl, queues =
-  a[1], a[2], a[3], a[4], a[5], a[6], a[7]
+  a[1], a[2], a[3], math.min(a[4], MOST), a[5], a[6], a[7]
 local started = ARGV[3]
 local BATCH = 100 -- due and dead jobs handled per queue and call: bounds the pause
 local by = 'worker:' .. worker
