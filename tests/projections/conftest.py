@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 
 import clickhouse_connect
+import msgspec
 import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -17,29 +18,37 @@ from triton.stack.engines import Engines
 
 
 @pytest.fixture(scope="session")
-def database_template(engines: Engines) -> Iterator[str]:
-    """A database with all migrations, to copy."""
+def stores(engines: Engines) -> Iterator[Settings]:
+    """A database in each store with all tables, for the projections' tests; one costs half a second."""
     name = "t" + secrets.token_hex(5)
-    with psycopg.connect(engines.database_url, autocommit=True) as admin:
+    settings = Settings(
+        redis_url=engines.redis_url,
+        database_url=engines.database_url.replace("@/triton?", f"@/{name}?"),
+        clickhouse_url=f"{engines.clickhouse_url.rpartition('/')[0]}/{name}",
+    )
+    with (
+        psycopg.connect(engines.database_url, autocommit=True) as admin,
+        clickhouse_connect.get_client(dsn=engines.clickhouse_url) as client,
+    ):
         admin.execute(f"CREATE DATABASE {name}")
-        migrate.up(engines.database_url.replace("@/triton?", f"@/{name}?"))
-        yield name
+        client.command(f"CREATE DATABASE {name}")
+        migrate.up(settings.database_url, settings.clickhouse_url)
+        yield settings
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        client.command(f"DROP DATABASE {name} SYNC")
 
 
 @pytest.fixture
-def settings(
-    engines: Engines, namespace: str, database_url: str, clickhouse_database: str
-) -> Settings:
-    """Stores with their tables, and a namespace in Redis."""
-    clickhouse_url = f"{engines.clickhouse_url.rpartition('/')[0]}/{clickhouse_database}"
-    migrate.up(database_url, clickhouse_url)
-    return Settings(
-        redis_url=engines.redis_url,
-        database_url=database_url,
-        clickhouse_url=clickhouse_url,
-        namespace=namespace,
-    )
+def settings(stores: Settings, namespace: str) -> Settings:
+    """Empty tables, and a namespace in Redis."""
+    with psycopg.connect(stores.database_url, autocommit=True) as connection:
+        connection.execute(
+            "TRUNCATE job_events, job_states, job_submissions, checkpoints, parked_events, insert_intents"
+        )
+    with clickhouse_connect.get_client(dsn=stores.clickhouse_url) as client:
+        for table in ("job_events", "job_times"):
+            client.command(f"TRUNCATE TABLE {table} SYNC")
+    return msgspec.structs.replace(stores, namespace=namespace)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ def test_updates_of_a_job_stay_in_their_page(
     settings: Settings, writer: LogWriter, postgres: psycopg.Connection
 ) -> None:
     """An index on a mutable column, or a full page, would turn each of these into index writes."""
+    postgres.execute("SELECT pg_stat_reset()")
     for _ in range(200):
         writer.submit()
     project(settings, postgres_projection)
