@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections import Counter
 
+import httpx
 import msgspec
 import pytest
 from live_api import Hand, LiveApi, project
@@ -91,3 +94,17 @@ def test_stop_takes_no_longer_than_it_must(module_settings: Settings) -> None:
     with live:
         assert live.http.get("/health").status_code == 200
         assert live.stop() < 2
+
+
+def test_a_burst_of_requests_waits_its_turn_instead_of_failing(api: LiveApi, hand: Hand) -> None:
+    """More at once than there are connections to Redis."""
+    job = hand.submit("burst")
+
+    async def burst() -> list[int]:
+        limits = httpx.Limits(max_connections=250)
+        async with httpx.AsyncClient(base_url=api.url, limits=limits, timeout=20) as client:
+            reads = (client.get(f"/api/v1/jobs/{job}") for _ in range(150))
+            submits = (client.post("/api/v1/jobs", json={"actor": "a"}) for _ in range(100))
+            return [answer.status_code for answer in await asyncio.gather(*reads, *submits)]
+
+    assert Counter(asyncio.run(burst())) == {200: 150, 202: 100}

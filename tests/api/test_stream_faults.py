@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -367,3 +368,36 @@ def _valkey(port: int, folder: Path) -> subprocess.Popen[bytes]:
 
     eventually(answers)
     return server
+
+
+def test_a_snapshot_that_is_ahead_of_the_ring_is_not_repeated(
+    module_settings: Settings, hand: Hand
+) -> None:
+    """The state is read from Redis, which the ring follows a little later."""
+    job = hand.submit("ahead")
+    with LiveApi(module_settings) as api:
+        hub, loop = api.services.hub, api.server._loop
+        assert loop is not None
+        eventually(lambda: hub.ring(0).newest() is not None)
+        still = hub.ring(0).last
+
+        async def freeze() -> None:
+            for task in hub._tasks:
+                task.cancel()
+            await asyncio.gather(*hub._tasks, return_exceptions=True)
+
+        async def thaw() -> None:
+            hub._tasks = [asyncio.create_task(tail.run()) for tail in hub._tails]
+
+        asyncio.run_coroutine_threadsafe(freeze(), loop).result(timeout=5)
+        hand.start(job)
+        hand.progress(job, 50)
+        with Subscriber(url_of(api, job)) as stream:
+            snapshot = stream.until("triton.caught-up")[1]
+            assert snapshot.json["version"] == 3
+            assert hub.ring(0).last == still
+            asyncio.run_coroutine_threadsafe(thaw(), loop).result(timeout=5)
+            hand.complete(job)
+            rest = [event for event in stream if event.name != "triton.cursor"]
+        assert [event.name for event in rest] == ["", "triton.end"]
+        assert rest[0].json["version"] == 4
