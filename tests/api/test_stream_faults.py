@@ -25,8 +25,8 @@ from sse_reader import Subscriber, data_of
 
 from eventually import eventually
 from triton.api.services import FeedOptions
+from triton.feed.contract import Timing
 from triton.feed.history import Page
-from triton.feed.job_stream import Timing
 from triton.settings import Settings
 from triton.stack.valkey import _binary
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 import triton
 from triton.api import openapi, problems
 from triton.api.request_id import RequestIdMiddleware
-from triton.api.routes import documents, events, health, jobs, root
+from triton.api.routes import commands, documents, events, health, jobs, root
 from triton.api.services import FeedOptions, Services, open_services
 from triton.api.submission import ReasonRequest, SubmitReply, SubmitRequest
 from triton.api.views import JobView
@@ -62,7 +62,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
     app.state.failure = None
     app.add_middleware(RequestIdMiddleware)
     problems.install(app)
-    for module in (root, health, jobs, events, documents):
+    for module in (root, health, jobs, commands, events, documents):
         app.include_router(module.router)
     openapi.install(app, _WIRE)
     return app

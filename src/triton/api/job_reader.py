@@ -25,7 +25,7 @@ from triton.api.views import JobView
 from triton.errors import UnavailableError
 from triton.events.envelope import to_datetime, to_microseconds
 from triton.events.heads import head_of
-from triton.feed.job_stream import Snapshot
+from triton.feed.contract import Snapshot
 from triton.job import Head
 
 #: Seconds that a request waits for a connection to PostgreSQL.

@@ -23,11 +23,12 @@ from triton.errors import ConfigurationError
 from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
+from triton.feed.contract import Timing
 from triton.feed.cursor import Signer
 from triton.feed.framer import Framer
 from triton.feed.history import History
 from triton.feed.hub import Hub
-from triton.feed.job_stream import JobFeed, Timing
+from triton.feed.job_stream import JobFeed
 from triton.feed.secret import signing_key
 from triton.settings import Settings
 

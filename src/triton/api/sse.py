@@ -16,7 +16,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from triton.feed.job_stream import Stream
+from triton.feed.contract import Stream
 
 MEDIA_TYPE: Final = "text/event-stream; charset=utf-8"
 HEADERS: Final = {

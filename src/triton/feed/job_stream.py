@@ -13,69 +13,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import AsyncIterator, Sequence
+from typing import Literal
 
-import msgspec
 from redis.exceptions import RedisError
 
 from triton import keys
 from triton.errors import HoleError, LogError, UnavailableError
 from triton.events.types import TERMINAL as TERMINAL_EVENTS
 from triton.feed import frames
+from triton.feed.contract import LookUp, Refused, Snapshot, Timing
 from triton.feed.cursor import Reason, epoch_id
 from triton.feed.history import History
 from triton.feed.hub import Closing, Hub, Subscription
 from triton.feed.ring import Frame, job_topic
 from triton.job import TERMINAL
-
-
-class Snapshot(NamedTuple):
-    """A job's state as its subscriber is shown it."""
-
-    json: bytes
-    tenant: str
-    state: str
-    version: int
-    #: Of the last event that it reflects.
-    position: int
-    #: Whether it was read where every event is visible at once (Redis), not where a projector has come.
-    live: bool
-
-
-#: Reads a job's state; None for a job that never was. Raises UnavailableError, RedisError.
-LookUp = Callable[[str], Awaitable[Snapshot | None]]
-
-
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds, except where the name says otherwise."""
-
-    #: Silence after which a heartbeat goes out.
-    heartbeat: float = 15.0
-    #: Life of a connection, give or take half of it.
-    rotate: float = 600.0
-    #: How long a drain may spread its closes.
-    drain: float = 0.5
-    #: What clients are told to wait before they come back: somewhere between the two.
-    retry_min_ms: int = 1000
-    retry_max_ms: int = 3000
-    #: Bytes of one write at most, unless one event alone has more.
-    write_bytes: int = 256 * 1024
-
-
-class Refused(NamedTuple):
-    """No stream now, come back later: `body` is a complete answer to send with status 200."""
-
-    reason: Closing
-    body: bytes
-
-
-class Stream(Protocol):
-    """Ready bytes, each piece one write; `close` in the end, whatever happened."""
-
-    def pieces(self) -> AsyncIterator[bytes]: ...
-
-    def close(self) -> None: ...
 
 
 class _Gap(Exception):  # noqa: N818

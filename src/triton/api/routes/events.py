@@ -10,13 +10,13 @@ from starlette.responses import Response
 
 from triton import keys
 from triton.api import openapi, views
+from triton.api.job_answers import unknown_job
 from triton.api.parameters import JobId
 from triton.api.services import Services, services_of
 from triton.api.sse import MEDIA_TYPE, EventStream, complete
 from triton.api.wire import Json
-from triton.errors import NotFoundError
 from triton.events.render import EventView, Shown
-from triton.feed.job_stream import Refused
+from triton.feed.contract import Refused
 
 
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ async def history(
     """Complete up to the moment of the request: the index as far as the projector has come, then the log."""
     view = await services.jobs.find(job_id)
     if view is None:
-        raise _unknown(job_id)
+        raise unknown_job(job_id)
     partition = keys.partition_of(job_id, services.settings.partitions)
     found: list[Shown] = []
     position, version = 0, after_version
@@ -103,13 +103,9 @@ async def subscribe(
     which ends an EventSource: there is nothing to wait for."""
     opened = await services.feed.open(job_id, last_event_id or last_event_id_query or None)
     if opened == "unknown":
-        raise _unknown(job_id)
+        raise unknown_job(job_id)
     if opened == "ended":
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
     if isinstance(opened, Refused):
         return complete(opened.body)
     return EventStream(opened)
-
-
-def _unknown(job: str) -> NotFoundError:
-    return NotFoundError(f"there is no job {job!r}", job=job)

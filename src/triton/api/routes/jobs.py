@@ -1,4 +1,4 @@
-"""Owns the routes of jobs: submit, read, list, cancel, requeue."""
+"""Owns the routes of jobs: submit, read, list."""
 
 from __future__ import annotations
 
@@ -15,23 +15,20 @@ from triton import keys
 from triton.api import openapi, views
 from triton.api.actors import queue_of
 from triton.api.identity import Identity, identify
+from triton.api.job_answers import prefix_of, show_job, unknown_job
 from triton.api.job_reader import Filter, next_page
 from triton.api.parameters import JobId, Name
-from triton.api.problems import request_id_of
 from triton.api.services import Services, services_of
 from triton.api.submission import (
-    ReasonRequest,
     SubmitReply,
     SubmitRequest,
-    fresh_body,
     submission_for,
 )
 from triton.api.views import JobView
 from triton.api.wire import Json, read_json
-from triton.errors import ConflictError, NotFoundError, ValidationError
+from triton.errors import ValidationError
 from triton.events.client import send_async
-from triton.events.heads import read_body
-from triton.events.scripts import Call, Submission, answers
+from triton.events.scripts import Submission, answers
 from triton.submit import job_id_for
 
 State = Literal["scheduled", "pending", "processing", "completed", "failed", "cancelled"]
@@ -95,7 +92,7 @@ async def submit(
     )
     known = bool(idempotency_key) and await _known(services, job)
     if not known:
-        call = services.scripts.submit(_prefix(services, job), [submission])
+        call = services.scripts.submit(prefix_of(services, job), [submission])
         known = answers((await send_async(services.redis, [call]))[0]) == ["exists"]
     reply = await _existing(services, job) if known else _accepted(submission)
     return Json(reply, 202, {"Location": views.links_of(job)["self"]})
@@ -138,100 +135,12 @@ async def list_jobs(
 )
 async def read(job_id: JobId, services: Annotated[Services, Depends(services_of)]) -> Response:
     """Found from the moment it was submitted, however far behind the projectors are."""
-    return await _answer(services, job_id, 200)
-
-
-@router.post(
-    "/{job_id}/cancel",
-    summary="Cancel a job",
-    status_code=202,
-    responses={
-        200: openapi.answer(JobView, "Cancelled."),
-        202: openapi.answer(JobView, "It runs: its worker was asked to stop."),
-        **openapi.problems(400, 404, 409),
-    },
-    openapi_extra=openapi.body(ReasonRequest, {"reason": "no longer needed"}, required=False),
-)
-async def cancel(
-    job_id: JobId,
-    request: Request,
-    services: Annotated[Services, Depends(services_of)],
-    identity: Annotated[Identity, Depends(identify)],
-) -> Response:
-    """What waits ends at once; what runs is asked to stop. 409 for a job that ended before."""
-    wanted = await read_json(request, ReasonRequest, optional=True)
-    call = services.scripts.cancel(
-        _prefix(services, job_id),
-        [job_id],
-        op=_op(request),
-        by=identity.by,
-        reason=wanted.reason,
-    )
-    answer = await _one(services, call)
-    if answer == "missing" and await services.jobs.find(job_id) is None:
-        raise _unknown(job_id)
-    if answer in ("ended", "missing"):
-        raise ConflictError(f"job {job_id} has ended: there is nothing to cancel", job=job_id)
-    view = await services.jobs.find(job_id)
-    return await _answer(services, job_id, 200 if view and view.state == "cancelled" else 202)
-
-
-@router.post(
-    "/{job_id}/requeue",
-    summary="Send a failed or cancelled job round again",
-    status_code=202,
-    responses={202: openapi.answer(JobView, "It waits again."), **openapi.problems(400, 404, 409)},
-    openapi_extra=openapi.body(ReasonRequest, {"reason": "the upstream is back"}, required=False),
-)
-async def requeue(
-    job_id: JobId,
-    request: Request,
-    services: Annotated[Services, Depends(services_of)],
-    identity: Annotated[Identity, Depends(identify)],
-) -> Response:
-    """The job begins another life under its id, with its retry policy from the start."""
-    wanted = await read_json(request, ReasonRequest, optional=True)
-    settings = services.settings
-    body = await read_body(services.redis, settings.namespace, settings.partitions, job_id)
-    call = services.scripts.requeue(
-        _prefix(services, job_id),
-        [(job_id, fresh_body(body or b""))],
-        op=_op(request),
-        by=identity.by,
-        reason=wanted.reason,
-    )
-    answer = await _one(services, call)
-    view = await services.jobs.find(job_id)
-    if view is None:
-        raise _unknown(job_id)
-    if answer == "missing":
-        raise ConflictError(
-            f"job {job_id} ended too long ago: its message is gone; submit it anew", job=job_id
-        )
-    if answer != "ok":
-        raise ConflictError(
-            f"job {job_id} is {view.state}: only failed and cancelled jobs can be requeued",
-            job=job_id,
-            state=view.state,
-        )
-    return await _answer(services, job_id, 202)
-
-
-async def _answer(services: Services, job: str, status: int) -> Response:
-    view = await services.jobs.find(job)
-    if view is None:
-        raise _unknown(job)
-    partition = keys.partition_of(job, services.settings.partitions)
-    cursor = services.framer.cursor(
-        services.hub.epoch(partition), partition, view.position, view.tenant
-    )
-    line = views.to_json(msgspec.structs.replace(view, cursor=cursor))
-    return Json(msgspec.Raw(line), status)
+    return await show_job(services, job_id, 200)
 
 
 async def _known(services: Services, job: str) -> bool:
     """Whether PostgreSQL has a job whose head is gone from Redis: the script would take it for new."""
-    if await services.redis.exists(keys.job(_prefix(services, job), job)):
+    if await services.redis.exists(keys.job(prefix_of(services, job), job)):
         return True
     return await services.jobs.exists(job)
 
@@ -239,7 +148,7 @@ async def _known(services: Services, job: str) -> bool:
 async def _existing(services: Services, job: str) -> SubmitReply:
     view = await services.jobs.find(job)
     if view is None:
-        raise _unknown(job)
+        raise unknown_job(job)
     return SubmitReply(
         id=job,
         state=view.state,
@@ -261,24 +170,6 @@ def _accepted(submission: Submission) -> SubmitReply:
         existing=False,
         links=views.links_of(submission.job),
     )
-
-
-async def _one(services: Services, call: Call) -> str:
-    return answers((await send_async(services.redis, [call]))[0])[0]
-
-
-def _op(request: Request) -> str:
-    """Names this request for the scripts. Not the client's own id: a client may send the same for all."""
-    return f"{request_id_of(request)}:{uuid_utils.uuid7()}"
-
-
-def _prefix(services: Services, job: str) -> str:
-    settings = services.settings
-    return keys.prefix(settings.namespace, keys.partition_of(job, settings.partitions))
-
-
-def _unknown(job: str) -> NotFoundError:
-    return NotFoundError(f"there is no job {job!r}", job=job)
 
 
 def _aware(field: str, when: datetime | None) -> datetime | None:

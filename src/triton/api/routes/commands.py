@@ -1,0 +1,110 @@
+"""Owns the routes that command a job: cancel and requeue."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import uuid_utils
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from triton.api import openapi, views
+from triton.api.identity import Identity, identify
+from triton.api.job_answers import prefix_of, show_job, unknown_job
+from triton.api.parameters import JobId
+from triton.api.problems import request_id_of
+from triton.api.services import Services, services_of
+from triton.api.submission import ReasonRequest, fresh_body
+from triton.api.views import JobView
+from triton.api.wire import read_json
+from triton.errors import ConflictError
+from triton.events.client import send_async
+from triton.events.heads import read_body
+from triton.events.scripts import Call, answers
+
+router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
+
+
+@router.post(
+    "/{job_id}/cancel",
+    summary="Cancel a job",
+    status_code=202,
+    responses={
+        200: openapi.answer(JobView, "Cancelled."),
+        202: openapi.answer(JobView, "It runs: its worker was asked to stop."),
+        **openapi.problems(400, 404, 409),
+    },
+    openapi_extra=openapi.body(ReasonRequest, {"reason": "no longer needed"}, required=False),
+)
+async def cancel(
+    job_id: JobId,
+    request: Request,
+    services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Identity, Depends(identify)],
+) -> Response:
+    """What waits ends at once; what runs is asked to stop. 409 for a job that ended before."""
+    wanted = await read_json(request, ReasonRequest, optional=True)
+    call = services.scripts.cancel(
+        prefix_of(services, job_id),
+        [job_id],
+        op=_op(request),
+        by=identity.by,
+        reason=wanted.reason,
+    )
+    answer = await _one(services, call)
+    if answer == "missing" and await services.jobs.find(job_id) is None:
+        raise unknown_job(job_id)
+    if answer in ("ended", "missing"):
+        raise ConflictError(f"job {job_id} has ended: there is nothing to cancel", job=job_id)
+    view = await services.jobs.find(job_id)
+    return await show_job(services, job_id, 200 if view and view.state == "cancelled" else 202)
+
+
+@router.post(
+    "/{job_id}/requeue",
+    summary="Send a failed or cancelled job round again",
+    status_code=202,
+    responses={202: openapi.answer(JobView, "It waits again."), **openapi.problems(400, 404, 409)},
+    openapi_extra=openapi.body(ReasonRequest, {"reason": "the upstream is back"}, required=False),
+)
+async def requeue(
+    job_id: JobId,
+    request: Request,
+    services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Identity, Depends(identify)],
+) -> Response:
+    """The job begins another life under its id, with its retry policy from the start."""
+    wanted = await read_json(request, ReasonRequest, optional=True)
+    settings = services.settings
+    body = await read_body(services.redis, settings.namespace, settings.partitions, job_id)
+    call = services.scripts.requeue(
+        prefix_of(services, job_id),
+        [(job_id, fresh_body(body or b""))],
+        op=_op(request),
+        by=identity.by,
+        reason=wanted.reason,
+    )
+    answer = await _one(services, call)
+    view = await services.jobs.find(job_id)
+    if view is None:
+        raise unknown_job(job_id)
+    if answer == "missing":
+        raise ConflictError(
+            f"job {job_id} ended too long ago: its message is gone; submit it anew", job=job_id
+        )
+    if answer != "ok":
+        raise ConflictError(
+            f"job {job_id} is {view.state}: only failed and cancelled jobs can be requeued",
+            job=job_id,
+            state=view.state,
+        )
+    return await show_job(services, job_id, 202)
+
+
+async def _one(services: Services, call: Call) -> str:
+    return answers((await send_async(services.redis, [call]))[0])[0]
+
+
+def _op(request: Request) -> str:
+    """Names this request for the scripts. Not the client's own id: a client may send the same for all."""
+    return f"{request_id_of(request)}:{uuid_utils.uuid7()}"

@@ -1,0 +1,58 @@
+"""Owns what streams and those who open them agree on: the job's state, times and sizes, refusals. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple, Protocol, TypeAlias
+
+import msgspec
+
+from triton.feed.hub import Closing
+
+
+class Snapshot(NamedTuple):
+    """A job's state as its subscriber is shown it."""
+
+    json: bytes
+    tenant: str
+    state: str
+    version: int
+    #: Of the last event that it reflects.
+    position: int
+    #: Whether it was read where every event is visible at once (Redis), not where a projector has come.
+    live: bool
+
+
+#: Reads a job's state; None for a job that never was. Raises UnavailableError, RedisError.
+LookUp: TypeAlias = Callable[[str], Awaitable[Snapshot | None]]
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds, except where the name says otherwise."""
+
+    #: Silence after which a heartbeat goes out.
+    heartbeat: float = 15.0
+    #: Life of a connection, give or take half of it.
+    rotate: float = 600.0
+    #: How long a drain may spread its closes.
+    drain: float = 0.5
+    #: What clients are told to wait before they come back: somewhere between the two.
+    retry_min_ms: int = 1000
+    retry_max_ms: int = 3000
+    #: Bytes of one write at most, unless one event alone has more.
+    write_bytes: int = 256 * 1024
+
+
+class Refused(NamedTuple):
+    """No stream now, come back later: `body` is a complete answer to send with status 200."""
+
+    reason: Closing
+    body: bytes
+
+
+class Stream(Protocol):
+    """Ready bytes, each piece one write; `close` in the end, whatever happened."""
+
+    def pieces(self) -> AsyncIterator[bytes]: ...
+
+    def close(self) -> None: ...
