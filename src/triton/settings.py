@@ -34,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     #: TCP port of the HTTP API; 0 takes a free one.
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
     #: Prefix of every Redis key; two platforms can share one server under two namespaces.
-    namespace: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}$")] = "triton"
+    namespace: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}\Z")] = "triton"
     #: Number of log partitions; fixed when the log is created.
     partitions: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     #: Milliseconds without a heartbeat after which a worker's jobs go to others.
