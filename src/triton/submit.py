@@ -71,6 +71,9 @@ def submission_of(
 
     Raises ValidationError naming the field that is wrong.
     """
+    due, delay = _microseconds("due", due), _microseconds("delay", delay)
+    if due and delay:
+        raise _invalid("delay", f"{delay} beside a due time", "one of both")
     options = message.options
     tenant = str(options.get("tenant") or tenant or DEFAULT_TENANT)
     priority = _whole("priority", options.get("priority", priority))
@@ -81,6 +84,10 @@ def submission_of(
         ("tenant", tenant),
     ):
         _name(field, value)
+    correlation = str(options.get("correlation") or correlation)
+    if correlation:
+        _name("correlation", correlation)
+    traceparent = str(options.get("traceparent") or traceparent)
     body = message.encode()
     if len(body) > MAX_BODY:
         raise ValidationError(
@@ -89,7 +96,6 @@ def submission_of(
             fields=[{"field": "args", "message": f"{len(body)} bytes, at most {MAX_BODY}"}],
         )
     data = Submitted(actor=message.actor_name, body=body, priority=priority, due=due)
-    correlation = str(options.get("correlation") or correlation)
     return Submission(
         job=message.message_id,
         queue=message.queue_name,
@@ -98,7 +104,8 @@ def submission_of(
         by=by,
         causation=causation,
         correlation="" if correlation == message.message_id else correlation,
-        traceparent=str(options.get("traceparent") or traceparent),
+        # A trace context that is none is dropped, as W3C asks for.
+        traceparent=traceparent if _is_name(traceparent) else "",
         priority=priority,
         due=due,
         delay=delay,
@@ -109,16 +116,27 @@ def submission_of(
 
 def _whole(field: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not -1000 <= value <= 1000:
-        raise ValidationError(
-            f"{field} is {value!r}, expected a whole number from -1000 to 1000",
-            fields=[{"field": field, "message": "expected a whole number from -1000 to 1000"}],
-        )
+        raise _invalid(field, repr(value), "a whole number from -1000 to 1000")
+    return value
+
+
+def _microseconds(field: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
+        raise _invalid(field, repr(value), f"whole microseconds from 0 to {2**53 - 1}")
     return value
 
 
 def _name(field: str, value: object) -> None:
-    if not isinstance(value, str) or not value or len(value) > MAX_NAME or not value.isprintable():
-        raise ValidationError(
-            f"{field} is {value!r}, expected 1 to {MAX_NAME} printable characters",
-            fields=[{"field": field, "message": f"expected 1 to {MAX_NAME} printable characters"}],
-        )
+    if not _is_name(value):
+        raise _invalid(field, repr(value), f"1 to {MAX_NAME} printable characters")
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()
+
+
+def _invalid(field: str, found: str, expected: str) -> ValidationError:
+    return ValidationError(
+        f"{field} is {found}, expected {expected}",
+        fields=[{"field": field, "message": f"expected {expected}"}],
+    )
