@@ -192,7 +192,7 @@ class Model:
     # -- the parts ----------------------------------------------------------------------------
 
     def _submit(self, sent: Sent) -> str:
-        data = sent.data(self.now + sent.delay if sent.delay else sent.due)
+        data = sent.data(self._after(sent.delay) if sent.delay else sent.due)
         decided = decide(self.heads.get(sent.job), Submit(data=data))
         if isinstance(decided, str):
             return decided
@@ -229,7 +229,7 @@ class Model:
     def _finish(self, outcome: Outcome) -> str:
         job, data = outcome.job, outcome.data
         if isinstance(data, RetryScheduled | Snoozed):
-            data = msgspec.structs.replace(data, due=self.now + outcome.delay)
+            data = msgspec.structs.replace(data, due=self._after(outcome.delay))
         ttl = COMPLETED_TTL_MS if isinstance(data, Completed) else FAILED_TTL_MS
         command = Finish(attempt=outcome.attempt, data=data)
         answer = self._end_attempt(job, command, outcome.attempt, outcome.by, ttl)
@@ -310,6 +310,9 @@ class Model:
         )
         self.log.append(event)
         self.heads[job] = evolve(head, event)
+
+    def _after(self, delay: int) -> int:
+        return min(self.now + delay, 2**53 - 1)
 
     def _to_the_end(self, job: str) -> None:
         """A new place in the queue, behind all that are ready with its priority."""

@@ -12,7 +12,7 @@ from triton import keys
 from triton.events.codec import decode_entry
 from triton.events.envelope import Event
 from triton.events.heads import head_of
-from triton.events.scripts import CHUNK, answers, claimed, pack_outcome, pack_report
+from triton.events.scripts import CHUNK, Scripts, answers, claimed, pack_outcome, pack_report
 from triton.events.types import (
     Cancelled,
     Completed,
@@ -220,3 +220,24 @@ def test_no_jobs_at_all(steps: Steps) -> None:
     ):
         assert steps.run(call)[0] == []
     assert steps.dump() == before
+
+
+def test_times_beyond_all_bounds_do_not_stop_a_script_halfway(steps: Steps) -> None:
+    """A time to live that the server refuses would leave the event without the rest."""
+    steps.scripts = Scripts(completed_ttl_ms=10**18, failed_ttl_ms=0)
+    far = 2**53 - 1
+    steps.run(steps.submit("a", "b", Sent("c", "q", b"", delay=2**60)))
+    assert len(claimed(steps.run(steps.claim("w", limit=2, lease_ms=0))[0]).jobs) == 2
+    steps.run(steps.finish("a"))
+    retry = pack_outcome("b", 1, "w", RetryScheduled(error=Error(type="E")), delay=2**60)
+    steps.run(steps.scripts.finish(steps.prefix, [retry]))
+    assert (head(steps, "b").due, head(steps, "c").due) == (far, far)
+    found = events(steps)
+    assert [getattr(event.data, "due", 0) for event in found] == [0, 0, far, 0, 0, 0, far]
+    steps.run(steps.submit("d"), steps.claim("w", lease_ms=10**18))
+    steps.run(steps.cancel("b", "d"), steps.finish("d", data=Snoozed()))
+    assert [event.type for event in events(steps)[9:]] == [
+        "job.cancelled",
+        "job.cancel_requested",
+        "job.cancelled",
+    ]

@@ -112,7 +112,7 @@ for _, queue in ipairs(queues) do
 end
 if pos > before then commit() end
 if #given > 0 then
-  redis.call('SET', last_claim, cmsgpack.pack({ op, unpack(given) }), 'PX', lease_ms * 4)
+  redis.call('SET', last_claim, cmsgpack.pack({ op, unpack(given) }), 'PX', ttl_of(lease_ms * 4))
 end
 if #given < limit then
   local wake

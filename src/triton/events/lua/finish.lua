@@ -20,7 +20,7 @@ local function close(h, by, kind, data, delay, body)
     end_cancelled(h, by, reason, failed_ttl)
     redis.call('HSET', key, 'closed', h.attempt)
   elseif AGAIN[kind] then
-    local due = NOW + delay
+    local due = after(delay)
     data = with_due(data, due)
     append(h, kind, by, data)
     redis.call('HSET', key, 'state', 'scheduled', 'version', h.version, 'at', AT,

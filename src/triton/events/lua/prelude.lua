@@ -18,6 +18,12 @@ if pos < 0 then return redis.error_reply('TRITON_NO_LOG no log was created under
 local NOW = clock()
 local AT = whole(NOW)
 
+-- A time to live that the server takes, whatever was asked for: a refused one would come after the event.
+local function ttl_of(ms) return whole(math.max(1, math.min(ms, 1e14))) end
+
+-- The time `delay` microseconds from now, as a whole number that a double holds exactly.
+local function after(delay) return math.floor(math.min(NOW + delay, 2 ^ 53 - 1)) end
+
 local function key_of(id) return P .. 'job:' .. id end
 
 -- What a transition needs of a head, read at once.
@@ -81,10 +87,10 @@ local function unlease(h) redis.call('ZREM', P .. 'leases:' .. h.queue, h.id) en
 
 -- The job ended: its head stays for ttl ms, its body too unless it completed.
 local function retire(h, ttl, keep_body)
-  redis.call('PEXPIRE', key_of(h.id), whole(ttl))
+  redis.call('PEXPIRE', key_of(h.id), ttl_of(ttl))
   redis.call('DEL', P .. 'steps:' .. h.id)
   if keep_body then
-    redis.call('PEXPIRE', P .. 'body:' .. h.id, whole(ttl))
+    redis.call('PEXPIRE', P .. 'body:' .. h.id, ttl_of(ttl))
   else
     redis.call('DEL', P .. 'body:' .. h.id)
   end

@@ -8,7 +8,7 @@ local function submit_job(i)
   local s, data, body = cmsgpack.unpack(ARGV[i]), ARGV[i + 1], ARGV[i + 2]
   local id, queue, due = s[1], s[2], s[10]
   if s[11] > 0 then
-    due = NOW + s[11]
+    due = after(s[11])
     data = with_due(data, due)
   end
   if redis.call('EXISTS', key_of(id)) == 1 then return 'exists' end
