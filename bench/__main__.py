@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import platform
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -51,6 +52,7 @@ def main() -> int:
     if not sys.platform.startswith("linux"):
         print("the bench reads CPU time from /proc and runs on Linux only", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers end and folders go
     begin = time.monotonic()
     print(_machine(), *HEADER, sep="\n", flush=True)
     for name in arguments.only or NAMES:
