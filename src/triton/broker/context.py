@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
+from dramatiq.errors import Retry
 from dramatiq.threading import Interrupt
 
 if TYPE_CHECKING:
@@ -21,14 +22,18 @@ class LeaseLost(Interrupt):
     """Raised inside an actor whose lease went to another worker: whatever it reports is refused."""
 
 
-class Snooze(Exception):  # noqa: N818
-    """Raise it in an actor to be run again after `delay` milliseconds; that counts as no failure."""
+class Snooze(Retry):
+    """Raise it in an actor to be run again after `delay` milliseconds; that counts as no failure.
+
+    No callback follows from it. (Under another broker it is an ordinary Dramatiq `Retry`.)
+    """
+
+    delay: int
 
     def __init__(self, delay: int, reason: str = "") -> None:
-        super().__init__(f"snoozed for {delay} ms{': ' if reason else ''}{reason}")
         if delay < 0:
             raise ValueError(f"delay is {delay}, expected milliseconds from now, 0 or more")
-        self.delay = delay
+        super().__init__(f"snoozed for {delay} ms{': ' if reason else ''}{reason}", delay)
         self.reason = reason
 
 

@@ -2,8 +2,8 @@
 
 The pump thread does all claims and commits: while one round trip is under way, whatever the worker's
 threads finish gathers and goes with the next (group commit), and the same trip claims the next jobs. A
-lone job never waits: an idle pump sends at once. The bell thread blocks only while there is nothing to
-claim; the heart thread extends the leases of what is held and brings back requests to cancel.
+lone job never waits: an idle pump sends at once. The bell's thread blocks only while there is nothing to
+claim; the heart's thread extends the leases of what is held (see `triton.broker.pulse`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Final
+from typing import Any, Final
 
 import redis
 import structlog
@@ -25,20 +25,14 @@ from dramatiq.errors import DecodeError
 from redis.exceptions import RedisError
 
 from triton import keys
-from triton.broker.context import CancelRequested, LeaseLost
-from triton.broker.outcomes import Outcome, error_of, outcome_of, pack
-from triton.broker.proxy import JobProxy
-from triton.broker.reports import Reports
+from triton.broker.outcomes import failure, outcome_of, pack, rejected
+from triton.broker.proxy import JobProxy, message_of
+from triton.broker.pulse import IDLE_BLOCK, Bell, Heart
 from triton.broker.sender import send_until_answered
 from triton.broker.trip import Claim, Finished, Report, Trip, grouped
 from triton.events.client import send
-from triton.events.scripts import CHUNK, Call, Claimed, ClaimReply, Scripts, answers
-from triton.events.types import Failed
+from triton.events.scripts import CHUNK, Call, Claimed, ClaimReply, Packed, Scripts
 
-#: Seconds that an idle process blocks at most before it looks for due jobs and dead workers.
-IDLE_BLOCK: Final = 1.0
-#: Seconds within which a job that should be cancelled hears of it at the latest.
-MAX_HEARTBEAT: Final = 2.0
 #: Seconds at shutdown within which outcomes must be committed; then they are left to the leases.
 DRAIN: Final = 10.0
 _NEVER: Final = float("inf")
@@ -66,32 +60,31 @@ class Dispatcher:
         lease_ms: int,
         max_deaths: int,
     ) -> None:
-        self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.pid = os.getpid()
+        self.worker = f"{socket.gethostname()}-{self.pid}-{secrets.token_hex(3)}"
         self.by = f"worker:{self.worker}"
         #: Jobs held at most: the number of threads that can run one.
         self.capacity = 1
         self._client = client
-        self._bell_client = bell_client
         self._scripts = scripts
         self._prefixes = tuple(prefixes)
         self._prefix_of = prefix_of
         self._lease_ms = lease_ms
         self._max_deaths = max_deaths
+        self._bell = Bell(bell_client, self._bells, self._rung)
+        self._heart = Heart(client, scripts, prefix_of, lease_ms, self._holding)
         self._log = structlog.get_logger("triton.worker").bind(worker=self.worker)
 
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
-        self._idle = threading.Condition(self._lock)
         self._run: _Run | None = None
         self._inboxes: dict[str, SimpleQueue[JobProxy]] = {}
-        self._held: dict[str, JobProxy] = {}
+        self._held: dict[tuple[str, int], JobProxy] = {}
         self._finished: list[Finished] = []
-        self._reporting: dict[str, JobProxy] = {}
+        self._reporting: dict[tuple[str, int], JobProxy] = {}
         self._reports_due = _NEVER
         self._claiming = True
         self._claim_wanted = False
-        self._armed = False
-        self._wake_in = IDLE_BLOCK
         self._ops = itertools.count(1)
         self._turn = 0
 
@@ -110,40 +103,45 @@ class Dispatcher:
         return inbox
 
     def unsubscribe(self, queue: str, inbox: SimpleQueue[JobProxy]) -> None:
-        """Claim no more from a queue and give back what nobody began; the last one ends the threads."""
+        """Claim no more from a queue and give back what nobody began.
+
+        The last one ends the threads, unless jobs still run: they need their leases.
+        """
         with self._lock:
             if self._inboxes.get(queue) is not inbox:
                 return
             del self._inboxes[queue]
-            last = not self._inboxes
-        if last:
-            self.stop()
         waiting = []
         while not inbox.empty():
             waiting.append(inbox.get_nowait())
         self.release(waiting)
+        with self._lock:
+            last = not self._inboxes and all(proxy.packed for proxy in self._held.values())
+        if last:
+            self.stop()
 
     def stop_claiming(self) -> None:
         """The worker shuts down: run what is held, take nothing new."""
         with self._lock:
             self._claiming = False
+        self._bell.hush()
 
     def finish(self, proxy: JobProxy, *, failed: bool) -> None:
         """Hand over how an attempt ended. Returns at once; the pump commits it."""
-        job = proxy.claimed.job
-        finished = Finished(
-            proxy,
-            pack(proxy, self.by, outcome_of(proxy, failed=failed)),
-            tuple(Report(job, packed) for packed in proxy.reports.take(everything=True)),
-        )
+        outcome = self._packed(proxy, failed)
+        reports: tuple[Report, ...] = ()
+        if proxy.said_something:
+            spoken = proxy.reports.take(everything=True)
+            reports = tuple(Report(proxy.claimed.job, packed) for packed in spoken)
         proxy.forget()
         with self._lock:
-            self._reporting.pop(job, None)
-            self._finished.append(finished)
+            if reports:
+                self._reporting.pop(proxy.lease, None)
+            self._finished.append(Finished(proxy, outcome, reports))
             self._work.notify()
             orphaned = self._run is None
         if orphaned:
-            # The threads have ended already (a consumer was closed before its last ack).
+            # The threads have ended already: the broker was closed before the last ack.
             self._commit(*self._take(), (), threading.Event())
 
     def release(self, proxies: Sequence[JobProxy]) -> None:
@@ -151,11 +149,11 @@ class Dispatcher:
         calls = [
             self._scripts.release(
                 prefix,
-                [(proxy.claimed.job, proxy.claimed.attempt) for proxy in group],
+                [proxy.lease for proxy in group],
                 by=self.by,
                 reason="the worker stopped before it began",
             )
-            for prefix, group in self._by_prefix(proxies)
+            for prefix, group in grouped(proxies, self._prefix_of_proxy)
         ]
         if calls:
             try:
@@ -164,7 +162,17 @@ class Dispatcher:
                 self._log.warning("release_failed", jobs=len(proxies), error=str(error))
         with self._lock:
             for proxy in proxies:
-                self._held.pop(proxy.claimed.job, None)
+                self._held.pop(proxy.lease, None)
+
+    def report_at(self, proxy: JobProxy, at: float) -> None:
+        """A job has said something that is due at a time (monotonic seconds)."""
+        with self._lock:
+            if proxy.lease not in self._held:
+                return
+            self._reporting[proxy.lease] = proxy
+            if at < self._reports_due:
+                self._reports_due = at
+                self._work.notify()
 
     def stop(self) -> None:
         """Commit what is finished, then end the threads. Safe to call twice."""
@@ -175,9 +183,7 @@ class Dispatcher:
                 return
             run.stopped.set()
             self._work.notify_all()
-            self._idle.notify_all()
-        # Wakes the bell thread out of its blocking read.
-        self._bell_client.connection_pool.disconnect()
+        self._bell.hush()
         deadline = time.monotonic() + DRAIN
         for thread in run.threads:
             thread.join(max(0.1, deadline - time.monotonic()))
@@ -188,8 +194,9 @@ class Dispatcher:
 
     def _start(self) -> _Run:
         run = _Run()
-        for name, target in (("pump", self._pump), ("bell", self._listen), ("heart", self._beat)):
-            thread = threading.Thread(target=target, args=(run.stopped,), name=f"triton-{name}")
+        bodies = (("pump", self._pump), ("bell", self._bell.listen), ("heart", self._heart.beat))
+        for name, body in bodies:
+            thread = threading.Thread(target=body, args=(run.stopped,), name=f"triton-{name}")
             thread.daemon = True
             run.threads.append(thread)
             thread.start()
@@ -206,7 +213,12 @@ class Dispatcher:
                 if stopped.is_set() and not self._finished:
                     return
             finished, reports = self._take()
-            self._commit(finished, reports, self._claims(len(finished)), stopped)
+            try:
+                self._commit(finished, reports, self._claims(len(finished)), stopped)
+            except Exception:
+                # A worker that goes on without a pump would keep its jobs for ever.
+                self._log.exception("trip_failed", outcomes=len(finished))
+                stopped.wait(1.0)
 
     def _take(self) -> tuple[list[Finished], list[Report]]:
         with self._lock:
@@ -215,11 +227,11 @@ class Dispatcher:
             reports: list[Report] = []
             if self._reports_due <= time.monotonic():
                 self._reports_due = _NEVER
-                for job, proxy in list(self._reporting.items()):
-                    reports += (Report(job, packed) for packed in proxy.reports.take())
+                for lease, proxy in list(self._reporting.items()):
+                    reports += (Report(lease[0], packed) for packed in proxy.reports.take())
                     due = proxy.reports.due()
                     if due is None:
-                        del self._reporting[job]
+                        del self._reporting[lease]
                     else:
                         self._reports_due = min(self._reports_due, due)
         return finished, reports
@@ -261,10 +273,13 @@ class Dispatcher:
         )
         if not trip.calls:
             return
-        replies = send_until_answered(self._client, trip.calls, stopped)
-        with self._lock:
-            for each in finished:
-                self._held.pop(each.proxy.claimed.job, None)
+        replies: list[Any] | None = None
+        try:
+            replies = send_until_answered(self._client, trip.calls, stopped)
+        finally:
+            with self._lock:
+                for each in finished:
+                    self._held.pop(each.proxy.lease, None)
         if replies is None:
             self._log.error("outcomes_left_to_leases", outcomes=len(finished))
             return
@@ -285,109 +300,68 @@ class Dispatcher:
         )
 
     def _receive(self, claims: Sequence[Claim], replies: Sequence[ClaimReply]) -> None:
-        for reply in replies:
-            for job in reply.jobs:
-                self._deliver(job)
+        proxies = [self._proxy(job) for reply in replies for job in reply.jobs]
         more = any(
             len(reply.jobs) >= claim.limit > 0 for claim, reply in zip(claims, replies, strict=True)
         )
         due = [reply.due_in_ms / 1000 for reply in replies if reply.due_in_ms is not None]
+        unwanted = []
         with self._lock:
+            for proxy in proxies:
+                self._held[proxy.lease] = proxy
+                inbox = self._inboxes.get(proxy.queue_name)
+                if proxy.packed:
+                    continue
+                if inbox is None:
+                    unwanted.append(proxy)
+                else:
+                    inbox.put(proxy)
             free = self.capacity > len(self._held)
             # One partition gave all that was asked of it while another had less than its share.
             self._claim_wanted = self._claim_wanted or (free and more)
-            self._armed = free and not self._claim_wanted
-            self._wake_in = min([IDLE_BLOCK, *due])
-            if self._armed:
-                self._idle.notify()
+            idle = free and self._claiming and not self._claim_wanted
+        if unwanted:
+            self.release(unwanted)
+        if idle:
+            self._bell.arm(min([IDLE_BLOCK, *due]))
 
-    def _deliver(self, job: Claimed) -> None:
-        reports = Reports(job.job, job.attempt, self.by, time.monotonic, self._reports_at(job.job))
+    def _proxy(self, job: Claimed) -> JobProxy:
         try:
-            proxy = JobProxy(Message.decode(job.body), job, reports)
+            return JobProxy(message_of(job), job, self)
         except DecodeError as error:
-            proxy = JobProxy(Message(job.queue, "", (), {}, {}, job.job), job, reports)
             self._log.error("message_rejected", job=job.job, error=str(error))
-            outcome = Outcome(Failed(error=error_of(error), reason="rejected"))
+            proxy = JobProxy(Message(job.queue, "", (), {}, {}, job.job), job, self)
+            outcome = pack(proxy, self.by, rejected(error))
+            proxy.forget()
             with self._lock:
-                self._finished.append(Finished(proxy, pack(proxy, self.by, outcome)))
-            return
+                self._finished.append(Finished(proxy, outcome))
+            return proxy
+
+    def _packed(self, proxy: JobProxy, failed: bool) -> Packed:
+        try:
+            return pack(proxy, self.by, outcome_of(proxy, failed=failed))
+        except Exception as error:
+            # Say a retry whose options hold what cannot be encoded. It must end, or it is held for ever.
+            self._log.exception("outcome_unusable", job=proxy.claimed.job)
+            proxy.outbox.clear()
+            return pack(proxy, self.by, failure(error))
+
+    # -- what the bell and the heart ask -----------------------------------------------------------
+
+    def _bells(self) -> list[str]:
         with self._lock:
-            self._held[job.job] = proxy
-            inbox = self._inboxes.get(job.queue)
-        if inbox is None:
-            self.release([proxy])
-        else:
-            inbox.put(proxy)
-
-    def _reports_at(self, job: str) -> Callable[[float], None]:
-        def wake(at: float) -> None:
-            with self._lock:
-                proxy = self._held.get(job)
-                if proxy is None:
-                    return
-                self._reporting[job] = proxy
-                if at < self._reports_due:
-                    self._reports_due = at
-                    self._work.notify()
-
-        return wake
-
-    # -- the bell and the heart --------------------------------------------------------------------
-
-    def _listen(self, stopped: threading.Event) -> None:
-        """Wait for work while there is none: blocks on the queues' bells, until the next due time."""
-        while True:
-            with self._lock:
-                while not (self._armed or stopped.is_set()):
-                    self._idle.wait()
-                if stopped.is_set():
-                    return
-                queues = list(self._inboxes)
-                wait = self._wake_in
-            bells = [keys.bell(prefix, queue) for prefix in self._prefixes for queue in queues]
-            try:
-                if wait > 0 and bells:
-                    self._bell_client.blpop(bells, timeout=max(0.001, wait))
-            except RedisError as error:
-                if not stopped.is_set():
-                    self._log.warning("bell_lost", error=str(error))
-                    stopped.wait(0.2)
-            with self._lock:
-                self._armed = False
-                self._claim_wanted = self._claiming
-                self._work.notify()
-
-    def _beat(self, stopped: threading.Event) -> None:
-        """Extend the leases of what is held; interrupt what was cancelled or lost."""
-        while not stopped.wait(min(self._lease_ms / 3000, MAX_HEARTBEAT)):
-            with self._lock:
-                held = list(self._held.values())
-            groups = list(self._by_prefix(held))
-            calls = [
-                self._scripts.heartbeat(
-                    prefix,
-                    self._lease_ms,
-                    [(proxy.claimed.job, proxy.claimed.attempt) for proxy in group],
-                )
-                for prefix, group in groups
+            return [
+                keys.bell(prefix, queue) for prefix in self._prefixes for queue in self._inboxes
             ]
-            if not calls:
-                continue
-            try:
-                replies = send(self._client, calls)
-            except RedisError as error:
-                self._log.warning("heartbeat_failed", error=str(error))
-                continue
-            for (_, group), reply in zip(groups, replies, strict=True):
-                for proxy, answer in zip(group, answers(reply), strict=True):
-                    self._heard(proxy, answer)
 
-    def _heard(self, proxy: JobProxy, answer: str) -> None:
-        if answer == "cancel":
-            proxy.interrupt(CancelRequested)
-        elif answer == "stale" and self._held.get(proxy.claimed.job) is proxy:
-            proxy.interrupt(LeaseLost)
+    def _rung(self) -> None:
+        with self._lock:
+            self._claim_wanted = self._claiming
+            self._work.notify()
 
-    def _by_prefix(self, proxies: Sequence[JobProxy]) -> list[tuple[str, list[JobProxy]]]:
-        return list(grouped(proxies, lambda proxy: self._prefix_of(proxy.claimed.job)))
+    def _holding(self) -> list[JobProxy]:
+        with self._lock:
+            return list(self._held.values())
+
+    def _prefix_of_proxy(self, proxy: JobProxy) -> str:
+        return self._prefix_of(proxy.claimed.job)

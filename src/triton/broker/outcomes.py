@@ -11,8 +11,17 @@ from dramatiq.middleware import MiddlewareError
 from triton.broker.context import CancelRequested, Snooze
 from triton.broker.proxy import JobProxy
 from triton.events.codec import encode_data
-from triton.events.scripts import Packed, pack_outcome
-from triton.events.types import Cancelled, Completed, Error, Failed, RetryScheduled, Snoozed
+from triton.events.scripts import Packed, pack_ending
+from triton.events.types import (
+    Cancelled,
+    Completed,
+    Error,
+    EventData,
+    Failed,
+    RetryScheduled,
+    Snoozed,
+    type_of,
+)
 
 #: Bytes of an encoded result at most; larger ones belong into the archive, by reference.
 MAX_RESULT: Final = 64 * 1024
@@ -22,76 +31,110 @@ MAX_TRACEBACK: Final = 6_000
 
 
 class Outcome(NamedTuple):
-    data: Completed | Failed | Cancelled | RetryScheduled | Snoozed
+    """How an attempt ended: the event's type and encoded data."""
+
+    kind: str
+    data: bytes
     delay_us: int = 0
     body: bytes = b""
+
+
+_NOTHING_RETURNED: Final = Outcome("job.completed", encode_data(Completed()))
 
 
 def outcome_of(proxy: JobProxy, *, failed: bool) -> Outcome:
     """The outcome at ack (failed=False) or nack (failed=True)."""
     exception = proxy.failure
+    if exception is None and proxy.after_actor and not failed and proxy.retry is None:
+        return completed(proxy.result)
     if isinstance(exception, CancelRequested):
-        return Outcome(Cancelled(reason="cancelled while running"))
+        return _outcome(Cancelled(reason="cancelled while running"))
     if isinstance(exception, Snooze):
-        return Outcome(Snoozed(reason=exception.reason), exception.delay * 1000)
+        return _outcome(Snoozed(reason=exception.reason), exception.delay)
     if failed:
         # Refused before the actor ran: unknown actor, too old (AgeLimit), or another middleware's doing.
-        rejected = isinstance(exception, ActorNotFound | MiddlewareError) or not proxy.after_actor
-        error = error_of(exception) if exception else Error(type="Rejected", message="nacked")
-        return Outcome(Failed(error=error, reason="rejected" if rejected else "error"))
-    if proxy.retry_delay is not None:
-        error = error_of(exception) if exception else Error(type="Retry")
-        retries = proxy.options.get("retries", 0)
-        return Outcome(
-            RetryScheduled(error=error, retries=retries if isinstance(retries, int) else 0),
-            max(0, proxy.retry_delay) * 1000,
-            proxy.message.encode(),
+        refused = isinstance(exception, ActorNotFound | MiddlewareError) or not proxy.after_actor
+        return rejected(exception) if refused else failure(exception)
+    if proxy.retry is not None:
+        message, delay = proxy.retry
+        retries = message.options.get("retries", 0)
+        data = RetryScheduled(
+            error=error_of(exception) if exception else Error(type="Retry"),
+            retries=retries if isinstance(retries, int) else 0,
         )
-    if proxy.exception is not None:
-        # An application without the Retries middleware: Dramatiq calls such a message done, we don't.
-        return Outcome(Failed(error=error_of(proxy.exception)))
-    return Outcome(completed(proxy.result))
+        return _outcome(data, delay, message.encode())
+    if not proxy.after_actor:
+        # An interrupt ended the worker's thread before any hook ran, so nobody has decided: run it again.
+        return _outcome(RetryScheduled(error=error_of(exception or InterruptedError())))
+    # An application without the Retries middleware: Dramatiq calls such a message done, we don't.
+    return failure(exception)
 
 
-def completed(result: Any) -> Completed:
+def completed(result: Any) -> Outcome:
     """Completed with the result, or with the reason why it is not kept."""
-    data = Completed(result=result)
+    if result is None:
+        return _NOTHING_RETURNED
     try:
-        size = len(encode_data(data))
-    except (TypeError, ValueError, OverflowError) as error:
-        return Completed(
-            omitted=f"a result of type {type(result).__name__} is no plain data: {error}"
-        )
-    if size > MAX_RESULT:
-        return Completed(
-            omitted=f"the result has {size} bytes, at most {MAX_RESULT} are kept: "
+        data = encode_data(Completed(result=result))
+    except Exception as error:
+        omitted = f"a result of type {type(result).__name__} is no plain data: {_said(error)}"
+        return _outcome(Completed(omitted=_plain(omitted)[:MAX_MESSAGE]))
+    if len(data) > MAX_RESULT:
+        omitted = (
+            f"the result has {len(data)} bytes, at most {MAX_RESULT} are kept: "
             "store it in the archive and return a reference"
         )
-    return data
+        return _outcome(Completed(omitted=omitted))
+    return Outcome("job.completed", data)
+
+
+def failure(exception: BaseException | None) -> Outcome:
+    """The actor raised, and is not tried again."""
+    error = error_of(exception) if exception else Error(type="Failed", message="marked as failed")
+    return _outcome(Failed(error=error))
+
+
+def rejected(exception: BaseException | None) -> Outcome:
+    """The message could not be run."""
+    error = error_of(exception) if exception else Error(type="Rejected", message="nacked")
+    return _outcome(Failed(error=error, reason="rejected"))
 
 
 def error_of(exception: BaseException) -> Error:
     """What the log keeps of an exception."""
     lines = traceback.format_exception(exception)
     return Error(
-        type=type(exception).__name__,
-        message=_plain(str(exception))[:MAX_MESSAGE],
+        type=_plain(type(exception).__name__),
+        message=_plain(_said(exception))[:MAX_MESSAGE],
         traceback=_plain("".join(lines))[-MAX_TRACEBACK:],
     )
 
 
-def _plain(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 def pack(proxy: JobProxy, by: str, outcome: Outcome) -> Packed:
     """The outcome as the finish script takes it, with the messages that follow from it."""
-    return pack_outcome(
-        proxy.claimed.job,
-        proxy.claimed.attempt,
+    claimed = proxy.claimed
+    return pack_ending(
+        claimed.job,
+        claimed.attempt,
         by,
+        outcome.kind,
         outcome.data,
         delay=outcome.delay_us,
         body=outcome.body,
-        outbox=proxy.outbox,
+        outbox=tuple(proxy.outbox),
     )
+
+
+def _outcome(data: EventData, delay_ms: float = 0, body: bytes = b"") -> Outcome:
+    return Outcome(type_of(data), encode_data(data), int(max(0, delay_ms) * 1000), body)
+
+
+def _said(exception: BaseException) -> str:
+    try:
+        return str(exception)
+    except Exception:
+        return "(the exception's str() failed)"
+
+
+def _plain(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

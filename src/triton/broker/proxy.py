@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol
 
-from dramatiq import Message
+from dramatiq import Message, Middleware
 from dramatiq.broker import MessageProxy
-from dramatiq.threading import Interrupt, raise_thread_exception
+from dramatiq.errors import DecodeError
+from dramatiq.threading import raise_thread_exception
 
-from triton.broker.context import CancelRequested, Job, LeaseLost
+from triton.broker.context import CancelRequested, Job, LeaseLost, Snooze
 from triton.broker.reports import Reports
 from triton.events.scripts import Claimed, Submission
 
@@ -17,25 +18,53 @@ from triton.events.scripts import Claimed, Submission
 _TURNS: Final = 3
 
 
+class FollowUps(NamedTuple):
+    sent: int
+    followed: int
+    retry: tuple[Message[Any], int] | None
+
+
+class Holder(Protocol):
+    """What holds the job's lease and talks to the log for it."""
+
+    by: str
+
+    def report_at(self, proxy: JobProxy, at: float) -> None:
+        """The job has said something that is due at a time (monotonic seconds)."""
+
+
 class JobProxy(MessageProxy):
     """A Dramatiq message under a lease. Its outcome is collected here and written once, at ack or nack."""
 
-    def __init__(self, message: Message[Any], claimed: Claimed, reports: Reports) -> None:
+    def __init__(self, message: Message[Any], claimed: Claimed, holder: Holder) -> None:
         super().__init__(message)
+        # Asked for many times by Dramatiq and its middleware, and slow to find through MessageProxy.
+        self.actor_name = message.actor_name
+        self.queue_name = message.queue_name
+        self.options = message.options
         self.claimed = claimed
-        self.reports = reports
-        self.job = Job(self)
         self.result: object = None
         self.exception: BaseException | None = None
-        #: Milliseconds until the retry that the Retries middleware asked for.
-        self.retry_delay: int | None = None
+        #: The next attempt's message and the milliseconds until then, where one was asked for.
+        self.retry: tuple[Message[Any], int] | None = None
         self.outbox: list[Submission] = []
+        #: Messages that followed from the outcome so far, wherever they went.
+        self.followed = 0
         self.cancel_requested = False
         self.lease_lost = False
         #: The actor returned or raised; hooks run now.
         self.after_actor = False
+        #: The middleware whose after-hooks are still to run, the next one last.
+        self.hooks: list[Middleware] | None = None
+        #: All hooks ran.
+        self.settled = False
+        #: The outcome is on its way: nothing can be added to it.
+        self.packed = False
+        self._holder = holder
+        self._reports: Reports | None = None
         self._lock = threading.Lock()
         self._thread: int | None = None
+        self._interrupt: BaseException | None = None
 
     @property
     def message(self) -> Message[Any]:
@@ -43,9 +72,40 @@ class JobProxy(MessageProxy):
         return self._message
 
     @property
+    def job(self) -> Job:
+        return Job(self)
+
+    @property
+    def lease(self) -> tuple[str, int]:
+        """What names the lease: the job and the attempt."""
+        return self.claimed[:2]
+
+    @property
+    def reports(self) -> Reports:
+        """What the job says of itself; made when it first says something."""
+        with self._lock:
+            if self._reports is None:
+                self._reports = Reports(
+                    self.claimed.job,
+                    self.claimed.attempt,
+                    self._holder.by,
+                    wake=lambda at: self._holder.report_at(self, at),
+                )
+            return self._reports
+
+    @property
+    def said_something(self) -> bool:
+        return self._reports is not None
+
+    @property
     def failure(self) -> BaseException | None:
         """What the actor raised, or what Dramatiq refused the message with."""
         return self.exception or self._exception
+
+    @property
+    def silent(self) -> bool:
+        """Whether no message follows from the outcome: it is a snooze, was asked for, or is refused."""
+        return isinstance(self.exception, Snooze | CancelRequested | LeaseLost)
 
     def enter(self) -> None:
         """The calling thread begins to run the actor."""
@@ -56,22 +116,31 @@ class JobProxy(MessageProxy):
         raise CancelRequested if self.cancel_requested else LeaseLost
 
     def leave(self, result: object, exception: BaseException | None) -> None:
-        """The actor is done: interrupts find nobody from here on. The last outcome said counts.
+        """The actor is done, with this outcome; only the first one said counts."""
+        if self.after_actor:
+            return
+        self._disarm()
+        exception = self._interrupt or exception
+        self.after_actor = True
+        self.result = result if exception is None else None
+        self.exception = exception
 
-        An interrupt that was on its way arrives in here and is taken as the outcome, because raised any
-        later it would end the worker's thread.
-        """
+    def stuff_exception(self, exception: BaseException) -> None:
+        # The first thing a worker does when an actor raised. It logs the exception next, and an interrupt
+        # that arrived in there would end the worker's thread.
+        self._disarm()
+        super().stuff_exception(self._interrupt or exception)
+
+    def _disarm(self) -> None:
+        """From here on, interrupts of ours find nobody; one that is on its way arrives in here."""
         try:
             with self._lock:
                 self._thread = None
             for _ in range(_TURNS):
                 pass
         except (CancelRequested, LeaseLost) as interrupt:
-            exception = interrupt
             self._thread = None
-        self.after_actor = True
-        self.result = result
-        self.exception = exception
+            self._interrupt = interrupt
 
     def interrupt(self, kind: type[CancelRequested | LeaseLost]) -> None:
         """Stop the actor, wherever it is; an actor that has not begun never will."""
@@ -83,11 +152,33 @@ class JobProxy(MessageProxy):
             if not known and self._thread is not None:
                 raise_thread_exception(self._thread, kind)
 
+    def follow_ups(self) -> FollowUps:
+        """What follows from the outcome so far."""
+        return FollowUps(len(self.outbox), self.followed, self.retry)
+
+    def go_back(self, to: FollowUps) -> None:
+        """Forget what was sent since then: the hook that sent it begins anew."""
+        del self.outbox[to.sent :]
+        self.followed, self.retry = to.followed, to.retry
+
     def forget(self) -> None:
         """The outcome is packed: let go of the result, and of the exception with all its frames."""
-        self.result = self.exception = None
-        self.clear_exception()
+        self.packed = True
+        self.result = self.exception = self._interrupt = None
 
-    @property
-    def interrupted(self) -> bool:
-        return isinstance(self.exception, Interrupt)
+
+def message_of(claimed: Claimed) -> Message[Any]:
+    """The message that a job was submitted with. Raises DecodeError for what no worker can run."""
+    message = Message.decode(claimed.body)
+    fits = (
+        message.message_id == claimed.job
+        and message.queue_name == claimed.queue
+        and isinstance(message.actor_name, str)
+        and isinstance(message.kwargs, dict)
+        and isinstance(message.options, dict)
+    )
+    if not fits:
+        raise DecodeError("the message is not the one that was submitted", claimed.body, None)
+    # Dramatiq's worker would keep such a message in its memory until then; the time has come already.
+    message.options.pop("eta", None)
+    return message

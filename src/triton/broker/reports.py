@@ -8,6 +8,7 @@ may overtake the other by an interval. Everything is sent before the job's outco
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -31,8 +32,9 @@ class Reports:
         job: str,
         attempt: int,
         by: str,
-        clock: Callable[[], float],
+        *,
         wake: Callable[[float], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._job = job
         self._attempt = attempt

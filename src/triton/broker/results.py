@@ -12,7 +12,9 @@ from dramatiq import Message
 from dramatiq.results import ResultBackend, ResultFailure, ResultMissing, ResultTimeout
 
 from triton import keys
+from triton.events.codec import decode_data
 from triton.events.heads import head_of
+from triton.events.types import SCHEMA, Completed
 
 if TYPE_CHECKING:
     from triton.broker.broker import TritonBroker
@@ -28,15 +30,21 @@ class TritonResultBackend(ResultBackend):
     def get_result(
         self, message: Message[Any], *, block: bool = False, timeout: int | None = None
     ) -> Any:
-        """The job's result. Raises ResultMissing, ResultTimeout, ResultFailure as Dramatiq's own do."""
+        """The job's result. Raises ResultMissing, ResultTimeout, ResultFailure as Dramatiq's own do.
+
+        ResultMissing also for a result that was not kept, because it is too large or no plain data.
+        """
         deadline = time.monotonic() + (10_000 if timeout is None else timeout) / 1000
         pause = 0.005
         while True:
             prefix = self._broker.prefix_of(message.message_id)
-            fields = self._broker.client.hgetall(keys.job(prefix, message.message_id))
-            if fields:
-                head = head_of(message.message_id, 0, cast("dict[bytes, bytes]", fields))
+            with self._broker.answering():
+                found = self._broker.client.hgetall(keys.job(prefix, message.message_id))
+            if found:
+                fields = cast("dict[bytes, bytes]", found)
+                head = head_of(message.message_id, 0, fields)
                 if head.state == "completed":
+                    _check_kept(fields)
                     return head.result
                 if head.state in ("failed", "cancelled"):
                     kind = head.error.type if head.error else "Cancelled"
@@ -54,3 +62,9 @@ class TritonResultBackend(ResultBackend):
 
     def store_exception(self, message: Message[Any], exception: Exception, ttl: int) -> None:
         """Nothing to do: the outcome is written with the nack."""
+
+
+def _check_kept(fields: dict[bytes, bytes]) -> None:
+    outcome = decode_data("job.completed", SCHEMA, fields.get(b"outcome", b"\x80"))
+    if omitted := cast("Completed", outcome).omitted:
+        raise ResultMissing(omitted)

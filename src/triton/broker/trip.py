@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from triton.broker.proxy import JobProxy
-from triton.events.scripts import Call, ClaimReply, Packed, Scripts, answers, claimed
+from triton.events.scripts import CHUNK, Call, ClaimReply, Packed, Scripts, claimed
 
 T = TypeVar("T")
+_TAKEN: Final = frozenset((b"ok", b"already"))
 
 
 class Report(NamedTuple):
@@ -47,39 +48,45 @@ class Trip:
     ) -> None:
         spoken = [report for each in finished for report in each.reports]
         spoken += reports
-        self._reports = list(grouped(spoken, lambda r: prefix_of(r.job)))
-        self._finished = list(grouped(finished, lambda f: prefix_of(f.proxy.claimed.job)))
         self.calls = [
-            scripts.report(prefix, [r.packed for r in group]) for prefix, group in self._reports
+            scripts.report(prefix, [report.packed for report in group])
+            for prefix, group in grouped(spoken, lambda report: prefix_of(report.job))
         ]
+        self._first_outcome = len(self.calls)
+        self._finished = list(grouped(finished, lambda each: prefix_of(each.proxy.claimed.job)))
         self.calls += [
-            scripts.finish(prefix, [f.outcome for f in group]) for prefix, group in self._finished
+            scripts.finish(prefix, [each.outcome for each in group])
+            for prefix, group in self._finished
         ]
+        self._first_claim = len(self.calls)
         self.calls += claims
 
     def refused(self, replies: Sequence[Any]) -> Iterator[tuple[Finished, str]]:
         """The outcomes that were not taken, with the script's answer."""
-        first = len(self._reports)
-        for (_, group), reply in zip(self._finished, replies[first:], strict=False):
+        outcomes = replies[self._first_outcome : self._first_claim]
+        for (_, group), reply in zip(self._finished, outcomes, strict=True):
             if isinstance(reply, Exception):
                 yield from ((each, str(reply)) for each in group)
                 continue
-            for each, answer in zip(group, answers(reply), strict=True):
-                if answer not in ("ok", "already"):
-                    yield each, answer
+            for each, answer in zip(group, reply, strict=True):
+                if answer not in _TAKEN:
+                    yield each, answer.decode()
 
     def claimed(self, replies: Sequence[Any]) -> list[ClaimReply]:
         """What each claim got; a claim that the server refused got nothing."""
-        first = len(self._reports) + len(self._finished)
         return [
             ClaimReply(None, []) if isinstance(reply, Exception) else claimed(reply)
-            for reply in replies[first:]
+            for reply in replies[self._first_claim :]
         ]
 
 
-def grouped(items: Sequence[T], key: Callable[[T], str]) -> Iterator[tuple[str, list[T]]]:
-    """Items by key, keys in the order of their first item."""
+def grouped(
+    items: Sequence[T], key: Callable[[T], str], size: int = CHUNK
+) -> Iterator[tuple[str, list[T]]]:
+    """Items by key in groups of `size` at most, keys in the order of their first item."""
     groups: dict[str, list[T]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)
-    yield from groups.items()
+    for name, group in groups.items():
+        for start in range(0, len(group), size):
+            yield name, group[start : start + size]

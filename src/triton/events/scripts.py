@@ -273,8 +273,27 @@ def pack_outcome(
     """How an attempt ended. For RetryScheduled and Snoozed, without `due`: the server sets it to its
     time + `delay` microseconds; `body` is the next attempt's message where it changed.
     """
-    header = (job, attempt, by, type_of(data), delay, len(outbox))
-    return (_pack(header), encode_data(data), body, *(arg for s in outbox for arg in s.args()))
+    return pack_ending(
+        job, attempt, by, type_of(data), encode_data(data), delay=delay, body=body, outbox=outbox
+    )
+
+
+def pack_ending(
+    job: str,
+    attempt: int,
+    by: str,
+    kind: str,
+    data: bytes,
+    *,
+    delay: int = 0,
+    body: bytes = b"",
+    outbox: Sequence[Submission] = (),
+) -> Packed:
+    """The same for an event type and data that is encoded already."""
+    header = _pack((job, attempt, by, kind, delay, len(outbox)))
+    if not outbox:
+        return header, data, body
+    return (header, data, body, *(arg for s in outbox for arg in s.args()))
 
 
 def answers(reply: object) -> list[str]:

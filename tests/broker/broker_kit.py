@@ -1,0 +1,13 @@
+"""Owns the types of the fixtures that the broker's tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from dramatiq import Worker
+
+from triton import TritonBroker
+
+MakeBroker = Callable[..., TritonBroker]
+Run = Callable[..., AbstractContextManager[Worker]]

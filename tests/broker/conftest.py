@@ -1,0 +1,75 @@
+"""Owns what the broker's tests share: brokers that end with their test, workers, and reading the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dramatiq
+import pytest
+import redis
+from dramatiq import Worker
+from dramatiq.middleware import default_middleware
+
+from broker_kit import MakeBroker, Run
+from broker_log import History
+from triton import TritonBroker
+from triton.stack.engines import Engines
+
+
+@pytest.fixture
+def make_broker(
+    engines: Engines, namespace: str, redis_client: redis.Redis
+) -> Iterator[MakeBroker]:
+    """Makes brokers of the test's namespace, the global broker among them; `quick` retries after 10 ms."""
+    made: list[TritonBroker] = []
+
+    def make(*, quick: bool = True, **options: Any) -> TritonBroker:
+        options = {"url": engines.redis_url, "namespace": namespace, **options}
+        broker = TritonBroker(**options)
+        for middleware in broker.middleware:
+            if quick and isinstance(middleware, dramatiq.middleware.Retries):
+                middleware.min_backoff, middleware.max_backoff = 10, 20
+        broker.emit_after("process_boot")
+        dramatiq.set_broker(broker)
+        made.append(broker)
+        return broker
+
+    yield make
+    for broker in made:
+        broker.close()
+
+
+@pytest.fixture
+def broker(make_broker: MakeBroker) -> TritonBroker:
+    """A broker with Dramatiq's default middleware, which is the global one too."""
+    return make_broker()
+
+
+@pytest.fixture
+def run() -> Run:
+    """`with run(broker, threads=4) as worker:` runs a worker of this process meanwhile."""
+
+    @contextmanager
+    def running(broker: TritonBroker, threads: int = 4, **options: Any) -> Iterator[Worker]:
+        worker = Worker(broker, worker_timeout=50, worker_threads=threads, **options)
+        worker.start()
+        try:
+            yield worker
+        finally:
+            worker.stop(timeout=20_000)
+
+    return running
+
+
+@pytest.fixture
+def history(redis_client: redis.Redis, namespace: str) -> History:
+    """The log of the test's namespace."""
+    return History(redis_client, namespace)
+
+
+@pytest.fixture
+def stock_middleware() -> Callable[[], list[dramatiq.Middleware]]:
+    """Dramatiq's default middleware, new objects at each call."""
+    return lambda: [middleware() for middleware in default_middleware]
