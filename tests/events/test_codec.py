@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import pytest
@@ -74,9 +75,27 @@ def test_only_the_tag_is_left_out(data: EventData) -> None:
     assert msgspec.msgpack.decode(encode_data(data)) == whole
 
 
-def test_a_value_that_msgpack_cannot_hold_is_a_type_error() -> None:
-    with pytest.raises(TypeError):
-        encode_data(Completed(result=object()))
+def _nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (object(), TypeError),
+        (2**64, OverflowError),
+        (-(2**63) - 1, OverflowError),
+        ("\ud800", UnicodeEncodeError),
+        (_nested(100_000), RecursionError),
+    ],
+    ids=["object", "large", "small", "surrogate", "deep"],
+)
+def test_a_value_that_msgpack_cannot_hold_is_refused(value: object, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        encode_data(Completed(result=value))
 
 
 @given(types, st.integers(0, SCHEMA + 1), st.binary(max_size=60))

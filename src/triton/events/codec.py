@@ -28,7 +28,8 @@ _tag_length: Final = {
 def encode_data(data: EventData) -> bytes:
     """The stored form: a msgpack map of the Struct's fields, without the tag and without defaults.
 
-    Raises TypeError for a value (a result, say) that msgpack cannot hold.
+    For a value (a result, say) that msgpack cannot hold it raises TypeError, OverflowError (an integer of
+    more than 64 bits), UnicodeEncodeError (half a surrogate pair) or RecursionError.
     """
     raw = _encoder.encode(data)
     # A Struct has fewer than 16 fields, so its map header is the one byte 0x80 + number of fields.
