@@ -1,0 +1,117 @@
+"""Owns the two threads that listen to the server: the bell for work, the heart for the leases held."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import redis
+import structlog
+from redis.exceptions import RedisError
+
+from triton.broker.context import CancelRequested, LeaseLost
+from triton.broker.proxy import JobProxy
+from triton.broker.trip import grouped
+from triton.events.client import send
+from triton.events.scripts import Scripts, answers
+
+#: Seconds that an idle process blocks at most before it looks for due jobs and dead workers.
+IDLE_BLOCK: Final = 1.0
+#: Seconds within which a job that should be cancelled hears of it at the latest.
+MAX_HEARTBEAT: Final = 2.0
+_log: Final = structlog.get_logger("triton.worker")
+
+
+class Bell:
+    """Waits for work while there is none: blocks on the queues' bells, until the next due time.
+
+    `client` has a socket timeout longer than IDLE_BLOCK. `names` says which keys to wait on; `rung` is
+    called when there may be something to claim.
+    """
+
+    def __init__(
+        self, client: redis.Redis, names: Callable[[], list[str]], rung: Callable[[], None]
+    ) -> None:
+        self._client = client
+        self._names = names
+        self._rung = rung
+        self._changed = threading.Condition()
+        self._wait: float | None = None
+
+    def arm(self, wait: float) -> None:
+        """Listen for `wait` seconds at most."""
+        with self._changed:
+            self._wait = wait
+            self._changed.notify()
+
+    def hush(self) -> None:
+        """Stop listening at once, so that a ring goes to another worker."""
+        with self._changed:
+            self._wait = None
+            self._changed.notify()
+        self._client.connection_pool.disconnect()
+
+    def listen(self, stopped: threading.Event) -> None:
+        """The thread's body."""
+        while True:
+            with self._changed:
+                while self._wait is None and not stopped.is_set():
+                    self._changed.wait()
+                wait = self._wait
+            if stopped.is_set() or wait is None:
+                return
+            names = self._names()
+            try:
+                if wait > 0 and names:
+                    self._client.blpop(names, timeout=max(0.001, wait))
+            except Exception as error:
+                # A connection that `hush` took away ends in all kinds of errors.
+                if self._wait is not None:
+                    _log.warning("bell_lost", error=str(error))
+                    stopped.wait(0.2)
+            with self._changed:
+                hushed, self._wait = self._wait is None, None
+            if not hushed:
+                self._rung()
+
+
+class Heart:
+    """Extends the leases of what is held; interrupts what was cancelled or lost."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        scripts: Scripts,
+        prefix_of: Callable[[str], str],
+        lease_ms: int,
+        held: Callable[[], list[JobProxy]],
+    ) -> None:
+        self._client = client
+        self._scripts = scripts
+        self._prefix_of = prefix_of
+        self._lease_ms = lease_ms
+        self._held = held
+
+    def beat(self, stopped: threading.Event) -> None:
+        """The thread's body."""
+        while not stopped.wait(min(self._lease_ms / 3000, MAX_HEARTBEAT)):
+            held = self._held()
+            if not held:
+                continue
+            groups = list(grouped(held, lambda proxy: self._prefix_of(proxy.claimed.job)))
+            calls = [
+                self._scripts.heartbeat(prefix, self._lease_ms, [proxy.lease for proxy in group])
+                for prefix, group in groups
+            ]
+            try:
+                replies = send(self._client, calls)
+            except RedisError as error:
+                _log.warning("heartbeat_failed", jobs=len(held), error=str(error))
+                continue
+            for (_, group), reply in zip(groups, replies, strict=True):
+                for proxy, answer in zip(group, answers(reply), strict=True):
+                    if answer == "cancel":
+                        proxy.interrupt(CancelRequested)
+                    elif answer == "stale" and not proxy.packed:
+                        proxy.interrupt(LeaseLost)
