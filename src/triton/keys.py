@@ -2,7 +2,7 @@
 
 Below `{ns:p}`: `log` the stream, `meta` its counters, `job:ID` heads, `body:ID` messages,
 `steps:ID` recorded steps, `ready:Q` `due:Q` `leases:Q` the queue, `bell:Q` its doorbell,
-`claim:W` a worker's last claim, `queues` the names of all queues.
+`claim:W` a worker's last claim, `queues` the names of all queues, `actors` the queue of each actor.
 """
 
 from __future__ import annotations
@@ -68,6 +68,11 @@ def bell(prefix: str, queue: str) -> str:
 def claim(prefix: str, worker: str) -> str:
     """STRING: the operation id and jobs of the worker's last claim, so that a resend gets the same jobs."""
     return f"{prefix}claim:{worker}"
+
+
+def actors(prefix: str) -> str:
+    """HASH, in partition 0 only: actor -> its queue, as the workers that started last declared it."""
+    return prefix + "actors"
 
 
 def queues(prefix: str) -> str:

@@ -19,7 +19,7 @@ OWN: Final[Mapping[str, str]] = {"documents.extract": "documents"}
 
 async def queue_of(client: redis.asyncio.Redis, namespace: str, actor: str) -> str:
     """The queue that the actor's workers listen to; `default` for an actor that none has declared."""
-    declared = await client.hget(f"{keys.prefix(namespace, 0)}actors", actor)
+    declared = await client.hget(keys.actors(keys.prefix(namespace, 0)), actor)
     if isinstance(declared, bytes):
         return declared.decode()
     return OWN.get(actor, DEFAULT_QUEUE)

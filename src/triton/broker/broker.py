@@ -229,9 +229,21 @@ class TritonBroker(Broker):
         if queue_name not in self.queues:
             raise QueueNotFound(queue_name)
         self._open()
+        self._announce(queue_name)
         dispatcher = self._get_dispatcher()
         dispatcher.capacity = self._threads or prefetch
         return TritonConsumer(dispatcher, dispatcher.subscribe(queue_name), queue_name, timeout)
+
+    def _announce(self, queue_name: str) -> None:
+        """Say beside the log which actors' jobs belong into this queue, for who submits by name only."""
+        names = [name for name, actor in self.actors.items() if actor.queue_name == queue_name]
+        if names:
+            try:
+                self.client.hset(
+                    keys.actors(self._prefixes[0]), mapping=dict.fromkeys(names, queue_name)
+                )
+            except RedisError as error:
+                raise ConnectionClosed(error) from None
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
         # The broker's own hooks, and not a middleware, so that places in the middleware list are no matter.
