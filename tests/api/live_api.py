@@ -209,7 +209,8 @@ def project(settings: Settings, partitions: Sequence[int] = (0,)) -> None:
                 await projection.open(lease)
                 reader = RowReader()
                 while entries := await log.range(partition, lease.checkpoint.position):
-                    await projection.apply(lease, [reader.read(entry) for entry in entries])
+                    rows = [reader.read(entry) for entry in entries]
+                    await projection.apply(lease, projection.prepare(rows))
                 await lease.release()
 
     asyncio.run(run())

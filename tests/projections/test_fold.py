@@ -55,7 +55,7 @@ datas: st.SearchStrategy[EventData] = st.one_of(
     st.just(Released()),
     st.builds(LeaseLost, worker=texts, deaths=st.integers(1, 9)),
     st.builds(CancelRequested, reason=texts),
-    st.builds(Completed, result=st.one_of(st.none(), texts, st.integers())),
+    st.builds(Completed, result=st.one_of(st.none(), texts, st.integers(-9, 2**64 - 1))),
     st.builds(Failed, error=errors, reason=texts),
     st.builds(Cancelled, reason=texts),
     st.builds(Requeued, reason=texts),

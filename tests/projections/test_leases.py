@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -25,6 +26,7 @@ from triton.errors import FencedError
 from triton.projections.checkpoint import Lease
 from triton.projections.lag import await_projection
 from triton.projections.projector import Projection, Projector
+from triton.projections.rows import Reading
 from triton.projections.running import Keeper
 from triton.projections.verify import verify
 from triton.settings import Settings
@@ -43,10 +45,13 @@ class Paused:
     async def open(self, lease: Lease) -> int | None:
         return await self._projection.open(lease)
 
-    async def apply(self, lease: Lease, rows: Any) -> None:
+    def prepare(self, rows: Sequence[Reading]) -> Any:
+        return self._projection.prepare(rows)
+
+    async def apply(self, lease: Lease, batch: Any) -> None:
         self.reached.set()
         await self.go.wait()
-        await self._projection.apply(lease, rows)
+        await self._projection.apply(lease, batch)
 
     def close(self) -> None:
         self._projection.close()
@@ -172,9 +177,9 @@ def test_a_second_projector_does_not_undo_an_open_intent(
     seen: list[int] = []
 
     class Watched(type(clickhouse_projection(settings))):  # type: ignore[misc]
-        async def apply(self, lease: Lease, rows: Any) -> None:
-            seen.append(len(rows))
-            await super().apply(lease, rows)
+        async def apply(self, lease: Lease, batch: Any) -> None:
+            seen.append(len(batch.rows))
+            await super().apply(lease, batch)
 
     run(catch_up(settings, lambda s: Watched(s.clickhouse_url), batch=5))
     assert seen == [7, 5]

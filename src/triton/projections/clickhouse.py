@@ -35,6 +35,19 @@ SETTINGS: Final[dict[str, Any]] = {
 }
 
 
+class ClickHouseBatch:
+    """Rows, and their lines. `digest` tells other lines for the same positions apart."""
+
+    def __init__(self, rows: Sequence[Reading], parked: set[str]) -> None:
+        self.rows = rows
+        self.jobs_parked_before = len(parked)
+        sifted = sift(rows, parked)
+        self.parked = sifted.parked
+        self.count = len(sifted.applied)
+        self.lines = b"".join([row.line for row in sifted.applied])
+        self.digest = hashlib.sha256(self.lines).hexdigest()[:16]
+
+
 class ClickHouseProjection:
     """Fills `job_events`; the views follow from it. Uses a client of its own, in a thread."""
 
@@ -59,14 +72,15 @@ class ClickHouseProjection:
         self._begun = await cursor.fetchone()
         return self._begun[1] if self._begun else None
 
-    async def apply(self, lease: Lease, rows: Sequence[Reading]) -> None:
-        sifted = sift(rows, self._parked)
-        lines = b"".join([row.line for row in sifted.applied])
+    def prepare(self, rows: Sequence[Reading]) -> ClickHouseBatch:
+        return ClickHouseBatch(rows, self._parked)
+
+    async def apply(self, lease: Lease, batch: ClickHouseBatch) -> None:
+        rows = batch.rows
+        if batch.jobs_parked_before != len(self._parked):
+            batch = self.prepare(rows)
         first, last = rows[0].entry.position, rows[-1].entry
-        token = (
-            f"{lease.checkpoint.epoch}:{lease.partition}:{first}-{last.position}:"
-            f"{hashlib.sha256(lines).hexdigest()[:16]}"
-        )
+        token = f"{lease.checkpoint.epoch}:{lease.partition}:{first}-{last.position}:{batch.digest}"
         if self._begun is not None:
             self._check_begun(lease, first, last.position, last.digest())
         async with lease.connection.transaction():
@@ -79,23 +93,23 @@ class ClickHouseProjection:
                     "epoch": lease.checkpoint.epoch,
                     "first": first,
                     "last": last.position,
-                    "rows": len(sifted.applied),
+                    "rows": batch.count,
                     "digest": last.digest(),
                     "token": token,
                 },
             )
-        if lines:
-            await asyncio.to_thread(self._insert, lines, token)
+        if batch.lines:
+            await asyncio.to_thread(self._insert, batch.lines, token)
         async with lease.connection.transaction():
             to = await lease.move(last)
-            await park(lease, sifted.parked)
+            await park(lease, batch.parked)
             await lease.connection.execute(
                 "DELETE FROM insert_intents WHERE projector = %s AND partition = %s",
                 (lease.projector, lease.partition),
             )
         lease.checkpoint = to
         self._begun = None
-        self._parked.update(poison.job for poison in sifted.parked)
+        self._parked.update(poison.job for poison in batch.parked)
 
     def close(self) -> None:
         if self._client is not None:

@@ -89,9 +89,15 @@ class JobFold:
         job = row.job
         data = row.data
         if isinstance(data, Submitted):
-            self.births[job] = (row, _NEWBORN | {"state": "pending", "due": 0} | _place(row))
-            if data.due:
-                self.births[job][1].update(state="scheduled", due=data.due)
+            state = {
+                **_NEWBORN,
+                "state": "scheduled" if data.due else "pending",
+                "due": data.due,
+                "version": row.version,
+                "position": row.entry.position,
+                "at": row.at,
+            }
+            self.births[job] = (row, state)
             self.patches.pop(job, None)
             return None
         born = self.births.get(job)
@@ -100,8 +106,10 @@ class JobFold:
             known = self.patches[job] = {"job": job, "expected": row.version - 1}
         elif row.version != known["version"] + 1:
             return f"version {row.version} of the job follows {known['version']}"
-        known.update(_place(row))
-        known.update(changes(data, row.attempt, row.at))
+        known["version"] = row.version
+        known["position"] = row.entry.position
+        known["at"] = row.at
+        known |= changes(data, row.attempt, row.at)
         return None
 
     def submission_lines(self) -> bytes:
@@ -125,10 +133,6 @@ class JobFold:
                     row[name] = [row[name]]
             rows.append(row)
         return to_json(rows).decode()
-
-
-def _place(row: Row) -> dict[str, int]:
-    return {"version": row.version, "position": row.entry.position, "at": row.at}
 
 
 def _submission(row: Row) -> bytes:

@@ -9,12 +9,29 @@ import psycopg
 from triton.projections.checkpoint import Connection, Lease
 from triton.projections.fold import JobFold, sift
 from triton.projections.parking import park
-from triton.projections.rows import Reading, Row
+from triton.projections.rows import Poison, Reading
 from triton.projections.statements import sql
 
 
 class _BehindError(Exception):
     """The batch does not begin where a job's row ends; takes the transaction back."""
+
+
+class PostgresBatch:
+    """Rows, and what they become in each table."""
+
+    def __init__(
+        self, rows: Sequence[Reading], parked: set[str], refused: Mapping[str, str]
+    ) -> None:
+        self.rows = rows
+        self.jobs_parked_before = len(parked)
+        self.fold = JobFold()
+        sifted = sift(rows, parked, refused, self.fold.take)
+        self.parked: list[Poison] = sifted.parked
+        self.events = b"".join([row.line for row in sifted.applied])
+        self.patches = self.fold.patches_json() if self.fold.patches else ""
+        self.submissions = self.fold.submission_lines()
+        self.states = self.fold.state_lines()
 
 
 class PostgresProjection:
@@ -35,59 +52,69 @@ class PostgresProjection:
     def close(self) -> None:
         """The connection is the lease's."""
 
-    async def apply(self, lease: Lease, rows: Sequence[Reading]) -> None:
+    def prepare(self, rows: Sequence[Reading]) -> PostgresBatch:
+        return PostgresBatch(rows, self._parked, {})
+
+    async def apply(self, lease: Lease, batch: PostgresBatch) -> None:
         """Rows that PostgreSQL refuses are found by halving the batch; the last one left is parked."""
+        rows = batch.rows
+        if batch.jobs_parked_before != len(self._parked):
+            batch = self.prepare(rows)
         try:
-            await self._apply(lease, rows, {})
+            await self._apply(lease, batch)
         except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
             if len(rows) == 1:
                 reason = f"PostgreSQL refuses it: {error.diag.message_primary}"
-                await self._apply(lease, rows, {rows[0].job: reason})
+                await self._apply(lease, PostgresBatch(rows, self._parked, {rows[0].job: reason}))
                 return
             half = len(rows) // 2
-            await self.apply(lease, rows[:half])
-            await self.apply(lease, rows[half:])
+            await self.apply(lease, self.prepare(rows[:half]))
+            await self.apply(lease, self.prepare(rows[half:]))
 
-    async def _apply(
-        self, lease: Lease, rows: Sequence[Reading], refused: Mapping[str, str]
-    ) -> None:
+    async def _apply(self, lease: Lease, batch: PostgresBatch) -> None:
         """What the tables refuse is known only in the transaction; then the batch is tried again, without
         the jobs that do not stand where their first event expects them, or over those that were born
         before."""
         again = False
+        refused: dict[str, str] = {}
         while True:
-            fold = JobFold()
-            sifted = sift(rows, self._parked, refused, fold.take)
             try:
                 async with lease.connection.transaction():
-                    to = await lease.move(rows[-1].entry)
+                    to = await lease.move(batch.rows[-1].entry)
                     if again:
-                        await lease.connection.execute(sql("forget"), {"jobs": list(fold.births)})
-                    await _write(lease.connection, fold, sifted.applied)
-                    await park(lease, sifted.parked)
+                        await lease.connection.execute(
+                            sql("forget"), {"jobs": list(batch.fold.births)}
+                        )
+                    await _write(lease.connection, batch)
+                    await park(lease, batch.parked)
                 break
             except _BehindError:
-                refused = {**refused, **await _late(lease.connection, fold)}
+                refused |= await _late(lease.connection, batch.fold)
+                batch = PostgresBatch(batch.rows, self._parked, refused)
             except psycopg.errors.UniqueViolation:
                 if again:
                     raise
                 again = True
         lease.checkpoint = to
-        self._parked.update(poison.job for poison in sifted.parked)
+        self._parked.update(poison.job for poison in batch.parked)
 
 
-async def _write(connection: Connection, fold: JobFold, rows: Sequence[Row]) -> None:
-    """Raises _BehindError where a job is not at the version before its first event, UniqueViolation where
-    a job is born that is there already."""
-    if fold.patches:
-        cursor = await connection.execute(sql("patches"), {"rows": fold.patches_json()})
-        if cursor.rowcount != len(fold.patches):
+async def _write(connection: Connection, batch: PostgresBatch) -> None:
+    """The largest part goes first: later parts fit into the socket's buffer, so that the next batch can be
+    prepared while PostgreSQL works on them.
+
+    Raises _BehindError where a job is not at the version before its first event, UniqueViolation where a
+    job is born that is there already.
+    """
+    if batch.events:
+        await _copy(connection, "copy_events", batch.events)
+    if batch.patches:
+        cursor = await connection.execute(sql("patches"), {"rows": batch.patches})
+        if cursor.rowcount != len(batch.fold.patches):
             raise _BehindError
-    if fold.births:
-        await _copy(connection, "copy_submissions", fold.submission_lines())
-        await _copy(connection, "copy_states", fold.state_lines())
-    if rows:
-        await _copy(connection, "copy_events", b"".join([row.line for row in rows]))
+    if batch.submissions:
+        await _copy(connection, "copy_submissions", batch.submissions)
+        await _copy(connection, "copy_states", batch.states)
 
 
 async def _copy(connection: Connection, statement: str, lines: bytes) -> None:

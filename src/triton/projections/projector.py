@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from triton.errors import HoleError
 from triton.events.log import Log
@@ -33,14 +33,27 @@ class Projection(Protocol):
         """Prepare for this lease. Answers the last position of a batch that a predecessor began and that
         must be applied as the same batch, or None."""
 
-    async def apply(self, lease: Lease, rows: Sequence[Reading]) -> None:
-        """Write the rows and move the lease's checkpoint to the last, all or nothing.
+    def prepare(self, rows: Sequence[Reading]) -> Any:
+        """What `apply` takes: all of its work that needs no store, done while the batch before is under
+        way. At least one row."""
+
+    async def apply(self, lease: Lease, batch: Any) -> None:
+        """Write a prepared batch and move the lease's checkpoint to its last row, all or nothing.
 
         Raises FencedError, LogForkedError, UnavailableError and the drivers' errors.
         """
 
     def close(self) -> None:
         """Give back what `open` took, besides the lease."""
+
+
+class _Read(NamedTuple):
+    """Rows that were read; `batch` is None for no rows."""
+
+    size: int
+    #: Position of the last.
+    last: int
+    batch: Any
 
 
 class Projector:
@@ -79,50 +92,51 @@ class Projector:
                 await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if stopping.done():
                     return
-                rows: list[Reading] = reading.result()
-                after = rows[-1].entry.position if rows else self.lease.checkpoint.position
-                if len(rows) == self._batch:
+                read: _Read = reading.result()
+                if read.size == self._batch:
                     # A backlog: the next batch is read while the store works on this one.
-                    reading = self._read(after)
-                    await self._apply(rows)
+                    reading = self._read(read.last)
+                    await self._apply(read.batch)
                     continue
-                await self._apply(rows)
-                if rows and self._pause:
+                await self._apply(read.batch)
+                if read.size and self._pause:
                     await asyncio.wait({stopping}, timeout=self._pause)
-                reading = self._read(after)
+                reading = self._read(read.last)
         finally:
             for task in (reading, stopping):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await task
 
-    async def _apply(self, rows: Sequence[Reading]) -> None:
+    async def _apply(self, batch: Any) -> None:
         # After reading, before applying: a failover between two reads must not pass unnoticed.
         await self._log.validate(self._partition, self.lease.checkpoint)
         now = time.monotonic()
-        if rows:
-            await self._projection.apply(self.lease, rows)
+        if batch is not None:
+            await self._projection.apply(self.lease, batch)
         elif now - self._renewed > self.lease.seconds / 3:
             await self.lease.renew()
         else:
             return
         self._renewed = now
 
-    def _read(self, after: int) -> asyncio.Future[list[Reading]]:
+    def _read(self, after: int) -> asyncio.Future[_Read]:
         return asyncio.ensure_future(self._tail(after))
 
-    async def _tail(self, after: int) -> list[Reading]:
+    async def _tail(self, after: int) -> _Read:
         entries = await self._log.wait(
             self._partition, after, block_ms=self._block_ms, count=self._batch
         )
+        if not entries:
+            return _Read(0, after, None)
         rows: list[Reading] = []
         for start in range(0, len(entries), _SLICE):
             rows += [self._reader.read(entry) for entry in entries[start : start + _SLICE]]
             await asyncio.sleep(0)
-        return rows
+        return _Read(len(rows), entries[-1].position, self._projection.prepare(rows))
 
-    async def _range(self, until: int) -> list[Reading]:
-        """Exactly what follows the checkpoint up to `until`."""
+    async def _range(self, until: int) -> Any:
+        """Exactly what follows the checkpoint up to `until`, prepared."""
         after = self.lease.checkpoint.position
         entries = await self._log.range(
             self._partition, after, until=until, count=max(1, until - after)
@@ -134,4 +148,4 @@ class Projector:
                 partition=self._partition,
                 position=until,
             )
-        return [self._reader.read(entry) for entry in entries]
+        return self._projection.prepare([self._reader.read(entry) for entry in entries])

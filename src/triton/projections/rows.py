@@ -98,14 +98,16 @@ class RowReader:
                 if len(raw) <= _SMALL:
                     self._remember((event_type, schema, raw), data, shown)
         when = int(at)
+        number = int(version)
+        fence = int(attempt)
         texts = self._texts
         line = b"%d\t%d\t%b\t%d\t%b\t%d\t%b\t%b\t%b\t%b\t%b\t%b\t%b\t%d\t%b\n" % (
             entry.partition,
             entry.position,
             texts[job],
-            (number := int(version)),
+            number,
             texts[event_type],
-            (fence := int(attempt)),
+            fence,
             stamp(when).encode(),
             texts[by],
             texts[tenant],
