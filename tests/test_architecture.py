@@ -1,0 +1,137 @@
+"""The tree shows the data's one way: who may import whom, and who may import a driver."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "triton"
+
+#: Modules that take clock, ids and randomness as arguments and do no I/O.
+PURE = {
+    "job",
+    "keys",
+    "submit",
+    "errors",
+    "events.types",
+    "events.envelope",
+    "events.codec",
+    "events.upcasts",
+    "events.render",
+    "broker.outcomes",
+    "broker.reports",
+    "feed.cursor",
+    "feed.frames",
+    "projections.fold",
+    "api.views",
+}
+IMPURE = {"redis", "psycopg", "clickhouse_connect", "boto3", "socket", "subprocess", "random"}
+#: The write side and the read side meet in `events` only.
+APART = {
+    "broker": {"projections", "feed", "api", "cli"},
+    "projections": {"broker", "feed", "api", "cli"},
+    "feed": {"broker", "projections", "api", "cli"},
+    "events": {"broker", "projections", "feed", "api", "cli", "stack"},
+    "extraction": {"broker", "events", "projections", "feed", "api", "cli", "stack", "documents"},
+    "archive": {"broker", "events", "projections", "feed", "api", "cli", "stack"},
+}
+DRIVERS = {
+    "redis": {"events", "broker", "feed", "api", "projections", "stack", "cli"},
+    "psycopg": {
+        "projections",
+        "documents",
+        "api",
+        "feed",
+        "stack",
+        "cli",
+        "demo",
+        "migration_targets",
+    },
+    "clickhouse_connect": {"projections", "api", "stack", "cli", "demo", "migration_targets"},
+    "boto3": {"archive"},
+    "chdb": {"stack"},
+}
+
+
+def modules() -> dict[str, ast.Module]:
+    found = {}
+    for path in SOURCE.rglob("*.py"):
+        name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = ast.parse(path.read_text())
+    return found
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """Full names of what a module imports when it is loaded or later; not what only types need."""
+    unseen = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in unseen:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def test_pure_modules_import_no_driver_and_no_chance() -> None:
+    found = modules()
+    wrong = {
+        name: sorted({top(i) for i in imports(found[name])} & IMPURE)
+        for name in PURE
+        if {top(i) for i in imports(found[name])} & IMPURE
+    }
+
+    assert wrong == {}
+
+
+def test_packages_that_must_not_know_each_other_do_not() -> None:
+    wrong = [
+        f"{name} imports {imported}"
+        for name, tree in modules().items()
+        for imported in imports(tree)
+        if imported.startswith("triton.")
+        and top(imported.removeprefix("triton.")) in APART.get(top(name), set())
+    ]
+
+    assert wrong == []
+
+
+def test_drivers_are_imported_in_few_named_places() -> None:
+    wrong = [
+        f"{name} imports {imported}"
+        for name, tree in modules().items()
+        for imported in imports(tree)
+        if top(imported) in DRIVERS and top(name) not in DRIVERS[top(imported)]
+    ]
+
+    assert wrong == []
+
+
+def test_every_module_says_first_what_it_owns() -> None:
+    silent = [name for name, tree in modules().items() if not ast.get_docstring(tree)]
+
+    assert silent == []
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    """Elsewhere the environment is only handed on to children."""
+    reading = {
+        name
+        for name, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
+    }
+
+    assert reading <= {"settings", "worker", *(n for n in reading if top(n) in {"stack", "cli"})}
