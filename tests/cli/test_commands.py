@@ -1,0 +1,237 @@
+"""The commands on a running stack: what they print, what they answer, how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+import redis
+from command_line import Commands, Invoke, Up, descendants
+
+from eventually import eventually
+from triton.cli.live import LiveJob
+from triton.cli.sse import Message
+
+#: A command that waits for a job that never ends must not hold up the suite.
+pytestmark = pytest.mark.timeout(40)
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_submit_watch_shows_all_and_exits_by_the_outcome(commands: Commands) -> None:
+    good = commands.run("submit", "cli.count", "--args", "[3]", "--watch").stdout
+    for said in ("submitted", "started", "100 % 3 of 3", "number 3", "completed"):
+        assert said in good
+    bad = commands.run("submit", "cli.fail", "--arg", "reason=no luck", "--watch", status=1).stdout
+    assert "failed: ValueError: no luck" in bad
+
+
+def test_watch_from_start_is_the_whole_history(commands: Commands) -> None:
+    job = commands.ended("cli.count", "--args", "[5]")
+    watched = lines(commands.run("watch", job, "--from-start", "--json").stdout)
+    assert watched.pop() == {"type": "triton.end", "data": {"state": "completed", "job": job}}
+    assert [event["version"] for event in watched] == list(range(1, len(watched) + 1))
+    assert watched == commands.json("events", job)["events"]
+
+
+def test_watch_of_an_ended_job_shows_its_state(commands: Commands) -> None:
+    job = commands.ended("cli.fail", "--arg", "reason=x")
+    shown = lines(commands.run("watch", job, "--json", status=1).stdout)
+    assert [one["type"] for one in shown] == ["triton.snapshot", "triton.end"]
+    assert shown[0]["data"]["error"]["message"] == "x"
+
+
+def test_live_state_equals_the_api(commands: Commands) -> None:
+    """The fold of the stream, event by event, ends where the API's own fold is."""
+    job = commands.ended("cli.fail", "--arg", "reason=again")
+    commands.run("requeue", job, "--reason", "second life")
+    commands.run("watch", job, status=1)
+    live = LiveJob(job)
+    for event in commands.json("events", job)["events"]:
+        live.take(Message("message", msgspec.json.encode(event).decode(), ""))
+    snapshot = lines(commands.run("watch", job, "--json", status=1).stdout)[0]["data"]
+    told = LiveJob(job)
+    told.take(Message("triton.snapshot", json.dumps(snapshot), ""))
+    assert live == told
+
+
+def test_watch_survives_the_death_of_the_api(commands: Commands, up: Up, tmp_path: Path) -> None:
+    job = commands.submit("cli.count", "--args", "[30, 0.1]")
+    out, err = tmp_path / "out", tmp_path / "err"
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "triton", "watch", job, "--from-start", "--json"],
+            env={**os.environ, "TRITON_DATA": str(up.data)},
+            stdout=stdout,
+            stderr=stderr,
+        )
+    try:
+        eventually(lambda: out.read_bytes().count(b"\n") > 3)
+        (api,) = (
+            pid for pid, line in descendants(up.process.pid).items() if line.endswith(" api ")
+        )
+        os.kill(api, signal.SIGKILL)
+        assert watching.wait(timeout=20) == 0
+    finally:
+        watching.kill()
+    assert "connecting again" in err.read_text()
+    shown = lines(out.read_text())
+    assert shown.pop()["type"] == "triton.end"
+    assert [event["version"] for event in shown] == list(range(1, len(shown) + 1))
+    assert shown[-1]["type"] == "job.completed"
+
+
+def test_jobs_can_be_chosen(commands: Commands) -> None:
+    job = commands.ended("cli.fail", "--arg", "reason=chosen")
+    chosen = (
+        "jobs",
+        "--status",
+        "failed",
+        "--queue",
+        "cli",
+        "--actor",
+        "cli.fail",
+        "--limit",
+        "500",
+    )
+
+    def listed() -> list[dict[str, Any]]:
+        return [found for found in commands.json(*chosen)["jobs"] if found["id"] == job]
+
+    (found,) = eventually(listed)
+    assert found["error"]["message"] == "chosen"
+    assert job in commands.run("jobs", "--limit", "500").stdout
+    assert commands.json("jobs", "--tenant", "nobody") == {"jobs": []}
+    assert commands.run("jobs", "--tenant", "nobody").stdout == "no jobs\n"
+
+
+def test_events_as_a_table(commands: Commands) -> None:
+    job = commands.ended("cli.count", "--args", "[2]")
+    shown = commands.run("events", job).stdout
+    assert "cli.count(2)" in shown
+    assert '{"counted":2}' in shown
+
+
+@pytest.mark.parametrize("command", ["watch", "events", "cancel", "requeue"])
+def test_unknown_job_is_no(commands: Commands, command: str) -> None:
+    result = commands.run(command, "no such job", status=1)
+    assert "there is no job 'no such job'" in result.stderr
+    assert not result.stdout
+
+
+def test_cancel_and_requeue(commands: Commands) -> None:
+    job = commands.submit("cli.count", "--args", "[1]", "--delay", "1h")
+    assert commands.json("cancel", job, "--reason", "not now")["state"] == "cancelled"
+    assert "has ended" in commands.run("cancel", job, status=1).stderr
+    assert commands.json("requeue", job)["state"] in ("pending", "processing", "completed")
+    commands.run("watch", job)
+    assert "completed" in commands.run("requeue", job, status=1).stderr
+
+
+def test_idempotency_key_is_one_job(commands: Commands) -> None:
+    options = ("submit", "cli.count", "--args", "[1]", "--idempotency-key", "the same")
+    first, second = commands.json(*options), commands.json(*options)
+    assert (first["existing"], second["existing"]) == (False, True)
+    assert first["id"] == second["id"]
+
+
+def test_upload_streams_files_and_says_which_failed(commands: Commands, tmp_path: Path) -> None:
+    document = tmp_path / "a name with ü.md"
+    document.write_text("# Title\n")
+    result = commands.run("upload", str(document), str(tmp_path), "missing.pdf", status=1)
+    assert result.stdout.endswith("  a name with ü.md  8 bytes\n")
+    assert f"{tmp_path}: Is a directory" in result.stderr
+    assert "missing.pdf: No such file" in result.stderr
+
+
+def test_replay_folds_the_log_to_any_position(commands: Commands) -> None:
+    job = commands.ended("cli.count", "--args", "[2]")
+    *steps, last = lines(commands.run("replay", "--job", job, "--json").stdout)
+    assert [step["state"] for step in steps] == ["pending"] + ["processing"] * (len(steps) - 2) + [
+        "completed"
+    ]
+    assert last["job"]["result"] == {"counted": 2}
+    started = steps[1]["event"]["position"]
+    before = commands.json("replay", "--to", str(started))
+    states = {found["id"]: found["state"] for found in before["jobs"]}
+    assert states[job] == "processing"
+    assert before["partitions"][0]["last"] == started
+    after = commands.json("replay", "--from", str(steps[-1]["event"]["position"]))
+    assert job in {found["id"] for found in after["jobs"]}
+    assert "Jobs by state" in commands.run("replay").stdout
+    assert "no event of job" in commands.run("replay", "--job", "unknown", status=1).stderr
+
+
+def test_verify_finds_a_changed_row(commands: Commands, up: Up) -> None:
+    job = commands.ended("cli.count", "--args", "[1]")
+    chosen = ("jobs", "--actor", "cli.count", "--status", "completed", "--limit", "500")
+    eventually(lambda: job in commands.run(*chosen).stdout)
+    assert commands.json("verify")["ok"]
+    with psycopg.connect(up.running().database, autocommit=True) as connection:
+        change = "UPDATE job_states SET percent = %s WHERE job = %s"
+        connection.execute(change, (99.0, job))
+        try:
+            shown = commands.run("verify", status=1).stdout
+            assert f"postgres.jobs {job} percent: expected 100.0, found 99.0" in shown
+        finally:
+            connection.execute(change, (100.0, job))
+    assert "verified" in commands.run("verify").stdout
+
+
+def test_doctor_finds_what_would_lose_the_log(commands: Commands, up: Up) -> None:
+    commands.ended("cli.count", "--args", "[1]")
+    healthy = commands.json("doctor")["findings"]
+    assert not [finding for finding in healthy if finding["level"] == "fail"]
+    abouts = {finding["about"] for finding in healthy}
+    assert abouts >= {"redis", "log", "postgres", "clickhouse", "archive", "projectors", "api"}
+    with redis.Redis.from_url(up.running().redis) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            shown = commands.run("doctor", status=1).stdout
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+    assert "fail  redis       maxmemory-policy is allkeys-lru" in shown
+    assert "do: CONFIG SET maxmemory-policy noeviction" in shown
+
+
+def test_doctor_goes_on_where_an_engine_is_away(invoke: Invoke, up: Up) -> None:
+    env = {"TRITON_DATA": str(up.data), "TRITON_REDIS_URL": "redis://127.0.0.1:9/0"}
+    found = json.loads(invoke("doctor", "--json", env=env).stdout)["findings"]
+    failed = {finding["about"] for finding in found if finding["level"] == "fail"}
+    assert failed == {"redis", "projectors"}
+    assert "archive" in {finding["about"] for finding in found if finding["level"] == "ok"}
+
+
+def test_migrations_are_applied_and_stay(commands: Commands) -> None:
+    steps = commands.json("migrate", "status")["migrations"]
+    assert {step["engine"] for step in steps} == {"postgres", "clickhouse"}
+    assert {step["state"] for step in steps} == {"applied"}
+    assert commands.json("migrate", "up") == {"migrations": []}
+    assert "--yes" in commands.run("migrate", "down", "--to", "0", status=2).stderr
+
+
+def test_demo_on_other_peoples_files(commands: Commands, tmp_path: Path) -> None:
+    """A broken file is that job's failure, with its reason, and nobody else's."""
+    below = tmp_path / "my files" / "below"
+    below.mkdir(parents=True)
+    (below / "a report.md").write_text("# A report\n\nSome words.\n")
+    (below / "broken.pdf").write_bytes(b"%PDF-1.7\n1 0 obj\n<<")
+    (below / "ignored.bin").write_bytes(b"\0")
+    shown = commands.run("demo", str(tmp_path / "my files"), "missing.pdf")
+    assert "missing.pdf: No such file" in shown.stderr
+    assert "a report.md: completed" in shown.stdout
+    assert "broken.pdf: failed: ExtractionError: document_broken" in shown.stdout
+    assert "ignored.bin" not in shown.output
+    for part in ("Jobs, from PostgreSQL", "Throughput", "Latency", "The history of a report.md"):
+        assert part in shown.stdout
+    assert "verified: both stores equal the fold of the log" in shown.stdout

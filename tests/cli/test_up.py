@@ -1,0 +1,60 @@
+"""The life of `triton up`: one stack per folder, an end in order, no orphan after the worst end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from command_line import Commands, Invoke, Up, command_line, descendants
+
+from eventually import eventually
+
+
+def test_second_stack_on_the_same_folder_says_so(invoke: Invoke, up: Up) -> None:
+    up.running()
+    result = invoke("up", "--data", str(up.data), "--port", "0")
+    assert result.exit_code == 2
+    assert f"already runs on {up.data} (held by pid {up.process.pid})" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_taken_port_is_said_before_anything_starts(invoke: Invoke, up: Up, folder: Path) -> None:
+    port = urlsplit(up.running().api).port
+    result = invoke("up", "--data", str(folder / "other"), "--port", str(port))
+    assert result.exit_code == 2
+    assert f"Port {port}" in result.stderr
+    assert not (folder / "other").exists()
+
+
+def test_ctrl_c_and_kill_9_leave_nothing_running(folder: Path, invoke: Invoke) -> None:
+    """And what was done before both is there afterwards."""
+    data = folder / "life"
+    first = Up(data)
+    first.running()
+    tree = {first.process.pid: "", **descendants(first.process.pid)}
+    assert len(tree) > 6
+    commands = Commands(invoke, data)
+    job = commands.ended("cli.count", "--args", "[3]")
+    begun = time.monotonic()
+    assert first.end(signal.SIGINT) == 130
+    assert time.monotonic() - begun < 10.0
+    assert not [pid for pid in tree if alive(pid)]
+
+    second = Up(data)
+    second.running()
+    tree = {second.process.pid: "", **descendants(second.process.pid)}
+    assert len(tree) > 6
+    states = {found["id"]: found["state"] for found in commands.json("replay")["jobs"]}
+    assert states == {job: "completed"}
+    os.kill(second.process.pid, signal.SIGKILL)
+    second.process.wait()
+    eventually(lambda: not [pid for pid in tree if alive(pid)], timeout=12.0)
+    assert "No Triton stack runs" in commands.run("jobs", status=3).stderr
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs; one that ended and was not collected has no command line."""
+    return bool(command_line(pid))

@@ -1,0 +1,179 @@
+"""What needs no stack: exit statuses, sentences, arguments, and a quick start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+from command_line import Invoke
+
+from triton.cli.arguments import json_array, json_object, milliseconds, named
+from triton.cli.exits import ending_of
+from triton.cli.live import LiveJob
+from triton.cli.output import safe
+from triton.cli.sse import Message
+from triton.cli.up import without_password
+from triton.errors import (
+    ConfigurationError,
+    ConflictError,
+    StartupError,
+    UnavailableError,
+    ValidationError,
+)
+
+HEAVY = ("redis", "psycopg", "httpx", "fastapi", "clickhouse_connect", "dramatiq", "boto3", "chdb")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = f"import sys, triton.cli.app; print([m for m in {HEAVY!r} if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_every_command_has_help(invoke: Invoke) -> None:
+    listed = invoke("--help")
+    assert listed.exit_code == 0
+    names = "up demo doctor upload submit watch jobs events cancel requeue replay verify migrate"
+    for name in names.split():
+        assert name in listed.stdout
+        assert invoke(name, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["jobs"],
+        ["submit", "x"],
+        ["watch", "x"],
+        ["events", "x"],
+        ["replay"],
+        ["verify"],
+        ["migrate", "status"],
+    ],
+)
+def test_without_a_stack_the_sentence_says_how_to_start_one(
+    invoke: Invoke, tmp_path: Path, arguments: list[str]
+) -> None:
+    result = invoke(*arguments, "--data", str(tmp_path / "nothing"))
+    assert result.exit_code == 3
+    assert result.stderr.startswith("error: No Triton stack runs on ")
+    assert "triton up" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["submit", "x", "--args", "{}"], "--args is '{}', expected a JSON array"),
+        (["submit", "x", "--kwargs", "[1"], "--kwargs is '[1', expected a JSON object"),
+        (["submit", "x", "--arg", "noname"], "expected name=text"),
+        (["submit", "x", "--arg", "a=1", "--arg", "a=2"], "twice"),
+        (["submit", "x", "--delay", "soon"], "--delay is 'soon'"),
+        (["jobs", "--status", "lost"], "lost"),
+        (["up", "--port", "70000"], "65535"),
+        (["nonsense"], "nonsense"),
+        (["demo", "no such file.pdf"], "there is no document to run on"),
+    ],
+)
+def test_bad_usage(invoke: Invoke, arguments: list[str], found: str) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert found in result.stderr
+
+
+def test_bad_setting_is_named(invoke: Invoke) -> None:
+    result = invoke("up", env={"TRITON_PORT": "many"})
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: TRITON_PORT is 'many'")
+
+
+def test_api_that_does_not_answer(invoke: Invoke) -> None:
+    result = invoke("jobs", "--url", "http://127.0.0.1:9")
+    assert result.exit_code == 3
+    assert "http://127.0.0.1:9 does not answer" in result.stderr
+
+
+def test_doctor_without_a_stack_still_looks_at_the_machine(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("doctor", "--data", str(tmp_path / "d"), "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)["findings"]
+    assert {"python", "data", "stack"} <= {finding["about"] for finding in found}
+    assert [finding["about"] for finding in found if finding["level"] == "fail"] == ["stack"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ConflictError("it ended"), 1),
+        (ConfigurationError("wrong"), 2),
+        (ValidationError("wrong"), 2),
+        (StartupError("taken"), 2),
+        (UnavailableError("away"), 3),
+        (redis.ConnectionError("refused"), 3),
+        (PermissionError(13, "Permission denied", "/x"), 1),
+        (KeyError("bug"), 70),
+    ],
+)
+def test_exit_status_of_errors(error: Exception, status: int) -> None:
+    ending = ending_of(error)
+    assert ending is not None
+    assert ending.status == status
+    assert "\n" not in ending.sentence
+
+
+def test_arguments() -> None:
+    assert named(["a=1", "b:=1", "c:=[true]", "d=", "e=x=y"]) == {
+        "a": "1",
+        "b": 1,
+        "c": [True],
+        "d": "",
+        "e": "x=y",
+    }
+    assert json_array("--args", None) == []
+    assert json_object("--kwargs", '{"a": null}') == {"a": None}
+    assert [
+        milliseconds("--delay", text) for text in ("500ms", "10s", "2m", "1.5h", "1d", "3")
+    ] == [
+        500,
+        10_000,
+        120_000,
+        5_400_000,
+        86_400_000,
+        3_000,
+    ]
+
+
+def test_strangers_texts_cannot_reach_the_terminal() -> None:
+    assert "\x1b" not in safe("a\x1b[31mb\x07\x9bc\ud800")
+    assert safe("a\tb\nc") == "a b c"
+    assert safe("Überschrift 文書 →") == "Überschrift 文書 →"
+
+
+def test_passwords_are_not_shown() -> None:
+    assert without_password("http://me:secret@host:1/db") == "http://me:***@host:1/db"
+    assert without_password("unix:///run/x.sock?db=0") == "unix:///run/x.sock?db=0"
+
+
+def test_reset_forgets_and_the_snapshot_replaces() -> None:
+    """After a reset nothing of the state before may survive."""
+    job = LiveJob("j", state="processing", percent=50.0, version=9, error="old")
+    job.take(Message("triton.reset", '{"reason": "epoch"}', "x"))
+    view = {
+        "state": "pending",
+        "percent": 0.0,
+        "stage": "",
+        "attempt": 1,
+        "version": 3,
+        "partition": 0,
+        "position": 7,
+        "result": None,
+        "error": None,
+        "reason": "",
+    }
+    job.take(Message("triton.snapshot", json.dumps(view), "x"))
+    assert (job.state, job.percent, job.version, job.error) == ("pending", 0.0, 3, "")
