@@ -212,9 +212,7 @@ def changes(data: EventData, attempt: int, at: int) -> dict[str, Any]:  # noqa: 
     They never depend on the head, so the changes of several events are those of the last for each field.
     """
     changed: dict[str, Any]
-    match data:
-        case Due():
-            changed = {"state": "pending", "due": 0}
+    match data:  # the frequent ones first: projectors come here for every event
         case Started(worker=worker):
             changed = {
                 "state": "processing",
@@ -224,10 +222,20 @@ def changes(data: EventData, attempt: int, at: int) -> dict[str, Any]:  # noqa: 
                 "percent": 0.0,
                 "stage": "",
             }
+        case Completed(result=result):
+            changed = {
+                "state": "completed",
+                "result": result,
+                "error": None,
+                "percent": 100.0,
+                "reason": "",
+            }
         case Progressed(percent=percent, stage=stage):
             changed = {"percent": percent, "stage": stage}
         case Output() | StepCompleted():
             changed = {}
+        case Due():
+            changed = {"state": "pending", "due": 0}
         case RetryScheduled(due=due, error=error):
             changed = {"state": "scheduled", "due": due, "error": error, "worker": ""}
         case Snoozed(due=due):
@@ -238,14 +246,6 @@ def changes(data: EventData, attempt: int, at: int) -> dict[str, Any]:  # noqa: 
             changed = {"state": "pending", "worker": "", "deaths": deaths}
         case CancelRequested(reason=reason):
             changed = {"cancel_requested": True, "reason": reason}
-        case Completed(result=result):
-            changed = {
-                "state": "completed",
-                "result": result,
-                "error": None,
-                "percent": 100.0,
-                "reason": "",
-            }
         case Failed(error=error, reason=reason):
             changed = {"state": "failed", "error": error, "reason": reason}
         case Cancelled(reason=reason):
