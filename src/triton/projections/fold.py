@@ -81,7 +81,7 @@ class JobFold:
     """What the events of a batch do to their jobs: who is born, and what changes of who was there."""
 
     def __init__(self) -> None:
-        self.births: dict[str, tuple[Row, dict[str, Any]]] = {}
+        self.births: dict[str, Birth] = {}
         self.patches: dict[str, dict[str, Any]] = {}
 
     def take(self, row: Row) -> str | None:
@@ -89,19 +89,11 @@ class JobFold:
         job = row.job
         data = row.data
         if isinstance(data, Submitted):
-            state = {
-                **_NEWBORN,
-                "state": "scheduled" if data.due else "pending",
-                "due": data.due,
-                "version": row.version,
-                "position": row.entry.position,
-                "at": row.at,
-            }
-            self.births[job] = (row, state)
+            self.births[job] = Birth(row)
             self.patches.pop(job, None)
             return None
         born = self.births.get(job)
-        known = born[1] if born is not None else self.patches.get(job)
+        known = born.changed() if born is not None else self.patches.get(job)
         if known is None:
             known = self.patches[job] = {"job": job, "expected": row.version - 1}
         elif row.version != known["version"] + 1:
@@ -114,25 +106,60 @@ class JobFold:
 
     def submission_lines(self) -> bytes:
         """The births as lines for `sql/copy_submissions.sql`."""
-        return b"".join([_submission(row) for row, _ in self.births.values()])
+        return b"".join([_submission(born.row) for born in self.births.values()])
 
     def state_lines(self) -> bytes:
         """The births as lines for `sql/copy_states.sql`."""
-        return "".join([_state(job, state) for job, (_, state) in self.births.items()]).encode()
+        return "".join([born.line() for born in self.births.values()]).encode()
 
     def patches_json(self) -> str:
         """The patches for `sql/patches.sql`."""
-        rows = []
-        for patch in self.patches.values():
-            row = dict(patch)
-            for name in _TIMES:
-                if name in row:
-                    row[name] = stamp(row[name]) if row[name] else "epoch"
-            for name in _BOXED:
-                if name in row:
-                    row[name] = [row[name]]
-            rows.append(row)
-        return to_json(rows).decode()
+        return to_json([_written(patch) for patch in self.patches.values()]).decode()
+
+
+class Birth:
+    """A job that was submitted in the batch: the row of its job.submitted, and what came after it."""
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.state: dict[str, Any] | None = None
+
+    def changed(self) -> dict[str, Any]:
+        """The state, to be changed by a later event."""
+        if self.state is None:
+            row = self.row
+            due = cast("Submitted", row.data).due
+            self.state = {
+                **_NEWBORN,
+                "state": "scheduled" if due else "pending",
+                "due": due,
+                "version": row.version,
+                "position": row.entry.position,
+                "at": row.at,
+            }
+        return self.state
+
+    def line(self) -> str:
+        row = self.row
+        if self.state is not None:
+            return _state(row.job, self.state)
+        due = cast("Submitted", row.data).due
+        return (
+            f"{escaped(row.job)}\t{'scheduled' if due else 'pending'}\t0\t{row.version}\t"
+            f"{row.entry.position}\t0\t\t\t0\tf\t\t{_time(due)}\t\\N\t\\N\t{stamp(row.at)}\t\\N\t\\N\n"
+        )
+
+
+def _written(patch: dict[str, Any]) -> dict[str, Any]:
+    """A patch as the statement takes it."""
+    row = patch.copy()
+    for name in _TIMES:
+        if name in row:
+            row[name] = stamp(row[name]) if row[name] else "epoch"
+    for name in _BOXED:
+        if name in row:
+            row[name] = [row[name]]
+    return row
 
 
 def _submission(row: Row) -> bytes:
@@ -141,7 +168,7 @@ def _submission(row: Row) -> bytes:
         row.line.split(b"\t", 13)
     )
     data = cast("Submitted", row.data)
-    body = row.body or {}
+    body = row.body
     return b"\t".join(
         (
             job,
@@ -154,8 +181,8 @@ def _submission(row: Row) -> bytes:
             causation,
             correlation,
             trace,
-            _json(body.get("args")),
-            _json(body.get("kwargs")),
+            _field(body.args if body else None),
+            _field(body.kwargs if body else None),
             partition + b"\n",
         )
     )
@@ -167,24 +194,32 @@ def _state(job: str, state: Mapping[str, Any]) -> str:
             escaped(job),
             state["state"],
             f"{state['attempt']}\t{state['version']}\t{state['position']}\t{state['percent']}",
-            escaped(clean_text(state["stage"])),
-            escaped(clean_text(state["worker"])),
+            _text(state["stage"]),
+            _text(state["worker"]),
             str(state["deaths"]),
             "t" if state["cancel_requested"] else "f",
-            escaped(clean_text(state["reason"])),
+            _text(state["reason"]),
             _time(state["due"]),
             _time(state["started"]),
             _time(state["finished"]),
             stamp(state["at"]),
-            _json(state["error"]).decode(),
-            _json(state["result"]).decode() + "\n",
+            _json(state["error"]),
+            _json(state["result"]) + "\n",
         )
     )
+
+
+def _text(text: str) -> str:
+    return escaped(clean_text(text)) if text else ""
 
 
 def _time(at: int) -> str:
     return stamp(at) if at else "\\N"
 
 
-def _json(value: Any) -> bytes:
-    return b"\\N" if value is None else escaped_json(to_json(value))
+def _json(value: Any) -> str:
+    return "\\N" if value is None else escaped_json(to_json(value)).decode()
+
+
+def _field(encoded: bytes | None) -> bytes:
+    return b"\\N" if encoded is None else escaped_json(encoded)

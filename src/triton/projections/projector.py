@@ -131,7 +131,7 @@ class Projector:
             return _Read(0, after, None)
         rows: list[Reading] = []
         for start in range(0, len(entries), _SLICE):
-            rows += [self._reader.read(entry) for entry in entries[start : start + _SLICE]]
+            rows += self._reader.read_all(entries[start : start + _SLICE])
             await asyncio.sleep(0)
         return _Read(len(rows), entries[-1].position, self._projection.prepare(rows))
 
@@ -148,4 +148,4 @@ class Projector:
                 partition=self._partition,
                 position=until,
             )
-        return self._projection.prepare([self._reader.read(entry) for entry in entries])
+        return self._projection.prepare(self._reader.read_all(entries))

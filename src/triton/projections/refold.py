@@ -56,8 +56,9 @@ class Tracked(NamedTuple):
     """A job as the log has it so far, with what its message carried."""
 
     head: Head
-    args: Any
-    kwargs: Any
+    #: As JSON, or None.
+    args: bytes | None
+    kwargs: bytes | None
 
 
 def decoded(entry: Entry) -> Event | str:
@@ -72,8 +73,8 @@ def evolved(tracked: Tracked | None, event: Event) -> Tracked:
     """Raises ValueError for an event that cannot follow."""
     head = evolve(tracked.head if tracked else None, event)
     if isinstance(event.data, Submitted):
-        body = body_of(event.data.body) or {}
-        return Tracked(head, body.get("args"), body.get("kwargs"))
+        body = body_of(event.data.body)
+        return Tracked(head, body.args if body else None, body.kwargs if body else None)
     assert tracked is not None
     return tracked._replace(head=head)
 
@@ -97,9 +98,10 @@ def expected_job(tracked: Tracked) -> dict[str, Any]:
         name: min(getattr(head, field), LAST) if getattr(head, field) else None
         for name, field in _TIMES.items()
     }
-    values = (head.error, head.result, tracked.args, tracked.kwargs)
-    for name, value in zip(JSON_FIELDS, values, strict=True):
+    for name, value in (("error", head.error), ("result", head.result)):
         row[name] = None if value is None else comparable(to_json(value).decode())
+    for name, encoded in (("args", tracked.args), ("kwargs", tracked.kwargs)):
+        row[name] = None if encoded is None else comparable(encoded.decode())
     return row
 
 

@@ -6,13 +6,16 @@ line as the bytes they are, and texts and small data that repeat are looked up.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+import msgspec
 
 from triton.errors import DecodeError
 from triton.events.codec import decode_data
 from triton.events.log import Entry
 from triton.events.types import EventData, Submitted
-from triton.projections.render import body_of, clean_text, data_json, submitted_json
+from triton.projections.render import Body, body_of, clean_text, data_json, submitted_json
 from triton.projections.stamps import stamp
 
 #: The columns of a line, the same for PostgreSQL's COPY and ClickHouse's TabSeparated.
@@ -22,14 +25,16 @@ COLUMNS: Final = (
 )
 #: Data of at most so many bytes is remembered: `{}`, a worker's name, an empty result.
 _SMALL: Final = 64
+#: Times after this have all their digits: a second of 1970, and six for the microseconds.
+_LATER: Final = 10_000_000
 #: So many texts and data are remembered before all are forgotten.
 _REMEMBERED: Final = 20_000
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, gc=False):
     """One event, as the projections need it.
 
-    `line` ends with a line feed. `body` is a submitted message as JSON would read it, None for the rest.
+    `line` ends with a line feed. `body` is that of a submitted message, None for all else.
     """
 
     entry: Entry
@@ -39,10 +44,10 @@ class Row(NamedTuple):
     at: int
     data: EventData
     line: bytes
-    body: Any
+    body: Body | None
 
 
-class Poison(NamedTuple):
+class Poison(msgspec.Struct, frozen=True):
     """An entry that cannot be applied, and why."""
 
     entry: Entry
@@ -58,33 +63,33 @@ class RowReader:
 
     def __init__(self) -> None:
         self._texts = _Texts()
+        self._seconds = _Seconds()
+        self._contexts = _Contexts(self._texts)
+        #: (type, schema, data) -> the decoded data, and schema and data as fields of a line.
         self._data: dict[tuple[bytes, bytes, bytes], tuple[EventData, bytes]] = {}
 
+    def read_all(self, entries: Sequence[Entry]) -> list[Reading]:
+        """Each entry's Row, or a Poison where it holds what no event may hold."""
+        rows: list[Reading] = []
+        add = rows.append
+        row = self._row
+        for entry in entries:
+            try:
+                add(row(entry))
+            except (DecodeError, ValueError, OverflowError, RecursionError) as error:
+                job = clean_text(entry.fields[3].decode(errors="replace"))
+                add(Poison(entry, job, clean_text(f"{type(error).__name__}: {error}")))
+        return rows
+
     def read(self, entry: Entry) -> Reading:
-        """The entry's Row; a Poison where it holds what no event may hold."""
-        try:
-            return self._row(entry)
-        except (DecodeError, ValueError, OverflowError, RecursionError) as error:
-            job = clean_text(entry.fields[3].decode(errors="replace"))
-            return Poison(entry, job, clean_text(f"{type(error).__name__}: {error}"))
+        """The same for one entry."""
+        return self.read_all([entry])[0]
 
     def _row(self, entry: Entry) -> Row:
-        (
-            event_type,
-            job,
-            version,
-            attempt,
-            at,
-            by,
-            causation,
-            correlation,
-            trace,
-            tenant,
-            queue,
-            schema,
-            raw,
-        ) = entry.fields[1::2]
-        body = None
+        partition, position, fields = entry
+        event_type, job, version, attempt, at = fields[1:11:2]
+        schema, raw = fields[23], fields[25]
+        body: Body | None = None
         known = self._data.get((event_type, schema, raw))
         if known is not None:
             data, shown = known
@@ -92,30 +97,26 @@ class RowReader:
             data = decode_data(event_type.decode(), int(schema), raw)
             if isinstance(data, Submitted):
                 body = body_of(data.body)
-                shown = escaped_json(submitted_json(data, body))
+                shown = b"%d\t%b" % (int(schema), escaped_json(submitted_json(data, body)))
             else:
-                shown = escaped_json(data_json(data))
+                shown = b"%d\t%b" % (int(schema), escaped_json(data_json(data)))
                 if len(raw) <= _SMALL:
                     self._remember((event_type, schema, raw), data, shown)
         when = int(at)
         number = int(version)
         fence = int(attempt)
-        texts = self._texts
-        line = b"%d\t%d\t%b\t%d\t%b\t%d\t%b\t%b\t%b\t%b\t%b\t%b\t%b\t%d\t%b\n" % (
-            entry.partition,
-            entry.position,
-            texts[job],
+        line = b"%d\t%d\t%b\t%d\t%b\t%d\t%b\t%b\t%b\n" % (
+            partition,
+            position,
+            self._texts[job],
             number,
-            texts[event_type],
+            self._texts[event_type],
             fence,
-            stamp(when).encode(),
-            texts[by],
-            texts[tenant],
-            texts[queue],
-            texts[causation],
-            texts[correlation],
-            texts[trace],
-            int(schema),
+            self._seconds[at[:-6]] + at[-6:]
+            if when > _LATER and at.isdigit()
+            else stamp(when).encode(),
+            # by, causation, correlation, traceparent, tenant, queue
+            self._contexts[tuple(fields[11:23:2])],
             shown,
         )
         return Row(entry, clean_text(job.decode()), number, fence, when, data, line, body)
@@ -124,6 +125,32 @@ class RowReader:
         if len(self._data) >= _REMEMBERED:
             self._data.clear()
         self._data[key] = (data, shown)
+
+
+class _Contexts(dict[tuple[bytes, ...], bytes]):
+    """What a job's events have in common (as fields of an entry) -> as fields of a line."""
+
+    def __init__(self, texts: _Texts) -> None:
+        super().__init__()
+        self._texts = texts
+
+    def __missing__(self, context: tuple[bytes, ...]) -> bytes:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        by, causation, correlation, trace, tenant, queue = (self._texts[part] for part in context)
+        shown = b"\t".join((by, tenant, queue, causation, correlation, trace))
+        self[context] = shown
+        return shown
+
+
+class _Seconds(dict[bytes, bytes]):
+    """The digits of a time without its microseconds -> the same as text, up to the point."""
+
+    def __missing__(self, digits: bytes) -> bytes:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        shown = self[digits] = stamp(int(digits) * 1_000_000)[:-6].encode()
+        return shown
 
 
 class _Texts(dict[bytes, bytes]):
