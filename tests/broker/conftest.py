@@ -9,11 +9,11 @@ from typing import Any
 import dramatiq
 import pytest
 import redis
+from broker_kit import MakeBroker, Run
+from broker_log import History
 from dramatiq import Worker
 from dramatiq.middleware import default_middleware
 
-from broker_kit import MakeBroker, Run
-from broker_log import History
 from triton import TritonBroker
 from triton.stack.engines import Engines
 

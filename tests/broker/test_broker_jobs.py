@@ -296,13 +296,13 @@ def test_results_that_are_no_plain_data_do_not_stop_a_job(
 def test_exceptions_that_cannot_be_printed_are_logged_all_the_same(
     broker: TritonBroker, run: Run, history: History
 ) -> None:
-    class Unprintable(Exception):
+    class UnprintableError(Exception):
         def __str__(self) -> str:
             raise RuntimeError("no")
 
     @dramatiq.actor(max_retries=0)
     def unprintable() -> None:
-        raise Unprintable
+        raise UnprintableError
 
     @dramatiq.actor(max_retries=0)
     def surrogate() -> None:
@@ -311,7 +311,7 @@ def test_exceptions_that_cannot_be_printed_are_logged_all_the_same(
     messages = [unprintable.send(), surrogate.send()]
     with run(broker):
         broker.join("default", timeout=5_000)
-    for message, name in zip(messages, ("Unprintable", "ValueError"), strict=True):
+    for message, name in zip(messages, ("UnprintableError", "ValueError"), strict=True):
         failed = history.of(message.message_id)[-1].data
         assert isinstance(failed, Failed)
         assert (failed.error.type, failed.reason) == (name, "error")

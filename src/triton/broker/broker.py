@@ -21,7 +21,7 @@ from dramatiq.results import Results
 from dramatiq.threading import Interrupt
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -58,7 +58,7 @@ class TritonBroker(Broker):
         same message id is the same job.
       by: who submits, where it is no actor: `system`, or `user:NAME`, `key:ID`.
       fail_fast_default: for tests: `join` raises what a job failed with that ran in this process, as
-        Dramatiq's StubBroker does. It keeps the first exception of each queue until `flush`.
+        Dramatiq's StubBroker does. It keeps the first exception of each queue until `join` or `flush`.
     """
 
     def __init__(
@@ -216,7 +216,16 @@ class TritonBroker(Broker):
         ]
         done = [""] * len(submissions)
         with self.answering():
-            replies = send(self.client, calls)
+            try:
+                replies = send(self.client, calls)
+            except ResponseError as error:
+                if not str(error).startswith("TRITON_NO_LOG"):
+                    raise
+                # The server was emptied: begin a new log, as the next process would. Readers notice.
+                self.logger.critical("%s: it is created anew", error)
+                self._opened_by = None
+                self._open()
+                replies = send(self.client, calls)
         for (_, chunk), reply in zip(chunks, replies, strict=True):
             for index, answer in zip(chunk, answers(reply), strict=True):
                 done[index] = answer
@@ -231,8 +240,9 @@ class TritonBroker(Broker):
         self._open()
         self._announce(queue_name)
         dispatcher = self._get_dispatcher()
-        dispatcher.capacity = self._threads or prefetch
-        return TritonConsumer(dispatcher, dispatcher.subscribe(queue_name), queue_name, timeout)
+        dispatcher.threads = self._threads or prefetch
+        inbox = dispatcher.subscribe(queue_name, prefetch)
+        return TritonConsumer(dispatcher, inbox, queue_name, timeout)
 
     def _announce(self, queue_name: str) -> None:
         """Say beside the log which actors' jobs belong into this queue, for who submits by name only."""
@@ -341,7 +351,7 @@ class TritonBroker(Broker):
             if deadline is not None and time.monotonic() >= deadline:
                 raise QueueJoinTimeout(queue_name)
             time.sleep(interval / 1000)
-        failure = self._failures.get(queue_name)
+        failure = self._failures.pop(queue_name, None)
         if failure is not None and (self.fail_fast_default if fail_fast is None else fail_fast):
             raise failure from None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from queue import Empty, SimpleQueue
-from typing import cast
 
 from dramatiq.broker import Consumer, MessageProxy
 
@@ -30,13 +29,15 @@ class TritonConsumer(Consumer):
             return None
 
     def ack(self, message: MessageProxy) -> None:
-        self._dispatcher.finish(cast("JobProxy", message), failed=False)
+        if isinstance(message, JobProxy):
+            self._dispatcher.finish(message, failed=False)
 
     def nack(self, message: MessageProxy) -> None:
-        self._dispatcher.finish(cast("JobProxy", message), failed=True)
+        if isinstance(message, JobProxy):
+            self._dispatcher.finish(message, failed=True)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        self._dispatcher.release([cast("JobProxy", message) for message in messages])
+        self._dispatcher.release([each for each in messages if isinstance(each, JobProxy)])
 
     def close(self) -> None:
         self._dispatcher.unsubscribe(self._queue, self._inbox)

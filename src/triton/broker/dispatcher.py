@@ -63,8 +63,8 @@ class Dispatcher:
         self.pid = os.getpid()
         self.worker = f"{socket.gethostname()}-{self.pid}-{secrets.token_hex(3)}"
         self.by = f"worker:{self.worker}"
-        #: Jobs held at most: the number of threads that can run one.
-        self.capacity = 1
+        #: Threads that can run a job: no more jobs are held than these.
+        self.threads = 1
         self._client = client
         self._scripts = scripts
         self._prefixes = tuple(prefixes)
@@ -79,6 +79,7 @@ class Dispatcher:
         self._work = threading.Condition(self._lock)
         self._run: _Run | None = None
         self._inboxes: dict[str, SimpleQueue[JobProxy]] = {}
+        self._prefetch: dict[str, int] = {}
         self._held: dict[tuple[str, int], JobProxy] = {}
         self._finished: list[Finished] = []
         self._reporting: dict[tuple[str, int], JobProxy] = {}
@@ -90,11 +91,15 @@ class Dispatcher:
 
     # -- what consumers call ---------------------------------------------------------------------
 
-    def subscribe(self, queue: str) -> SimpleQueue[JobProxy]:
-        """Begin to claim from a queue; its jobs come into the inbox."""
+    def subscribe(self, queue: str, prefetch: int) -> SimpleQueue[JobProxy]:
+        """Begin to claim from a queue; its jobs come into the inbox.
+
+        All queues together hold no more jobs than their `prefetch` adds up to.
+        """
         inbox: SimpleQueue[JobProxy] = SimpleQueue()
         with self._lock:
             self._inboxes[queue] = inbox
+            self._prefetch[queue] = prefetch
             self._claiming = True
             self._claim_wanted = True
             if self._run is None:
@@ -240,7 +245,7 @@ class Dispatcher:
         """The claims of this trip: the free slots, shared out over the partitions in turn."""
         with self._lock:
             wanted, self._claim_wanted = self._claim_wanted, False
-            free = max(0, self.capacity - len(self._held) + finishing)
+            free = max(0, self._free() + finishing)
             # A wanted claim goes also without a free slot: it passes the bell on to another worker.
             if not self._claiming or not self._inboxes or not (free or wanted):
                 return []
@@ -288,6 +293,10 @@ class Dispatcher:
         if claims:
             self._receive(claims, trip.claimed(replies))
 
+    def _free(self) -> int:
+        allowed = sum(self._prefetch[queue] for queue in self._inboxes)
+        return min(self.threads, allowed) - len(self._held)
+
     def _claim_call(self, claim: Claim) -> Call:
         return self._scripts.claim(
             claim.prefix,
@@ -316,7 +325,7 @@ class Dispatcher:
                     unwanted.append(proxy)
                 else:
                     inbox.put(proxy)
-            free = self.capacity > len(self._held)
+            free = self._free() > 0
             # One partition gave all that was asked of it while another had less than its share.
             self._claim_wanted = self._claim_wanted or (free and more)
             idle = free and self._claiming and not self._claim_wanted
