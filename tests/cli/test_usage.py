@@ -92,6 +92,21 @@ def test_bad_setting_is_named(invoke: Invoke) -> None:
     assert result.stderr.startswith("error: TRITON_PORT is 'many'")
 
 
+@pytest.mark.parametrize("role", ["api", "worker", "projector"])
+def test_roles_take_no_server_by_chance(role: str) -> None:
+    """A Redis that happens to listen on the usual port is somebody else's."""
+    # As a process of its own: a worker that starts after all replaces the one it is called in.
+    ended = subprocess.run(
+        [sys.executable, "-m", "triton", role],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: TRITON_REDIS_URL is ")
+
+
 def test_api_that_does_not_answer(invoke: Invoke) -> None:
     result = invoke("jobs", "--url", "http://127.0.0.1:9")
     assert result.exit_code == 3

@@ -60,7 +60,7 @@ def jobs(
     if not found:
         output.line("no jobs")
         return
-    columns = ("job", "state", "progress>", "actor", "queue", "attempt>", "submitted", "took>", "")
+    columns = ("job", "state", "actor", "queue", "submitted", "took>", "")
     output.table("", columns, [_row(job) for job in found])
 
 
@@ -78,7 +78,7 @@ def events(job: JobId, data: Data = None, url: Url = None, as_json: Json = False
     if as_json:
         output.document({"events": found})
     else:
-        output.table("", EVENT_COLUMNS, event_rows(msgspec.convert(found, list[Event])))
+        output.table("", EVENT_COLUMNS, event_rows(msgspec.convert(found, list[Event])), wrap=False)
 
 
 def cancel(
@@ -167,18 +167,26 @@ def _row(job: dict[str, Any]) -> tuple[object, ...]:
     return (
         job["id"],
         job["state"],
-        f"{job['percent']:.0f} %",
         job["actor"],
         job["queue"],
-        job["attempt"],
         _local(job["submitted_at"]),
         _took(job["started_at"], job["finished_at"]),
-        error_text(job["error"]) or job["stage"],
+        error_text(job["error"]) or _progress(job),
     )
 
 
+def _progress(job: dict[str, Any]) -> str:
+    """Where a job is that has not ended; which attempt, where it is not the first."""
+    again = f"attempt {job['attempt']}" if job["attempt"] > 1 else ""
+    running = job["state"] == "processing"
+    where = f"{job['percent']:.0f} % {job['stage']}".rstrip() if running else ""
+    return ", ".join(part for part in (where, again) if part)
+
+
 def _local(time: str) -> str:
-    return datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    when = datetime.fromisoformat(time).astimezone()
+    today = datetime.now().astimezone().date()
+    return when.strftime("%H:%M:%S" if when.date() == today else "%Y-%m-%d %H:%M")
 
 
 def _took(started: str | None, finished: str | None) -> str:

@@ -143,7 +143,7 @@ def _submitted(data: dict[str, Any]) -> str:
 _WORDS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "job.submitted": _submitted,
     "job.started": lambda data: f"by {data.get('worker')}",
-    "job.progressed": lambda data: f"{data['percent']:g} % {data.get('stage', '')}",
+    "job.progressed": lambda data: f"{data['percent']:.0f} % {data.get('stage', '')}",
     "job.output": lambda data: str(data.get("chunk", "")),
     "job.step_completed": lambda data: str(data.get("name", "")),
     "job.retry_scheduled": lambda data: (

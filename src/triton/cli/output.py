@@ -10,13 +10,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
-from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 #: Columns of what is not a terminal: wide enough that nothing is cut there.
 _WIDE: Final = 400
+#: Columns between two columns of a table, and of its last column at least.
+_GAP: Final = 2
+_LEAST: Final = 24
 STYLES: Final = {
     "completed": "green",
     "failed": "red",
@@ -60,26 +63,36 @@ def warn(text: str) -> None:
     print(f"warning: {safe(text)}", file=sys.stderr, flush=True)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table; a column whose name ends with `>` is aligned to the right."""
-    made = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        right = name.endswith(">")
-        # Names and ids are for copying: what is long and free of spaces is never cut.
-        made.add_column(
-            name.rstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=right
-        )
-    for row in rows:
-        made.add_row(*(cell(value) for value in row))
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, wrap: bool = True
+) -> None:
+    """A table. A column whose name ends with `>` is aligned to the right; only the last one gives way to
+    a narrow terminal: its texts are wrapped, or cut."""
+    cells = [[cell(value) for value in row] for row in rows]
+    names = [name.rstrip(">") for name in columns]
+    widths = [
+        max(cell_len(name), *(row[at].cell_len for row in cells), 0)
+        for at, name in enumerate(names)
+    ]
     shown = console()
-    if is_terminal():
-        shown.print(made)
-        return
+    fixed = sum(widths[:-1]) + _GAP * len(widths)
+    last = min(widths[-1], max(_LEAST, shown.width - fixed))
+    shown.width = max(shown.width, fixed + last)
+    made = Table(title=title or None, title_justify="left", box=None, padding=(0, _GAP, 0, 0))
+    for name, column, width in zip(names, columns, [*widths[:-1], last], strict=True):
+        made.add_column(
+            name,
+            justify="right" if column.endswith(">") else "left",
+            width=width,
+            no_wrap=not wrap or name != names[-1],
+            overflow="fold" if wrap else "ellipsis",
+            header_style="bold underline",
+        )
+    for row in cells:
+        made.add_row(*row)
     with shown.capture() as captured:
         shown.print(made)
-    # Programs and files get no padding.
-    for row_line in captured.get().splitlines():
-        _write(row_line.rstrip())
+    _write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
 
 
 def cell(value: object) -> Text:

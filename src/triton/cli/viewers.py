@@ -37,7 +37,7 @@ class Lines:
                 output.line(said)
         elif message.event == SNAPSHOT:
             output.line(
-                f"{job.state}  attempt {job.attempt}  {job.percent:g} %  {job.stage}".rstrip()
+                f"{job.state}  attempt {job.attempt}  {job.percent:.0f} %  {job.stage}".rstrip()
             )
         elif message.event == END:
             output.line(ending(job))

@@ -80,13 +80,17 @@ def _sources(out: Path) -> Iterable[Path]:
     """Folders with Markdown: of the checkout, else of the installed package."""
     checkout = Path(__file__).parents[3]
     if (checkout / "pyproject.toml").is_file() and (checkout / "README.md").is_file():
-        docs = checkout / "docs"
-        return [checkout, docs, *(below for below in sorted(docs.glob("*")) if below.is_dir())]
+        return [checkout, *_folders(checkout / "docs")]
     packaged = resources.files("triton").joinpath("docs")
     if isinstance(packaged, Path) and packaged.is_dir():
-        return [packaged]
+        return _folders(packaged)
     readme = out / "source"
     readme.mkdir(parents=True, exist_ok=True)
     text = str(metadata.metadata(_DISTRIBUTION).json["description"])
     (readme / "README.md").write_text(text, encoding="utf-8")
     return [readme]
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folder and those right below it."""
+    return [folder, *(below for below in sorted(folder.glob("*")) if below.is_dir())]

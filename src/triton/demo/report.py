@@ -112,11 +112,11 @@ def one_history(api_url: str, run: Run) -> None:
     title = f"The history of {output.safe(run.name)} (job {run.job.id})"
     left_out = len(found) - _HEAD - _TAIL
     if left_out <= 1:
-        output.table(title, EVENT_COLUMNS, event_rows(found))
+        output.table(title, EVENT_COLUMNS, event_rows(found), wrap=False)
         return
     rows = event_rows(found[:_HEAD])
     rows.append((None, "", f"... {left_out} more ...", None, "", None, ""))
-    output.table(title, EVENT_COLUMNS, rows + event_rows(found[-_TAIL:]))
+    output.table(title, EVENT_COLUMNS, rows + event_rows(found[-_TAIL:]), wrap=False)
 
 
 @cache

@@ -67,8 +67,9 @@ def _place(chosen: Settings, stack: ExitStack, *, any_port: bool) -> Place:
     if running_stack(Path(data)) is not None:
         output.line(f"using the stack that runs on {data}")
         return Place(engines(data), api_url(data, None), lambda: None, ours=False)
-    if any_port:
-        chosen = msgspec.structs.replace(chosen, port=_port(chosen))
+    port = _port(chosen) if any_port else chosen.port
+    workers = max(1, chosen.worker_processes)
+    chosen = msgspec.structs.replace(chosen, port=port, worker_processes=workers)
     own = Stack(chosen, on_exit=report_exit)
     begun = time.monotonic()
     with output.console(stderr=True).status(
