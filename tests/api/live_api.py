@@ -210,7 +210,7 @@ def project(settings: Settings, partitions: Sequence[int] = (0,)) -> None:
                 reader = RowReader()
                 while entries := await log.range(partition, lease.checkpoint.position):
                     rows = [reader.read(entry) for entry in entries]
-                    await projection.apply(lease, projection.prepare(rows))
+                    await projection.apply(lease, await projection.prepare(rows))
                 await lease.release()
 
     asyncio.run(run())

@@ -45,13 +45,13 @@ class Paused:
     async def open(self, lease: Lease) -> int | None:
         return await self._projection.open(lease)
 
-    def prepare(self, rows: Sequence[Reading]) -> Any:
-        return self._projection.prepare(rows)
+    async def prepare(self, rows: Sequence[Reading]) -> Any:
+        return await self._projection.prepare(rows)
 
-    async def apply(self, lease: Lease, batch: Any) -> None:
+    async def apply(self, lease: Lease, batch: Any, sent: asyncio.Event | None = None) -> None:
         self.reached.set()
         await self.go.wait()
-        await self._projection.apply(lease, batch)
+        await self._projection.apply(lease, batch, sent)
 
     def close(self) -> None:
         self._projection.close()
@@ -177,9 +177,9 @@ def test_a_second_projector_does_not_undo_an_open_intent(
     seen: list[int] = []
 
     class Watched(type(clickhouse_projection(settings))):  # type: ignore[misc]
-        async def apply(self, lease: Lease, batch: Any) -> None:
+        async def apply(self, lease: Lease, batch: Any, sent: Any = None) -> None:
             seen.append(len(batch.rows))
-            await super().apply(lease, batch)
+            await super().apply(lease, batch, sent)
 
     run(catch_up(settings, lambda s: Watched(s.clickhouse_url), batch=5))
     assert seen == [7, 5]

@@ -12,11 +12,13 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from triton.errors import LogForkedError, UnavailableError
 from triton.projections.checkpoint import Lease
 from triton.projections.fold import sift
 from triton.projections.parking import park
-from triton.projections.rows import COLUMNS, Reading
+from triton.projections.rows import COLUMNS, Poison, Reading
 from triton.projections.statements import sql
 
 if TYPE_CHECKING:
@@ -35,17 +37,16 @@ SETTINGS: Final[dict[str, Any]] = {
 }
 
 
-class ClickHouseBatch:
+class ClickHouseBatch(msgspec.Struct, frozen=True):
     """Rows, and their lines. `digest` tells other lines for the same positions apart."""
 
-    def __init__(self, rows: Sequence[Reading], parked: set[str]) -> None:
-        self.rows = rows
-        self.jobs_parked_before = len(parked)
-        sifted = sift(rows, parked)
-        self.parked = sifted.parked
-        self.count = len(sifted.applied)
-        self.lines = b"".join([row.line for row in sifted.applied])
-        self.digest = hashlib.sha256(self.lines).hexdigest()[:16]
+    rows: Sequence[Reading]
+    #: How many jobs were parked when this was prepared.
+    jobs_parked: int
+    parked: Sequence[Poison]
+    count: int
+    lines: bytes
+    digest: str
 
 
 class ClickHouseProjection:
@@ -72,13 +73,27 @@ class ClickHouseProjection:
         self._begun = await cursor.fetchone()
         return self._begun[1] if self._begun else None
 
-    def prepare(self, rows: Sequence[Reading]) -> ClickHouseBatch:
-        return ClickHouseBatch(rows, self._parked)
+    async def prepare(self, rows: Sequence[Reading]) -> ClickHouseBatch:
+        sifted = sift(rows, self._parked)
+        lines = b"".join([row.line for row in sifted.applied])
+        await asyncio.sleep(0)
+        return ClickHouseBatch(
+            rows=rows,
+            jobs_parked=len(self._parked),
+            parked=sifted.parked,
+            count=len(sifted.applied),
+            lines=lines,
+            digest=hashlib.sha256(lines).hexdigest()[:16],
+        )
 
-    async def apply(self, lease: Lease, batch: ClickHouseBatch) -> None:
+    async def apply(
+        self, lease: Lease, batch: ClickHouseBatch, sent: asyncio.Event | None = None
+    ) -> None:
+        if sent is not None:
+            sent.set()
         rows = batch.rows
-        if batch.jobs_parked_before != len(self._parked):
-            batch = self.prepare(rows)
+        if batch.jobs_parked != len(self._parked):
+            batch = await self.prepare(rows)
         first, last = rows[0].entry.position, rows[-1].entry
         token = f"{lease.checkpoint.epoch}:{lease.partition}:{first}-{last.position}:{batch.digest}"
         if self._begun is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import psycopg
 
 from triton.projections.checkpoint import Connection, Lease
@@ -17,21 +19,18 @@ class _BehindError(Exception):
     """The batch does not begin where a job's row ends; takes the transaction back."""
 
 
-class PostgresBatch:
+class PostgresBatch(msgspec.Struct, frozen=True):
     """Rows, and what they become in each table."""
 
-    def __init__(
-        self, rows: Sequence[Reading], parked: set[str], refused: Mapping[str, str]
-    ) -> None:
-        self.rows = rows
-        self.jobs_parked_before = len(parked)
-        self.fold = JobFold()
-        sifted = sift(rows, parked, refused, self.fold.take)
-        self.parked: list[Poison] = sifted.parked
-        self.events = b"".join([row.line for row in sifted.applied])
-        self.patches = self.fold.patches_json() if self.fold.patches else ""
-        self.submissions = self.fold.submission_lines()
-        self.states = self.fold.state_lines()
+    rows: Sequence[Reading]
+    #: How many jobs were parked when this was prepared.
+    jobs_parked: int
+    parked: Sequence[Poison]
+    fold: JobFold
+    events: bytes
+    patches: str
+    submissions: bytes
+    states: bytes
 
 
 class PostgresProjection:
@@ -52,26 +51,47 @@ class PostgresProjection:
     def close(self) -> None:
         """The connection is the lease's."""
 
-    def prepare(self, rows: Sequence[Reading]) -> PostgresBatch:
-        return PostgresBatch(rows, self._parked, {})
+    async def prepare(
+        self, rows: Sequence[Reading], refused: Mapping[str, str] | None = None
+    ) -> PostgresBatch:
+        """`refused` are jobs whose events are to be parked, with the reason."""
+        fold = JobFold()
+        sifted = sift(rows, self._parked, refused, fold.take)
+        await asyncio.sleep(0)
+        patches = fold.patches_json() if fold.patches else ""
+        await asyncio.sleep(0)
+        submissions = fold.submission_lines()
+        await asyncio.sleep(0)
+        return PostgresBatch(
+            rows=rows,
+            jobs_parked=len(self._parked),
+            parked=sifted.parked,
+            fold=fold,
+            events=b"".join([row.line for row in sifted.applied]),
+            patches=patches,
+            submissions=submissions,
+            states=fold.state_lines(),
+        )
 
-    async def apply(self, lease: Lease, batch: PostgresBatch) -> None:
+    async def apply(
+        self, lease: Lease, batch: PostgresBatch, sent: asyncio.Event | None = None
+    ) -> None:
         """Rows that PostgreSQL refuses are found by halving the batch; the last one left is parked."""
         rows = batch.rows
-        if batch.jobs_parked_before != len(self._parked):
-            batch = self.prepare(rows)
+        if batch.jobs_parked != len(self._parked):
+            batch = await self.prepare(rows)
         try:
-            await self._apply(lease, batch)
+            await self._apply(lease, batch, sent)
         except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
             if len(rows) == 1:
                 reason = f"PostgreSQL refuses it: {error.diag.message_primary}"
-                await self._apply(lease, PostgresBatch(rows, self._parked, {rows[0].job: reason}))
+                await self._apply(lease, await self.prepare(rows, {rows[0].job: reason}), sent)
                 return
             half = len(rows) // 2
-            await self.apply(lease, self.prepare(rows[:half]))
-            await self.apply(lease, self.prepare(rows[half:]))
+            await self.apply(lease, await self.prepare(rows[:half]))
+            await self.apply(lease, await self.prepare(rows[half:]))
 
-    async def _apply(self, lease: Lease, batch: PostgresBatch) -> None:
+    async def _apply(self, lease: Lease, batch: PostgresBatch, sent: asyncio.Event | None) -> None:
         """What the tables refuse is known only in the transaction; then the batch is tried again, without
         the jobs that do not stand where their first event expects them, or over those that were born
         before."""
@@ -85,12 +105,12 @@ class PostgresProjection:
                         await lease.connection.execute(
                             sql("forget"), {"jobs": list(batch.fold.births)}
                         )
-                    await _write(lease.connection, batch)
+                    await _write(lease.connection, batch, sent)
                     await park(lease, batch.parked)
                 break
             except _BehindError:
                 refused |= await _late(lease.connection, batch.fold)
-                batch = PostgresBatch(batch.rows, self._parked, refused)
+                batch = await self.prepare(batch.rows, refused)
             except psycopg.errors.UniqueViolation:
                 if again:
                     raise
@@ -99,15 +119,15 @@ class PostgresProjection:
         self._parked.update(poison.job for poison in batch.parked)
 
 
-async def _write(connection: Connection, batch: PostgresBatch) -> None:
-    """The largest part goes first: later parts fit into the socket's buffer, so that the next batch can be
-    prepared while PostgreSQL works on them.
-
-    Raises _BehindError where a job is not at the version before its first event, UniqueViolation where a
-    job is born that is there already.
-    """
+async def _write(connection: Connection, batch: PostgresBatch, sent: asyncio.Event | None) -> None:
+    """Raises _BehindError where a job is not at the version before its first event, UniqueViolation where a
+    job is born that is there already."""
     if batch.events:
+        # By far the largest part: PostgreSQL would idle if this task had to share the processor now. All
+        # later parts fit into the socket's buffer.
         await _copy(connection, "copy_events", batch.events)
+    if sent is not None:
+        sent.set()
     if batch.patches:
         cursor = await connection.execute(sql("patches"), {"rows": batch.patches})
         if cursor.rowcount != len(batch.fold.patches):

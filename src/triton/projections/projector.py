@@ -33,12 +33,14 @@ class Projection(Protocol):
         """Prepare for this lease. Answers the last position of a batch that a predecessor began and that
         must be applied as the same batch, or None."""
 
-    def prepare(self, rows: Sequence[Reading]) -> Any:
+    async def prepare(self, rows: Sequence[Reading]) -> Any:
         """What `apply` takes: all of its work that needs no store, done while the batch before is under
-        way. At least one row."""
+        way. At least one row. Lets other tasks run every few milliseconds."""
 
-    async def apply(self, lease: Lease, batch: Any) -> None:
+    async def apply(self, lease: Lease, batch: Any, sent: asyncio.Event | None = None) -> None:
         """Write a prepared batch and move the lease's checkpoint to its last row, all or nothing.
+
+        `sent` is set when the store works by itself, so that the next batch may take the processor.
 
         Raises FencedError, LogForkedError, UnavailableError and the drivers' errors.
         """
@@ -84,9 +86,11 @@ class Projector:
         await self._log.validate(self._partition, self.lease.checkpoint)
         begun = await self._projection.open(self.lease)
         if begun is not None:
-            await self._apply(await self._range(begun))
+            await self._apply(await self._range(begun), None)
         stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
-        reading: asyncio.Future[Any] = self._read(self.lease.checkpoint.position)
+        reading: asyncio.Future[Any] = asyncio.ensure_future(
+            self._read(self.lease.checkpoint.position)
+        )
         try:
             while not stop.is_set():
                 await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -95,35 +99,38 @@ class Projector:
                 read: _Read = reading.result()
                 if read.size == self._batch:
                     # A backlog: the next batch is read while the store works on this one.
-                    reading = self._read(read.last)
-                    await self._apply(read.batch)
+                    sent = asyncio.Event()
+                    reading = asyncio.ensure_future(self._read_ahead(read.last, sent))
+                    await self._apply(read.batch, sent)
+                    sent.set()
                     continue
-                await self._apply(read.batch)
+                await self._apply(read.batch, None)
                 if read.size and self._pause:
                     await asyncio.wait({stopping}, timeout=self._pause)
-                reading = self._read(read.last)
+                reading = asyncio.ensure_future(self._read(read.last))
         finally:
             for task in (reading, stopping):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await task
 
-    async def _apply(self, batch: Any) -> None:
+    async def _apply(self, batch: Any, sent: asyncio.Event | None) -> None:
         # After reading, before applying: a failover between two reads must not pass unnoticed.
         await self._log.validate(self._partition, self.lease.checkpoint)
         now = time.monotonic()
         if batch is not None:
-            await self._projection.apply(self.lease, batch)
+            await self._projection.apply(self.lease, batch, sent)
         elif now - self._renewed > self.lease.seconds / 3:
             await self.lease.renew()
         else:
             return
         self._renewed = now
 
-    def _read(self, after: int) -> asyncio.Future[_Read]:
-        return asyncio.ensure_future(self._tail(after))
+    async def _read_ahead(self, after: int, sent: asyncio.Event) -> _Read:
+        await sent.wait()
+        return await self._read(after)
 
-    async def _tail(self, after: int) -> _Read:
+    async def _read(self, after: int) -> _Read:
         entries = await self._log.wait(
             self._partition, after, block_ms=self._block_ms, count=self._batch
         )
@@ -133,7 +140,7 @@ class Projector:
         for start in range(0, len(entries), _SLICE):
             rows += self._reader.read_all(entries[start : start + _SLICE])
             await asyncio.sleep(0)
-        return _Read(len(rows), entries[-1].position, self._projection.prepare(rows))
+        return _Read(len(rows), entries[-1].position, await self._projection.prepare(rows))
 
     async def _range(self, until: int) -> Any:
         """Exactly what follows the checkpoint up to `until`, prepared."""
@@ -148,4 +155,4 @@ class Projector:
                 partition=self._partition,
                 position=until,
             )
-        return self._projection.prepare(self._reader.read_all(entries))
+        return await self._projection.prepare(self._reader.read_all(entries))
