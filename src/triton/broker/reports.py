@@ -63,7 +63,7 @@ class Reports:
                 self._chunks_since = now
             self._chunks.append(chunk)
             self._size += len(chunk)
-            due = now if self._size >= OUTPUT_SIZE else self._chunks_since + OUTPUT_INTERVAL
+            due = now if self._size >= OUTPUT_SIZE else self._output_due()
         self._wake(due)
 
     def step(self, name: str, result: object) -> None:
@@ -79,7 +79,7 @@ class Reports:
             now = self._clock()
             if everything or now >= self._progress_sent + PROGRESS_INTERVAL:
                 self._close_progress()
-            if everything or self._size >= OUTPUT_SIZE or self._output_age(now) >= OUTPUT_INTERVAL:
+            if everything or self._size >= OUTPUT_SIZE or now >= self._output_due():
                 self._close_output()
             ready, self._ready = self._ready, []
             return ready
@@ -93,11 +93,11 @@ class Reports:
             if self._progress is not None:
                 times.append(self._progress_sent + PROGRESS_INTERVAL)
             if self._chunks:
-                times.append(self._chunks_since + OUTPUT_INTERVAL)
+                times.append(self._output_due())
             return min(times, default=None)
 
-    def _output_age(self, now: float) -> float:
-        return now - self._chunks_since if self._chunks else 0.0
+    def _output_due(self) -> float:
+        return self._chunks_since + OUTPUT_INTERVAL
 
     def _close_progress(self) -> None:
         if self._progress is not None:
