@@ -28,6 +28,7 @@ from triton.projections.clickhouse import SETTINGS, ClickHouseProjection
 from triton.projections.postgres import PostgresProjection
 from triton.projections.projector import BATCH, Projection, Projector
 from triton.projections.rows import COLUMNS
+from triton.projections.running import collect_rarely
 
 T = TypeVar("T")
 NAMESPACE = "bench"
@@ -106,6 +107,7 @@ def run(scale: Scale) -> list[str]:
 
 async def catch_up(redis_url: str, stores: _Stores, projection: Projection, events: int) -> float:
     """Seconds that a fresh projector needs for the whole log."""
+    collect_rarely()  # as the projectors' process does
     client = connect_async(redis_url)
     log = await Log.open(client, Scripts(), NAMESPACE, 1, "bench")
     async with await psycopg.AsyncConnection.connect(
