@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 
@@ -264,9 +265,17 @@ def test_jobs_keep_their_leases_while_consumers_are_closed(
             consumer.join()
             consumer.close()
         time.sleep(0.7)  # more than two leases
-        with run(make_broker(lease_ms=300)):
-            go_on.set()
-            broker.join("default", timeout=5_000)
+        other = make_broker(lease_ms=300)
+
+        @dramatiq.actor
+        def probe() -> None:
+            pass
+
+        with run(other):
+            probed = probe.send().message_id
+            eventually(lambda: history.types(probed)[-1] == "completed")
+        go_on.set()
+        broker.join("default", timeout=5_000)
     assert history.types(message.message_id) == ["submitted", "started", "completed"]
 
 
@@ -362,27 +371,35 @@ def test_an_interrupt_is_either_in_time_or_not_at_all() -> None:
 
 
 def test_an_interrupt_while_the_actors_error_is_logged_finds_nobody(
-    make_broker: MakeBroker, run: Run, history: History, log: Log
+    make_broker: MakeBroker,
+    run: Run,
+    history: History,
+    log: Log,
+    request: pytest.FixtureRequest,
 ) -> None:
     """Dramatiq logs an actor's exception before any hook runs: there the interrupt killed the thread."""
     broker = make_broker(lease_ms=300)
-    logged = threading.Event()
+    logging_now = threading.Event()
 
-    class SlowToPrint(Exception):  # noqa: N818
-        def __str__(self) -> str:
-            logged.set()
-            end = time.monotonic() + 0.2
-            while time.monotonic() < end:
-                time.sleep(0.005)
-            return "slow"
+    class Slow(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.exc_info:
+                logging_now.set()
+                end = time.monotonic() + 0.3
+                while time.monotonic() < end:
+                    time.sleep(0.005)
 
     @dramatiq.actor(max_retries=0)
     def work() -> None:
-        raise SlowToPrint
+        raise ValueError("no")
 
+    logger = logging.getLogger("dramatiq.worker.WorkerThread")
+    handler = Slow()
+    logger.addHandler(handler)
+    request.addfinalizer(lambda: logger.removeHandler(handler))
     message = work.send()
     with run(broker, threads=1) as worker:
-        assert logged.wait(5)
+        assert logging_now.wait(5)
         log.cancel(message.message_id)
         broker.join("default", timeout=5_000)
         assert all(thread.is_alive() for thread in worker.workers)
