@@ -12,7 +12,12 @@ import psycopg
 import pytest
 import redis
 
+import coverage_lock
 from triton.stack.engines import Engines
+
+
+def pytest_sessionstart() -> None:
+    coverage_lock.install()
 
 
 @pytest.fixture(scope="session")

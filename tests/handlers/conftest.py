@@ -74,7 +74,9 @@ def broker(engines: Engines) -> Iterator[TritonBroker]:
         dramatiq.set_broker(StubBroker())
     from triton.handlers.documents import extract_document
 
-    broker = TritonBroker(url=engines.redis_url, namespace="t" + secrets.token_hex(5))
+    broker = TritonBroker(
+        url=engines.redis_url, namespace="t" + secrets.token_hex(5), lease_ms=1_500
+    )
     dramatiq.Actor(
         extract_document.fn,
         broker=broker,
