@@ -76,7 +76,7 @@ async def until_caught_up(log: Log, projector: Projector, end: int | None = None
 
 
 async def catch_up(
-    settings: Settings, *makes: Make, batch: int = 5000, end: int | None = None
+    settings: Settings, *makes: Make, batch: int | None = None, end: int | None = None
 ) -> None:
     """Run each projection to `end`, or to the end of the log."""
     async with opened(settings) as (log, connection):
@@ -91,6 +91,6 @@ async def catch_up(
                 projection.close()
 
 
-def project(settings: Settings, *makes: Make, batch: int = 5000) -> None:
+def project(settings: Settings, *makes: Make, batch: int | None = None) -> None:
     """The same, from a test that is not asynchronous."""
     run(catch_up(settings, *makes, batch=batch))

@@ -39,6 +39,7 @@ class Paused:
         self._projection = projection
         self.name = projection.name
         self.pause = 0.0
+        self.batch = projection.batch
         self.reached = asyncio.Event()
         self.go = asyncio.Event()
 

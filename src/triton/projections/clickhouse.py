@@ -54,6 +54,8 @@ class ClickHouseProjection:
 
     name = "clickhouse"
     pause = 1.0
+    #: ClickHouse makes a part of every insert, so it wants few and large ones.
+    batch = 10_000
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -11,6 +11,7 @@ import psycopg
 from triton.projections.checkpoint import Connection, Lease
 from triton.projections.fold import JobFold, sift
 from triton.projections.parking import park
+from triton.projections.projector import BATCH
 from triton.projections.rows import Poison, Reading
 from triton.projections.statements import sql
 
@@ -38,6 +39,7 @@ class PostgresProjection:
 
     name = "postgres"
     pause = 0.05
+    batch = BATCH
 
     def __init__(self) -> None:
         self._parked: set[str] = set()

@@ -13,12 +13,14 @@ from triton.events.log import Log
 from triton.projections.checkpoint import Lease
 from triton.projections.rows import Reading, RowReader
 
-#: Events in one transaction at most.
+#: Events in one transaction of PostgreSQL at most.
 BATCH: Final = 5000
+#: Events in one read: a longer one would hold the server, and with it every writer of the log.
+PAGE: Final = 1000
+#: Rows between two chances for other tasks: a millisecond.
+_SLICE: Final = 500
 #: Milliseconds that one read waits for an event.
 BLOCK_MS: Final = 1000
-#: Rows between two chances for other tasks.
-_SLICE: Final = 500
 
 
 class Projection(Protocol):
@@ -28,6 +30,8 @@ class Projection(Protocol):
     name: str
     #: Seconds between two batches when there is no backlog: what makes batches of a steady trickle.
     pause: float
+    #: Events that are applied together at most.
+    batch: int
 
     async def open(self, lease: Lease) -> int | None:
         """Prepare for this lease. Answers the last position of a batch that a predecessor began and that
@@ -67,7 +71,7 @@ class Projector:
         projection: Projection,
         lease: Lease,
         *,
-        batch: int = BATCH,
+        batch: int | None = None,
         block_ms: int = BLOCK_MS,
         pause: float | None = None,
     ) -> None:
@@ -75,7 +79,7 @@ class Projector:
         self._log = log
         self._projection = projection
         self._partition = lease.partition
-        self._batch = batch
+        self._batch = batch or projection.batch
         self._block_ms = block_ms
         self._pause = projection.pause if pause is None else pause
         self._reader = RowReader()
@@ -131,16 +135,20 @@ class Projector:
         return await self._read(after)
 
     async def _read(self, after: int) -> _Read:
-        entries = await self._log.wait(
-            self._partition, after, block_ms=self._block_ms, count=self._batch
-        )
-        if not entries:
-            return _Read(0, after, None)
+        """What follows, as many as are there, up to a batch; waits for the first a little."""
         rows: list[Reading] = []
-        for start in range(0, len(entries), _SLICE):
-            rows += self._reader.read_all(entries[start : start + _SLICE])
-            await asyncio.sleep(0)
-        return _Read(len(rows), entries[-1].position, await self._projection.prepare(rows))
+        size = min(PAGE, self._batch)
+        entries = await self._log.wait(self._partition, after, block_ms=self._block_ms, count=size)
+        while entries:
+            for start in range(0, len(entries), _SLICE):
+                rows += self._reader.read_all(entries[start : start + _SLICE])
+                await asyncio.sleep(0)
+            after = entries[-1].position
+            size = min(PAGE, self._batch - len(rows))
+            if len(entries) < PAGE or not size:
+                break
+            entries = await self._log.range(self._partition, after, count=size)
+        return _Read(len(rows), after, await self._projection.prepare(rows) if rows else None)
 
     async def _range(self, until: int) -> Any:
         """Exactly what follows the checkpoint up to `until`, prepared."""
