@@ -26,7 +26,7 @@ from triton.events.scripts import Scripts
 from triton.projections.checkpoint import Lease
 from triton.projections.clickhouse import SETTINGS, ClickHouseProjection
 from triton.projections.postgres import PostgresProjection
-from triton.projections.projector import BATCH, Projection, Projector
+from triton.projections.projector import Projection, Projector
 from triton.projections.rows import COLUMNS
 from triton.projections.running import collect_rarely
 
@@ -130,14 +130,14 @@ async def catch_up(redis_url: str, stores: _Stores, projection: Projection, even
 
 
 def raw_copy(database_url: str, turn: int) -> dict[str, float]:
-    """The rows that the projector left, copied into empty tables of the same shape, a transaction for every
-    BATCH events: all three tables as text that is ready, the history alone, all three as Python values.
+    """The rows that the projector left, copied into empty tables of the same shape, a transaction for
+    as many events as the projector takes: all three tables as text that is ready, the history alone, all three as Python values.
     Who comes first, and finds the least room prepared in files, changes with every turn."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.adapters.register_loader("jsonb", TextLoader)
         texts = {table: _texts(connection, table) for table in TABLES}
         count = len(texts["job_events"])
-        pieces = -(-count // BATCH)
+        pieces = -(-count // PostgresProjection.batch)
         text = [[b"".join(_piece(texts[t], n, pieces)) for t in TABLES] for n in range(pieces)]
         values = {table: _values(connection, table) for table in TABLES}
 
@@ -191,14 +191,14 @@ def _piece(found: Sequence[T], number: int, pieces: int) -> Sequence[T]:
 
 
 def raw_insert(clickhouse_url: str) -> dict[str, float]:
-    """The rows that the projector left, inserted BATCH at a time into an empty table of the same shape: as
+    """The rows that the projector left, inserted as many at a time into an empty table of the same shape: as
     text that is ready, the same with the view that follows from it, and as Python values."""
     columns = ", ".join(COLUMNS)
     with clickhouse_connect.get_client(dsn=clickhouse_url) as client:
         select = f"SELECT {columns} FROM job_events ORDER BY position"
         found = client.raw_query(f"{select} FORMAT TabSeparated").splitlines(keepends=True)
         values = client.query(select).result_rows
-        pieces = -(-len(found) // BATCH)
+        pieces = -(-len(found) // ClickHouseProjection.batch)
         blocks = [b"".join(_piece(found, n, pieces)) for n in range(pieces)]
         figures = {}
         for table in ("raw_events", "raw_values"):
