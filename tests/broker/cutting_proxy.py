@@ -1,0 +1,72 @@
+"""Owns a proxy before a Redis that loses replies: the server acted, and the client never hears of it."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import threading
+from pathlib import Path
+
+
+class CuttingProxy:
+    """Listens on a unix socket and passes everything on to another one.
+
+    `chance` is how likely the connection ends in place of a reply that the server sent.
+    """
+
+    def __init__(self, path: Path, server: Path, seed: int = 0) -> None:
+        self.url = f"unix://{path}?db=0"
+        self.chance = 0.0
+        self.cuts = 0
+        self._server = server
+        self._random = random.Random(seed)
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(64)
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            still_open = list(self._open)
+        for each in still_open:
+            self._end(each)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(str(self._server))
+            with self._lock:
+                self._open |= {client, server}
+            for source, target, cuts in ((client, server, False), (server, client, True)):
+                passing = threading.Thread(
+                    target=self._pass_on, args=(source, target, cuts), daemon=True
+                )
+                passing.start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, cuts: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                if cuts and self._random.random() < self.chance:
+                    self.cuts += 1
+                    break
+                target.sendall(data)
+        self._end(source)
+        self._end(target)
+
+    def _end(self, each: socket.socket) -> None:
+        with self._lock:
+            self._open.discard(each)
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+        each.close()

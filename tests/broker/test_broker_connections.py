@@ -1,0 +1,232 @@
+"""Tries what happens when Redis is away, comes back, was emptied, or acts without being heard."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dramatiq
+import pytest
+import redis
+from broker_kit import MakeBroker, Run
+from broker_log import History
+from cutting_proxy import CuttingProxy
+from dramatiq import ConnectionClosed
+from own_server import OwnServer
+
+from eventually import eventually
+from triton import current_job
+from triton.errors import ConfigurationError, UnavailableError
+from triton.stack.engines import Engines
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short path: sockets go into it."""
+    with tempfile.TemporaryDirectory(prefix="tb") as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[OwnServer]:
+    made = OwnServer(folder)
+    made.start()
+    yield made
+    made.kill()
+
+
+def test_a_refused_connection_is_one_sentence_and_quick(make_broker: MakeBroker) -> None:
+    broker = make_broker(url="redis://127.0.0.1:1/0")
+
+    @dramatiq.actor
+    def work() -> None:
+        pass
+
+    for call in (work.send, lambda: broker.join("default")):
+        began = time.monotonic()
+        with pytest.raises(ConnectionClosed, match=r"Redis does not answer: .*; is it running\?$"):
+            call()
+        assert time.monotonic() - began < 2
+
+
+def test_a_bad_url_says_what_is_expected(make_broker: MakeBroker) -> None:
+    with pytest.raises(ConfigurationError, match=r"expected redis://host:port/db"):
+        make_broker(url="http://127.0.0.1:1")
+
+
+def test_a_full_server_refuses_without_a_half_done_job(
+    make_broker: MakeBroker, run: Run, server: OwnServer, namespace: str
+) -> None:
+    broker = make_broker(url=server.url)
+
+    @dramatiq.actor
+    def work() -> None:
+        pass
+
+    work.send()
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("maxmemory", 1)
+        with pytest.raises(UnavailableError, match="Redis refused a call: .*maxmemory"):
+            work.send()
+        client.config_set("maxmemory", 0)
+        refused = work.message()
+        with run(broker):
+            client.config_set("maxmemory", 1)
+            client.config_set("maxmemory", 0)
+            broker.enqueue(refused)
+            broker.join("default", timeout=10_000)
+        history = History(client, namespace)
+        history.check()
+        assert history.ended() == {"completed": 2}
+
+
+@pytest.mark.parametrize("when", ["while it runs", "while Redis is away"])
+def test_outcomes_survive_a_restart_of_redis(
+    make_broker: MakeBroker, run: Run, server: OwnServer, namespace: str, when: str
+) -> None:
+    broker = make_broker(url=server.url)
+    go_on = threading.Event()
+    runs = []
+
+    @dramatiq.actor
+    def work(number: int) -> int:
+        current_job().output("begun")
+        runs.append(number)
+        go_on.wait(20)
+        current_job().progress(99, "nearly")
+        return number
+
+    messages = [work.send(number) for number in range(3)]
+    with run(broker):
+        eventually(lambda: len(runs) == 3)
+        server.kill()
+        if when == "while Redis is away":
+            go_on.set()
+            time.sleep(0.3)
+        server.start()
+        go_on.set()
+        broker.join("default", timeout=20_000)
+        assert [message.get_result() for message in messages] == [0, 1, 2]
+        assert work.send(3).get_result(block=True, timeout=10_000) == 3
+    with redis.Redis.from_url(server.url) as client:
+        history = History(client, namespace)
+        history.check()
+        for message in messages:
+            kinds = history.types(message.message_id)
+            assert (kinds.count("started"), kinds[-1]) == (1, "completed")
+            assert kinds.count("output") == 1
+
+
+def test_a_worker_that_starts_before_redis_works_when_it_comes(
+    make_broker: MakeBroker, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dramatiq.worker.CONSUMER_RESTART_DELAY_SECS", 0.1)
+    server = OwnServer(folder)
+    broker = make_broker(url=server.url)
+    done = threading.Event()
+
+    @dramatiq.actor
+    def work() -> None:
+        done.set()
+
+    try:
+        with run(broker):
+            time.sleep(0.2)
+            server.start()
+            work.send()
+            assert done.wait(10)
+            broker.join("default", timeout=5_000)
+    finally:
+        server.kill()
+
+
+def test_a_worker_stops_although_redis_is_away(
+    make_broker: MakeBroker, run: Run, server: OwnServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triton.broker.dispatcher.DRAIN", 1.0)
+    broker = make_broker(url=server.url)
+    go_on, begun = threading.Event(), threading.Event()
+
+    @dramatiq.actor
+    def work() -> None:
+        begun.set()
+        go_on.wait(20)
+
+    work.send()
+    with run(broker):
+        assert begun.wait(5)
+        server.kill()
+        go_on.set()
+        began = time.monotonic()
+    assert time.monotonic() - began < 5
+
+
+def test_an_emptied_server_gets_a_new_log(
+    make_broker: MakeBroker, run: Run, server: OwnServer, namespace: str
+) -> None:
+    broker = make_broker(url=server.url)
+
+    @dramatiq.actor
+    def work() -> None:
+        pass
+
+    with run(broker), redis.Redis.from_url(server.url) as client:
+        work.send()
+        broker.join("default", timeout=5_000)
+        client.flushall()
+        work.send()
+        broker.join("default", timeout=10_000)
+        history = History(client, namespace)
+        eventually(lambda: history.ended() == {"completed": 1})
+        history.check()
+
+
+def test_lost_replies_have_no_second_effect(
+    make_broker: MakeBroker,
+    run: Run,
+    engines: Engines,
+    folder: Path,
+    namespace: str,
+    history: History,
+) -> None:
+    """One reply in twelve is lost after the server acted, on the way of senders and of the worker."""
+    socket = Path(engines.redis_url.removeprefix("unix://").partition("?")[0])
+    proxy = CuttingProxy(folder / "p", socket)
+    broker = make_broker(url=proxy.url)
+    runs: dict[int, int] = {}
+
+    @dramatiq.actor
+    def follow(number: int) -> None:
+        pass
+
+    @dramatiq.actor(max_retries=1)
+    def work(number: int) -> int:
+        runs[number] = runs.get(number, 0) + 1
+        current_job().output(f"{number}")
+        if number % 5 == 0 and runs[number] == 1:
+            raise ValueError("again")
+        return number
+
+    broker.join("default")
+    proxy.chance = 1 / 12
+    chains = []
+    with run(broker, threads=4):
+        for number in range(100):
+            chains.append((work.message(number) | follow.message()).run())
+        broker.enqueue_many([follow.message(number) for number in range(50)])
+        eventually(lambda: history.ended().total() == 250, timeout=60)
+        proxy.chance = 0.0
+        broker.join("default", timeout=20_000)
+    assert proxy.cuts > 20
+    assert history.ended() == {"completed": 250}
+    history.check()
+    for number, chain in enumerate(chains):
+        kinds = history.types(chain.messages[0].message_id)
+        again = ["retry_scheduled", "due", "started", "output"] if number % 5 == 0 else []
+        assert kinds == ["submitted", "started", "output", *again, "completed"]
+    assert runs == {number: 2 if number % 5 == 0 else 1 for number in range(100)}
+    broker.close()
+    proxy.close()
