@@ -130,8 +130,8 @@ async def catch_up(redis_url: str, stores: _Stores, projection: Projection, even
 
 
 def raw_copy(database_url: str, turn: int) -> dict[str, float]:
-    """The rows that the projector left, copied into empty tables of the same shape, a transaction for
-    as many events as the projector takes: all three tables as text that is ready, the history alone, all three as Python values.
+    """The rows that the projector left, copied into empty tables of the same shape, in transactions as
+    large: all three tables as text that is ready, the history alone, all three as Python values.
     Who comes first, and finds the least room prepared in files, changes with every turn."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.adapters.register_loader("jsonb", TextLoader)
