@@ -18,7 +18,7 @@ from dramatiq import ConnectionClosed
 from own_server import OwnServer
 
 from eventually import eventually
-from triton import current_job
+from triton import TritonBroker, current_job
 from triton.errors import ConfigurationError, UnavailableError
 from triton.stack.engines import Engines
 
@@ -230,3 +230,13 @@ def test_lost_replies_have_no_second_effect(
     assert runs == {number: 2 if number % 5 == 0 else 1 for number in range(100)}
     broker.close()
     proxy.close()
+
+
+def test_what_is_not_given_comes_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_REDIS_URL", "redis://127.0.0.1:2/0")
+    monkeypatch.setenv("TRITON_NAMESPACE", "blue")
+    monkeypatch.setenv("TRITON_PARTITIONS", "3")
+    broker = TritonBroker()
+    assert (broker.url, broker.namespace, broker.partitions) == ("redis://127.0.0.1:2/0", "blue", 3)
+    given = TritonBroker(url="redis://127.0.0.1:3/0", namespace="green", partitions=1)
+    assert (given.url, given.namespace, given.partitions) == ("redis://127.0.0.1:3/0", "green", 1)

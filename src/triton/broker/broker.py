@@ -47,8 +47,9 @@ _FLUSH_PAGE = 200
 class TritonBroker(Broker):
     """A Dramatiq broker on Triton's log.
 
-    Parameters:
-      url: redis://, rediss:// or unix:// URL; default TRITON_REDIS_URL, then redis://127.0.0.1:6379/0.
+    What is not given comes from the settings, so from the variables TRITON_REDIS_URL, TRITON_NAMESPACE and
+    so on. Parameters:
+      url: redis://, rediss:// or unix:// URL; without any it is redis://127.0.0.1:6379/0.
       middleware: as for any Dramatiq broker; None takes Dramatiq's default list, and results that are
         read from the log's heads (a Results middleware that is added later takes their place).
       namespace: prefix of every key. partitions: must be what the log was created with.
@@ -66,12 +67,12 @@ class TritonBroker(Broker):
         *,
         url: str | None = None,
         middleware: list[Middleware] | None = None,
-        namespace: str = "triton",
-        partitions: int = 1,
-        lease_ms: int = 15_000,
-        max_deaths: int = 3,
-        completed_ttl_ms: int = 24 * 3600 * 1000,
-        failed_ttl_ms: int = 7 * 24 * 3600 * 1000,
+        namespace: str | None = None,
+        partitions: int | None = None,
+        lease_ms: int | None = None,
+        max_deaths: int | None = None,
+        completed_ttl_ms: int | None = None,
+        failed_ttl_ms: int | None = None,
         by: str = "system",
         fail_fast_default: bool = False,
     ) -> None:
@@ -82,15 +83,21 @@ class TritonBroker(Broker):
             own_results = Results(backend=TritonResultBackend(self), store_results=True)
             self.add_middleware(own_results)
             self._own_results = own_results
-        self.url = url or load().redis_url or "redis://127.0.0.1:6379/0"
+        settings = load()
+        self.url = url or settings.redis_url or "redis://127.0.0.1:6379/0"
         self.queues: set[str] = set()
-        self.namespace = namespace
-        self.partitions = partitions
+        self.namespace = settings.namespace if namespace is None else namespace
+        self.partitions = settings.partitions if partitions is None else partitions
         self.by = by
-        self._lease_ms = lease_ms
-        self._max_deaths = max_deaths
-        self._scripts = Scripts(completed_ttl_ms=completed_ttl_ms, failed_ttl_ms=failed_ttl_ms)
-        self._prefixes = [keys.prefix(namespace, partition) for partition in range(partitions)]
+        self._lease_ms = settings.lease_ms if lease_ms is None else lease_ms
+        self._max_deaths = settings.max_deaths if max_deaths is None else max_deaths
+        self._scripts = Scripts(
+            completed_ttl_ms=completed_ttl_ms or settings.completed_ttl_ms,
+            failed_ttl_ms=failed_ttl_ms or settings.failed_ttl_ms,
+        )
+        self._prefixes = [
+            keys.prefix(self.namespace, partition) for partition in range(self.partitions)
+        ]
         self.client = connect(self.url)
         self._lock = threading.Lock()
         self._opened_by: int | None = None
