@@ -85,6 +85,8 @@ CREATE TABLE checkpoints (
     digest       text NOT NULL,
     owner        text NOT NULL,
     fence        bigint NOT NULL,
+    -- The owner's session here: when it is gone, the lease need not be waited for.
+    backend      integer NOT NULL,
     leased_until timestamptz NOT NULL,
     updated_at   timestamptz NOT NULL,
     PRIMARY KEY (projector, partition)

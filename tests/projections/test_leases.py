@@ -110,6 +110,27 @@ def test_a_lease_is_for_one_owner_until_it_runs_out(settings: Settings) -> None:
     run(scene())
 
 
+def test_who_died_is_not_waited_for(settings: Settings) -> None:
+    """A killed process leaves a lease behind, but no session."""
+
+    async def scene() -> None:
+        async with opened(settings) as (log, connection):
+            async with opened(settings) as (_, dying):
+                first = await acquired(log, dying, "postgres", "first", seconds=600)
+                dying.pgconn.finish()
+            deadline = asyncio.get_running_loop().time() + 5
+            while True:
+                second = await Lease.acquire(
+                    connection, "postgres", 0, epoch=log.epochs[0], owner="second", seconds=600
+                )
+                if second is not None:
+                    break
+                assert asyncio.get_running_loop().time() < deadline
+            assert second.fence == first.fence + 1
+
+    run(scene())
+
+
 def test_a_standby_takes_over_when_the_first_dies(settings: Settings, writer: LogWriter) -> None:
     async def scene() -> None:
         async with opened(settings) as (log, connection):
