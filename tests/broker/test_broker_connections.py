@@ -69,7 +69,7 @@ def test_a_full_server_refuses_without_a_half_done_job(
     work.send()
     with redis.Redis.from_url(server.url) as client:
         client.config_set("maxmemory", 1)
-        with pytest.raises(UnavailableError, match="Redis refused a call: .*maxmemory"):
+        with pytest.raises(UnavailableError, match=r"Redis refused a call: .*maxmemory"):
             work.send()
         client.config_set("maxmemory", 0)
         refused = work.message()

@@ -1,0 +1,44 @@
+"""An application for the stock `dramatiq` command: its actors note in a file what really ran, and die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import dramatiq
+from dramatiq.middleware import Retries
+
+from triton import TritonBroker, current_job
+
+broker = TritonBroker()
+for middleware in broker.middleware:
+    if isinstance(middleware, Retries):
+        middleware.min_backoff, middleware.max_backoff = 10, 50
+dramatiq.set_broker(broker)
+
+
+def note(word: str) -> None:
+    job = current_job()
+    line = f"{word} {job.id} {job.attempt} {os.getpid()} {time.time()}\n"
+    with Path(os.environ["NOTES"]).open("ab", buffering=0) as file:
+        file.write(line.encode())
+
+
+@dramatiq.actor
+def work(seconds: float, fails: bool = False) -> str:
+    note("begin")
+    current_job().progress(50, "half")
+    current_job().output("working\n")
+    time.sleep(seconds)
+    if fails and current_job().attempt == 1:
+        raise ValueError("the first attempt")
+    note("end")
+    return "done"
+
+
+@dramatiq.actor
+def suicide() -> None:
+    note("begin")
+    os.kill(os.getpid(), signal.SIGKILL)
