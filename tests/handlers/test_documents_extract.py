@@ -139,7 +139,7 @@ def test_a_bad_document_costs_no_other_job_anything(
 def test_an_unknown_document_and_another_tenants_are_not_found(
     broker: TritonBroker, submit: Submit, upload: Upload
 ) -> None:
-    for document in ("no-such-id", upload(b"text", "x.txt", tenant="somebody-else").id):
+    for document in ("no-such-id", "no\0such", upload(b"text", "x.txt", tenant="somebody-else").id):
         message = submit(document)
         failed = ended(broker, message.message_id)[-1].data
         assert isinstance(failed, Failed)
