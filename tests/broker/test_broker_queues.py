@@ -226,6 +226,29 @@ def test_one_message_wakes_one_idle_worker_at_once(
     assert woken[-1] < 0.9
 
 
+def test_a_queue_that_comes_later_is_heard_at_once(
+    broker: TritonBroker, run: Run, history: History
+) -> None:
+    @dramatiq.actor
+    def first() -> None:
+        pass
+
+    waits = []
+    with run(broker):
+        first.send()
+        broker.join("default", timeout=5_000)
+        for number in range(4):
+
+            @dramatiq.actor(queue_name=f"late{number}", actor_name=f"late{number}")
+            def late(sent: float) -> None:
+                waits.append(time.monotonic() - sent)
+
+            time.sleep(0.05)
+            late.send(time.monotonic())
+            broker.join(f"late{number}", timeout=5_000)
+    assert sorted(waits)[2] < 0.1
+
+
 def test_a_busy_worker_leaves_the_rest_to_others(
     make_broker: MakeBroker, run: Run, history: History
 ) -> None:

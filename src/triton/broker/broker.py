@@ -304,11 +304,11 @@ class TritonBroker(Broker):
         )
         while proxy.hooks:
             middleware = proxy.hooks[-1]
-            before = proxy.follow_ups()
+            before = len(proxy.outbox), proxy.followed, proxy.retry
             try:
                 middleware.after_process_message(self, proxy, **outcome)
             except Interrupt:
-                proxy.go_back(before)
+                proxy.go_back(*before)
                 raise
             except Exception:
                 self.logger.critical(

@@ -105,6 +105,8 @@ class Dispatcher:
             if self._run is None:
                 self._run = self._start()
             self._work.notify()
+        # It may listen already, to the queues that there were before.
+        self._bell.hush()
         return inbox
 
     def unsubscribe(self, queue: str, inbox: SimpleQueue[JobProxy]) -> None:
@@ -219,7 +221,7 @@ class Dispatcher:
                     return
             finished, reports = self._take()
             try:
-                self._commit(finished, reports, self._claims(len(finished)), stopped)
+                self._commit(finished, reports, self._claims(finished), stopped)
             except Exception:
                 # A worker that goes on without a pump would keep its jobs for ever.
                 self._log.exception("trip_failed", outcomes=len(finished))
@@ -241,11 +243,14 @@ class Dispatcher:
                         self._reports_due = min(self._reports_due, due)
         return finished, reports
 
-    def _claims(self, finishing: int) -> list[Claim]:
+    def _claims(self, finishing: Sequence[Finished]) -> list[Claim]:
         """The claims of this trip: the free slots, shared out over the partitions in turn."""
         with self._lock:
             wanted, self._claim_wanted = self._claim_wanted, False
-            free = max(0, self._free() + finishing)
+            if self._bell.listening and not wanted and not any(f.proxy.outbox for f in finishing):
+                # Nothing was ready a moment ago, and the bell tells of what is ready since.
+                return []
+            free = max(0, self._free() + len(finishing))
             # A wanted claim goes also without a free slot: it passes the bell on to another worker.
             if not self._claiming or not self._inboxes or not (free or wanted):
                 return []

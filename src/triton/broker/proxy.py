@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from dramatiq import Message, Middleware
 from dramatiq.broker import MessageProxy
@@ -16,12 +16,6 @@ from triton.events.scripts import Claimed, Submission
 
 #: A few loop turns give an interrupt that was set for this thread a place to arrive.
 _TURNS: Final = 3
-
-
-class FollowUps(NamedTuple):
-    sent: int
-    followed: int
-    retry: tuple[Message[Any], int] | None
 
 
 class Holder(Protocol):
@@ -152,14 +146,10 @@ class JobProxy(MessageProxy):
             if not known and self._thread is not None:
                 raise_thread_exception(self._thread, kind)
 
-    def follow_ups(self) -> FollowUps:
-        """What follows from the outcome so far."""
-        return FollowUps(len(self.outbox), self.followed, self.retry)
-
-    def go_back(self, to: FollowUps) -> None:
+    def go_back(self, sent: int, followed: int, retry: tuple[Message[Any], int] | None) -> None:
         """Forget what was sent since then: the hook that sent it begins anew."""
-        del self.outbox[to.sent :]
-        self.followed, self.retry = to.followed, to.retry
+        del self.outbox[sent:]
+        self.followed, self.retry = followed, retry
 
     def forget(self) -> None:
         """The outcome is packed: let go of the result, and of the exception with all its frames."""

@@ -39,6 +39,11 @@ class Bell:
         self._changed = threading.Condition()
         self._wait: float | None = None
 
+    @property
+    def listening(self) -> bool:
+        """Whether a job that becomes ready now will be heard of."""
+        return self._wait is not None
+
     def arm(self, wait: float) -> None:
         """Listen for `wait` seconds at most."""
         with self._changed:
