@@ -11,9 +11,19 @@ import pytest
 import redis
 from broker_kit import MakeBroker, Run
 from broker_log import History
+from dramatiq.results import Results
+from dramatiq.results.backends import StubBackend
 
 from eventually import eventually
-from triton import CancelRequested, LeaseLost, Snooze, TritonBroker, current_job, keys
+from triton import (
+    CancelRequested,
+    LeaseLost,
+    Snooze,
+    TritonBroker,
+    TritonResultBackend,
+    current_job,
+    keys,
+)
 from triton.broker.proxy import JobProxy
 from triton.events.client import send
 from triton.events.scripts import Claimed, Scripts
@@ -71,6 +81,8 @@ def test_a_running_job_is_interrupted_when_it_is_cancelled(
     make_broker: MakeBroker, run: Run, history: History, log: Log
 ) -> None:
     broker = make_broker(lease_ms=300)
+    backend = StubBackend()
+    broker.add_middleware(Results(backend=backend, store_results=True))
     seen: list[str] = []
     told = []
 
@@ -78,7 +90,7 @@ def test_a_running_job_is_interrupted_when_it_is_cancelled(
     def callback(*_: object) -> None:
         told.append(1)
 
-    @dramatiq.actor(on_failure="callback", on_retry_exhausted="callback", max_retries=0)
+    @dramatiq.actor(on_failure="callback", on_retry_exhausted="callback")
     def work() -> None:
         endless(seen, CancelRequested)
 
@@ -87,8 +99,9 @@ def test_a_running_job_is_interrupted_when_it_is_cancelled(
         eventually(lambda: seen)
         assert log.cancel(message.message_id, reason="enough") == "requested"
         broker.join("default", timeout=5_000)
-        with pytest.raises(dramatiq.results.ResultFailure, match="cancelled"):
-            message.get_result()
+        for results in (backend, TritonResultBackend(broker)):
+            with pytest.raises(dramatiq.results.ResultFailure, match=r"(?i)cancel"):
+                message.get_result(backend=results, block=True, timeout=5_000)
         assert work.send().message_id
         eventually(lambda: len(seen) >= 3)
         log.cancel(history.events()[-1].job, op="two")

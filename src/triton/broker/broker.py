@@ -7,41 +7,31 @@ connection, thread or id before the first use, so it may be created at import an
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 from dramatiq import Message, Middleware
 from dramatiq.broker import Broker, Consumer
-from dramatiq.errors import ConnectionClosed, QueueJoinTimeout, QueueNotFound
+from dramatiq.errors import QueueJoinTimeout, QueueNotFound
 from dramatiq.results import Results
-from dramatiq.threading import Interrupt
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from triton import keys
 from triton.broker.consumer import TritonConsumer
-from triton.broker.context import Snooze, current_proxy
+from triton.broker.context import current_proxy
 from triton.broker.dispatcher import Dispatcher
+from triton.broker.hooks import follows, is_named, run_hooks
+from triton.broker.intake import Intake
 from triton.broker.proxy import JobProxy
 from triton.broker.pulse import IDLE_BLOCK
 from triton.broker.results import TritonResultBackend
-from triton.broker.trip import grouped
-from triton.errors import UnavailableError, ValidationError
-from triton.events.client import connect, send
-from triton.events.log import checked_epochs
-from triton.events.scripts import Scripts, Submission, answers
+from triton.errors import ValidationError
+from triton.events.client import connect
+from triton.events.scripts import Scripts, Submission
 from triton.settings import load
 from triton.submit import child_id, submission_of
-
-#: Jobs read from a queue at once when it is flushed.
-_FLUSH_PAGE = 200
 
 
 class TritonBroker(Broker):
@@ -95,12 +85,9 @@ class TritonBroker(Broker):
             completed_ttl_ms=completed_ttl_ms or settings.completed_ttl_ms,
             failed_ttl_ms=failed_ttl_ms or settings.failed_ttl_ms,
         )
-        self._prefixes = [
-            keys.prefix(self.namespace, partition) for partition in range(self.partitions)
-        ]
         self.client = connect(self.url)
+        self._intake = Intake(self.client, self._scripts, self.namespace, self.partitions)
         self._lock = threading.Lock()
-        self._opened_by: int | None = None
         self._dispatcher: Dispatcher | None = None
         self._threads: int | None = None
         self.fail_fast_default = fail_fast_default
@@ -134,10 +121,10 @@ class TritonBroker(Broker):
         """
         self.emit_before("enqueue", message, delay)
         proxy = current_proxy.get()
-        if proxy is not None and self._follows(proxy, message):
+        if proxy is not None and follows(proxy, message):
             message = self._follow(proxy, message, delay)
         else:
-            self._submit([self._submission(message, delay, proxy)])
+            self._intake.submit([self._submission(message, delay, proxy)])
         self.emit_after("enqueue", message, delay)
         return message
 
@@ -146,18 +133,16 @@ class TritonBroker(Broker):
     ) -> list[str]:
         """Submit many messages in few round trips. Answers `ok` or `exists` for each."""
         proxy = current_proxy.get()
+        if proxy is not None and proxy.after_actor:
+            return ["ok" for message in messages if self.enqueue(message, delay=delay)]
         for message in messages:
             self.emit_before("enqueue", message, delay)
-        done = self._submit([self._submission(message, delay, proxy) for message in messages])
+        done = self._intake.submit(
+            [self._submission(message, delay, proxy) for message in messages]
+        )
         for message in messages:
             self.emit_after("enqueue", message, delay)
         return done
-
-    def _follows(self, proxy: JobProxy, message: Message[Any]) -> bool:
-        """Whether a message is a part of the outcome of the job that the caller runs."""
-        if proxy.packed:
-            return False
-        return proxy.after_actor or message.message_id == proxy.claimed.job
 
     def _follow(self, proxy: JobProxy, message: Message[Any], delay: int | None) -> Message[Any]:
         if proxy.silent:
@@ -165,7 +150,7 @@ class TritonBroker(Broker):
         if message.message_id == proxy.claimed.job:
             proxy.retry = (message, delay or 0)
             return message
-        if self.partitions > 1 and not _is_named(proxy.options, message.message_id):
+        if self.partitions > 1 and not is_named(proxy.options, message.message_id):
             # Not one atomic step across partitions: an id derived from the outcome makes a repeat known.
             retries = int(proxy.options.get("retries", 0))
             derived = child_id(proxy.claimed.job, retries, proxy.followed)
@@ -175,7 +160,7 @@ class TritonBroker(Broker):
         if self.prefix_of(message.message_id) == self.prefix_of(proxy.claimed.job):
             proxy.outbox.append(submission)
         else:
-            self._submit([submission])
+            self._intake.submit([submission])
         return message
 
     def _submission(
@@ -212,55 +197,19 @@ class TritonBroker(Broker):
             traceparent=parent.traceparent,
         )
 
-    def _submit(self, submissions: Sequence[Submission]) -> list[str]:
-        self._open()
-        chunks = list(
-            grouped(range(len(submissions)), lambda i: self.prefix_of(submissions[i].job))
-        )
-        calls = [
-            self._scripts.submit(prefix, [submissions[i] for i in chunk])
-            for prefix, chunk in chunks
-        ]
-        done = [""] * len(submissions)
-        with self.answering():
-            try:
-                replies = send(self.client, calls)
-            except ResponseError as error:
-                if not str(error).startswith("TRITON_NO_LOG"):
-                    raise
-                # The server was emptied: begin a new log, as the next process would. Readers notice.
-                self.logger.critical("%s: it is created anew", error)
-                self._opened_by = None
-                self._open()
-                replies = send(self.client, calls)
-        for (_, chunk), reply in zip(chunks, replies, strict=True):
-            for index, answer in zip(chunk, answers(reply), strict=True):
-                done[index] = answer
-        return done
-
     # -- running -----------------------------------------------------------------------------------
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> Consumer:
         """A consumer of a declared queue. Triton holds no more jobs than the worker has threads."""
         if queue_name not in self.queues:
             raise QueueNotFound(queue_name)
-        self._open()
-        self._announce(queue_name)
+        self._intake.open()
+        its_actors = [name for name, a in self.actors.items() if a.queue_name == queue_name]
+        self._intake.announce(queue_name, its_actors)
         dispatcher = self._get_dispatcher()
         dispatcher.threads = self._threads or prefetch
         inbox = dispatcher.subscribe(queue_name, prefetch)
         return TritonConsumer(dispatcher, inbox, queue_name, timeout)
-
-    def _announce(self, queue_name: str) -> None:
-        """Say beside the log which actors' jobs belong into this queue, for who submits by name only."""
-        names = [name for name, actor in self.actors.items() if actor.queue_name == queue_name]
-        if names:
-            try:
-                self.client.hset(
-                    keys.actors(self._prefixes[0]), mapping=dict.fromkeys(names, queue_name)
-                )
-            except RedisError as error:
-                raise ConnectionClosed(error) from None
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
         # The broker's own hooks, and not a middleware, so that places in the middleware list are no matter.
@@ -284,10 +233,7 @@ class TritonBroker(Broker):
         if signal == "process_message":
             proxy: JobProxy = args[0]
             proxy.leave(kwargs.get("result"), kwargs.get("exception"))
-            while not proxy.settled:
-                # An interrupt (a time limit, say) comes too late now. The hook that it stopped begins anew.
-                with suppress(Interrupt):
-                    self._run_hooks(proxy)
+            run_hooks(self, proxy)
             return
         if signal == "skip_message":
             args[0].leave(None, None)
@@ -295,47 +241,15 @@ class TritonBroker(Broker):
         if signal in ("ack", "nack"):
             current_proxy.set(None)
 
-    def _run_hooks(self, proxy: JobProxy) -> None:
-        """Run each middleware's hook to its end, once, with what the actor did."""
-        if proxy.hooks is None:
-            proxy.hooks = list(self.middleware)
-        outcome: dict[str, Any] = (
-            {"result": proxy.result} if proxy.exception is None else {"exception": proxy.exception}
-        )
-        while proxy.hooks:
-            middleware = proxy.hooks[-1]
-            before = len(proxy.outbox), proxy.followed, proxy.retry
-            try:
-                middleware.after_process_message(self, proxy, **outcome)
-            except Interrupt:
-                proxy.go_back(*before)
-                raise
-            except Exception:
-                self.logger.critical(
-                    "Unexpected failure in after_process_message of %r.", middleware, exc_info=True
-                )
-            proxy.hooks.pop()
-        if isinstance(proxy.exception, Snooze):
-            # Whatever the retry policy made of it: a snooze is no failure.
-            proxy.failed = False
-        proxy.settled = True
-
     # -- looking -----------------------------------------------------------------------------------
 
     def prefix_of(self, job: str) -> str:
         """The key prefix of the partition that a job belongs to."""
-        return self._prefixes[keys.partition_of(job, self.partitions)]
+        return self._intake.prefix_of(job)
 
     def count(self, queue_name: str) -> dict[str, int]:
         """How many jobs of a queue wait (`ready`), are scheduled (`due`) and run (`leases`)."""
-        kinds = (keys.ready, keys.due, keys.leases)
-        # In one step: a job that moves on between two counts would be seen in neither.
-        with self.answering(), self.client.pipeline(transaction=True) as pipe:
-            for prefix in self._prefixes:
-                for kind in kinds:
-                    pipe.zcard(kind(prefix, queue_name))
-            counts = pipe.execute()
-        return {kind.__name__: sum(counts[i :: len(kinds)]) for i, kind in enumerate(kinds)}
+        return self._intake.count(queue_name)
 
     def join(
         self,
@@ -367,25 +281,7 @@ class TritonBroker(Broker):
         if queue_name not in self.queues:
             raise QueueNotFound(queue_name)
         self._failures.pop(queue_name, None)
-        self._open()
-        for prefix in self._prefixes:
-            for key in (keys.ready(prefix, queue_name), keys.due(prefix, queue_name)):
-                self._flush(prefix, key)
-
-    def _flush(self, prefix: str, key: str) -> None:
-        while True:
-            with self.answering():
-                found = cast("list[bytes]", self.client.zrange(key, 0, _FLUSH_PAGE - 1))
-                if not found:
-                    return
-                jobs = [job.decode() for job in found]
-                op = f"flush-{secrets.token_hex(8)}"
-                call = self._scripts.cancel(prefix, jobs, op=op, by=self.by, reason="flushed")
-                (reply,) = send(self.client, [call])
-                # A name without a waiting job behind it stands for nothing.
-                stray = [job for job, a in zip(jobs, reply, strict=True) if a != b"cancelled"]
-                if stray:
-                    self.client.zrem(key, *stray)
+        self._intake.flush(queue_name, self.by)
 
     def flush_all(self) -> None:
         for queue_name in self.queues:
@@ -401,17 +297,6 @@ class TritonBroker(Broker):
 
     # -- at first use ------------------------------------------------------------------------------
 
-    def _open(self) -> None:
-        """Create the log, or make sure that it fits. Once per process."""
-        if self._opened_by == os.getpid():
-            return
-        epoch = secrets.token_hex(8)
-        calls = [self._scripts.open(prefix, epoch, self.partitions) for prefix in self._prefixes]
-        with self.answering():
-            replies = send(self.client, calls)
-        checked_epochs(self.namespace, self.partitions, replies)
-        self._opened_by = os.getpid()
-
     def _get_dispatcher(self) -> Dispatcher:
         with self._lock:
             if self._dispatcher is None or self._dispatcher.pid != os.getpid():
@@ -421,25 +306,9 @@ class TritonBroker(Broker):
                         self.url, retry=Retry(NoBackoff(), 0), socket_timeout=IDLE_BLOCK + 5
                     ),
                     scripts=self._scripts,
-                    prefixes=self._prefixes,
+                    prefixes=self._intake.prefixes,
                     prefix_of=self.prefix_of,
                     lease_ms=self._lease_ms,
                     max_deaths=self._max_deaths,
                 )
             return self._dispatcher
-
-    @contextmanager
-    def answering(self) -> Iterator[None]:
-        """Turn Redis's errors into ConnectionClosed and UnavailableError."""
-        try:
-            yield
-        except (RedisConnectionError, RedisTimeoutError) as error:
-            raise ConnectionClosed(f"Redis does not answer: {error}; is it running?") from None
-        except RedisError as error:
-            raise UnavailableError(f"Redis refused a call: {error}") from error
-
-
-def _is_named(options: Mapping[str, Any], message_id: str) -> bool:
-    """Whether a job's options hold the message of this id, so that a repeat would send the same id."""
-    named = [options.get("pipe_target"), *(options.get("group_completion_callbacks") or ())]
-    return any(isinstance(each, dict) and each.get("message_id") == message_id for each in named)

@@ -12,6 +12,7 @@ from dramatiq import Message
 from dramatiq.results import ResultBackend, ResultFailure, ResultMissing, ResultTimeout
 
 from triton import keys
+from triton.broker.intake import answering
 from triton.events.codec import decode_data
 from triton.events.heads import head_of
 from triton.events.types import SCHEMA, Completed
@@ -38,7 +39,7 @@ class TritonResultBackend(ResultBackend):
         pause = 0.005
         while True:
             prefix = self._broker.prefix_of(message.message_id)
-            with self._broker.answering():
+            with answering():
                 found = self._broker.client.hgetall(keys.job(prefix, message.message_id))
             if found:
                 fields = cast("dict[bytes, bytes]", found)

@@ -1,0 +1,65 @@
+"""Owns the run of the middleware's hooks after an actor, and what of theirs belongs to the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from dramatiq import Message
+from dramatiq.broker import Broker
+from dramatiq.threading import Interrupt
+
+from triton.broker.context import CancelRequested, Snooze
+from triton.broker.proxy import JobProxy
+
+
+def follows(proxy: JobProxy, message: Message[Any]) -> bool:
+    """Whether a message that the job's thread sends is a part of the job's outcome."""
+    if proxy.packed:
+        return False
+    return proxy.after_actor or message.message_id == proxy.claimed.job
+
+
+def is_named(options: Mapping[str, Any], message_id: str) -> bool:
+    """Whether a job's options hold the message of this id, so that a repeat would send the same id."""
+    named = [options.get("pipe_target"), *(options.get("group_completion_callbacks") or ())]
+    return any(isinstance(each, dict) and each.get("message_id") == message_id for each in named)
+
+
+def run_hooks(broker: Broker, proxy: JobProxy) -> None:
+    """Run each middleware's hook to its end, once, with what the actor did.
+
+    An interrupt (a time limit, say) comes too late now. The hook that it stopped begins anew.
+    """
+    while not proxy.settled:
+        with suppress(Interrupt):
+            _go_on(broker, proxy)
+
+
+def _go_on(broker: Broker, proxy: JobProxy) -> None:
+    if proxy.hooks is None:
+        proxy.hooks = list(broker.middleware)
+    exception = proxy.exception
+    outcome: dict[str, Any] = (
+        {"result": proxy.result} if exception is None else {"exception": exception}
+    )
+    while proxy.hooks:
+        middleware = proxy.hooks[-1]
+        before = len(proxy.outbox), proxy.followed, proxy.retry
+        try:
+            middleware.after_process_message(broker, proxy, **outcome)
+        except Interrupt:
+            proxy.go_back(*before)
+            raise
+        except Exception:
+            broker.logger.critical(
+                "Unexpected failure in after_process_message of %r.", middleware, exc_info=True
+            )
+        proxy.hooks.pop()
+    # Whatever the retry policy made of them: a snooze is no failure, and a cancelled job gave no result.
+    if isinstance(exception, Snooze):
+        proxy.failed = False
+    elif isinstance(exception, CancelRequested):
+        proxy.failed = True
+    proxy.settled = True

@@ -1,0 +1,139 @@
+"""Owns a broker's own calls to the log: opened once per process, with errors that Dramatiq knows."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, cast
+
+import redis
+import structlog
+from dramatiq.errors import ConnectionClosed
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from triton import keys
+from triton.broker.trip import grouped
+from triton.errors import UnavailableError
+from triton.events.client import send
+from triton.events.log import checked_epochs
+from triton.events.scripts import Scripts, Submission, answers
+
+#: Jobs read from a queue at once when it is flushed.
+_FLUSH_PAGE: Final = 200
+_log: Final = structlog.get_logger("triton.broker")
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn Redis's errors into ConnectionClosed and UnavailableError."""
+    try:
+        yield
+    except (RedisConnectionError, RedisTimeoutError) as error:
+        raise ConnectionClosed(f"Redis does not answer: {error}; is it running?") from None
+    except RedisError as error:
+        raise UnavailableError(f"Redis refused a call: {error}") from error
+
+
+class Intake:
+    """What everybody may do with a log: submit jobs, count and cancel those that wait.
+
+    Every method raises ConnectionClosed when Redis does not answer, UnavailableError when it refuses, and
+    ConfigurationError when the log was created with another number of partitions.
+    """
+
+    def __init__(
+        self, client: redis.Redis, scripts: Scripts, namespace: str, partitions: int
+    ) -> None:
+        self.prefixes = [keys.prefix(namespace, partition) for partition in range(partitions)]
+        self._client = client
+        self._scripts = scripts
+        self._namespace = namespace
+        self._opened_by: int | None = None
+
+    def prefix_of(self, job: str) -> str:
+        """The key prefix of the partition that a job belongs to."""
+        return self.prefixes[keys.partition_of(job, len(self.prefixes))]
+
+    def open(self) -> None:
+        """Create the log, or make sure that it fits. Once per process."""
+        if self._opened_by == os.getpid():
+            return
+        epoch, partitions = secrets.token_hex(8), len(self.prefixes)
+        calls = [self._scripts.open(prefix, epoch, partitions) for prefix in self.prefixes]
+        with answering():
+            replies = send(self._client, calls)
+        checked_epochs(self._namespace, partitions, replies)
+        self._opened_by = os.getpid()
+
+    def submit(self, submissions: Sequence[Submission]) -> list[str]:
+        """Answers `ok` or `exists` for each."""
+        self.open()
+        chunks = list(
+            grouped(range(len(submissions)), lambda i: self.prefix_of(submissions[i].job))
+        )
+        calls = [
+            self._scripts.submit(prefix, [submissions[i] for i in chunk])
+            for prefix, chunk in chunks
+        ]
+        done = [""] * len(submissions)
+        with answering():
+            try:
+                replies = send(self._client, calls)
+            except ResponseError as error:
+                if not str(error).startswith("TRITON_NO_LOG"):
+                    raise
+                # The server was emptied: begin a new log, as the next process would. Readers notice.
+                _log.critical("log_created_anew", error=str(error))
+                self._opened_by = None
+                self.open()
+                replies = send(self._client, calls)
+        for (_, chunk), reply in zip(chunks, replies, strict=True):
+            for index, answer in zip(chunk, answers(reply), strict=True):
+                done[index] = answer
+        return done
+
+    def announce(self, queue: str, actors: Sequence[str]) -> None:
+        """Say beside the log which queue these actors' jobs go to, for who submits by name only."""
+        if actors:
+            with answering():
+                key = keys.actors(self.prefixes[0])
+                self._client.hset(key, mapping=dict.fromkeys(actors, queue))
+
+    def count(self, queue: str) -> dict[str, int]:
+        """How many jobs of a queue wait (`ready`), are scheduled (`due`) and run (`leases`)."""
+        kinds = (keys.ready, keys.due, keys.leases)
+        # In one step: a job that moves on between two counts would be seen in neither.
+        with answering(), self._client.pipeline(transaction=True) as pipe:
+            for prefix in self.prefixes:
+                for kind in kinds:
+                    pipe.zcard(kind(prefix, queue))
+            counts = pipe.execute()
+        return {kind.__name__: sum(counts[i :: len(kinds)]) for i, kind in enumerate(kinds)}
+
+    def flush(self, queue: str, by: str) -> None:
+        """Cancel every job of a queue that has not started; each gets its event."""
+        self.open()
+        for prefix in self.prefixes:
+            for key in (keys.ready(prefix, queue), keys.due(prefix, queue)):
+                while self._flush_page(prefix, key, by):
+                    pass
+
+    def _flush_page(self, prefix: str, key: str, by: str) -> bool:
+        """Whether there may be more."""
+        with answering():
+            found = cast("list[bytes]", self._client.zrange(key, 0, _FLUSH_PAGE - 1))
+            if not found:
+                return False
+            jobs = [job.decode() for job in found]
+            op = f"flush-{secrets.token_hex(8)}"
+            call = self._scripts.cancel(prefix, jobs, op=op, by=by, reason="flushed")
+            done = answers(send(self._client, [call])[0])
+            # A name without a job behind it stands for nothing.
+            stray = [job for job, answer in zip(jobs, done, strict=True) if answer == "missing"]
+            if stray:
+                self._client.zrem(key, *stray)
+        return bool(stray) or "cancelled" in done
