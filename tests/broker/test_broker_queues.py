@@ -246,7 +246,7 @@ def test_a_queue_that_comes_later_is_heard_at_once(
             time.sleep(0.05)
             late.send(time.monotonic())
             broker.join(f"late{number}", timeout=5_000)
-    assert sorted(waits)[2] < 0.1
+    assert sorted(waits)[2] < 0.4
 
 
 def test_a_busy_worker_leaves_the_rest_to_others(
