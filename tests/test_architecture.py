@@ -12,6 +12,7 @@ PURE = {
     "job",
     "keys",
     "submit",
+    "bulk",
     "errors",
     "events.types",
     "events.envelope",
@@ -23,6 +24,7 @@ PURE = {
     "feed.cursor",
     "feed.frames",
     "projections.fold",
+    "api.bulk",
     "api.views",
 }
 IMPURE = {"redis", "psycopg", "clickhouse_connect", "boto3", "socket", "subprocess", "random"}

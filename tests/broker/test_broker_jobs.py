@@ -58,13 +58,36 @@ def test_an_id_sent_twice_is_one_job(broker: TritonBroker, run: Run, history: Hi
     message = once.message("a")
     broker.enqueue(message)
     broker.enqueue(message.copy(args=("b",)))
-    assert broker.enqueue_many([message, once.message("c"), message]) == ["exists", "ok", "exists"]
+    receipts = broker.enqueue_many([message, once.message("c"), message])
+    assert [receipt.status for receipt in receipts] == ["exists", "accepted", "exists"]
     with run(broker):
         broker.join("default", timeout=5_000)
         broker.enqueue(message)
         broker.join("default", timeout=5_000)
     assert sorted(runs) == ["a", "c"]
     assert history.ended() == {"completed": 2}
+
+
+def test_one_of_many_that_cannot_be_a_job_stops_all_or_only_itself(
+    broker: TritonBroker, history: History
+) -> None:
+    @dramatiq.actor
+    def work(text: str) -> None:
+        pass
+
+    large = work.message("x" * 1_000_000)
+    unprintable = work.message("a").copy(queue_name="bell\a")
+    messages = [work.message("a"), large, unprintable]
+    with pytest.raises(ValidationError) as refused:
+        broker.enqueue_many(messages)
+    assert [item["index"] for item in refused.value.details["items"]] == [1, 2]
+    assert refused.value.details["fields"][1]["field"] == "jobs[2].queue"
+    assert broker.count("default")["ready"] == 0
+    receipts = broker.enqueue_many(messages, mode="partial")
+    assert [receipt.status for receipt in receipts] == ["accepted", "rejected", "rejected"]
+    assert receipts[1].error is not None
+    assert "bytes" in receipts[1].error.message
+    assert history.types(messages[0].message_id) == ["submitted"]
 
 
 def test_a_thousand_messages_are_sent_in_few_round_trips(
@@ -79,7 +102,9 @@ def test_a_thousand_messages_are_sent_in_few_round_trips(
     messages = [note.message(number) for number in range(1000)]
     broker.join("default")
     before = redis_client.info("commandstats")["cmdstat_evalsha"]["calls"]
-    assert set(broker.enqueue_many(messages)) == {"ok"}
+    receipts = broker.enqueue_many(messages)
+    assert {receipt.status for receipt in receipts} == {"accepted"}
+    assert [receipt.id for receipt in receipts] == [message.message_id for message in messages]
     calls = redis_client.info("commandstats")["cmdstat_evalsha"]["calls"] - before
     assert calls <= 12, "five scripts of 200 jobs, the log's opening, and scripts loaded anew"
     with run(broker, threads=8):

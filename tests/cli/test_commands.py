@@ -145,6 +145,34 @@ def test_idempotency_key_is_one_job(commands: Commands) -> None:
     assert first["id"] == second["id"]
 
 
+def test_bulk_submits_a_file_and_names_what_is_wrong_by_its_line(
+    commands: Commands, tmp_path: Path
+) -> None:
+    file = tmp_path / "jobs.jsonl"
+    good = '{"actor": "cli.count", "args": [1]}\n'
+    file.write_text(good + "\n" + good)
+    submit = ("submit", "--bulk", str(file))
+    assert commands.run(*submit).stdout == "2 accepted\n"
+    keyed = (*submit, "--idempotency-key", "a file")
+    first, again = commands.json(*keyed), commands.json(*keyed)
+    assert [receipt["status"] for receipt in first["jobs"]] == ["accepted", "accepted"]
+    assert [receipt["line"] for receipt in first["jobs"]] == [1, 3]
+    assert (again["accepted"], again["existing"]) == (0, 2)
+    for receipt in first["jobs"]:
+        commands.run("watch", receipt["id"])
+
+    file.write_text(good + "\n" + '{"actor": 1}\n' + good)
+    refused = commands.run(*submit, status=2)
+    assert "1 of 3 jobs do not fit, so none was submitted: line 3: " in refused.stderr
+    partly = commands.run(*submit, "--partial", status=1)
+    assert partly.stdout == "2 accepted, 1 refused\n"
+    assert "line 3: the request does not fit: actor: " in partly.stderr
+    file.write_text(good + "no json\n")
+    assert "line 2 is no JSON object" in commands.run(*submit, status=2).stderr
+    file.write_text("")
+    assert "no jobs" in commands.run(*submit, status=1).stderr
+
+
 def test_upload_streams_files_and_says_which_failed(commands: Commands, tmp_path: Path) -> None:
     document = tmp_path / "a name with ü.md"
     document.write_text("# Title\n")

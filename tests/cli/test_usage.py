@@ -12,6 +12,7 @@ import redis
 from command_line import Invoke
 
 from triton.cli.arguments import json_array, json_object, milliseconds, named
+from triton.cli.bulk import MAX_BYTES, Line, parts_of
 from triton.cli.exits import ending_of
 from triton.cli.live import LiveJob
 from triton.cli.output import safe
@@ -74,6 +75,10 @@ def test_without_a_stack_the_sentence_says_how_to_start_one(
         (["submit", "x", "--arg", "noname"], "expected name=text"),
         (["submit", "x", "--arg", "a=1", "--arg", "a=2"], "twice"),
         (["submit", "x", "--delay", "soon"], "--delay is 'soon'"),
+        (["submit"], "name an actor"),
+        (["submit", "x", "--partial"], "--partial goes with --bulk"),
+        (["submit", "x", "--bulk", "f"], "actor does not go with --bulk"),
+        (["submit", "--bulk", "f", "--watch"], "watch does not go with --bulk"),
         (["jobs", "--status", "lost"], "lost"),
         (["up", "--port", "70000"], "65535"),
         (["nonsense"], "nonsense"),
@@ -84,6 +89,15 @@ def test_bad_usage(invoke: Invoke, arguments: list[str], found: str) -> None:
     result = invoke(*arguments)
     assert result.exit_code == 2
     assert found in result.stderr
+
+
+def test_a_file_is_parted_into_calls_that_fit() -> None:
+    lines = [Line(number, b"x" * 1000) for number in range(25_001)]
+    assert [len(part) for part in parts_of(lines)] == [10_000, 10_000, 5_001]
+    large = [Line(number, b"x" * 2**20) for number in range(40)]
+    parts = list(parts_of(large))
+    assert [line for part in parts for line in part] == large
+    assert all(sum(len(line.json) + 2 for line in part) <= MAX_BYTES for part in parts)
 
 
 def test_bad_setting_is_named(invoke: Invoke) -> None:

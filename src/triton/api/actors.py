@@ -5,7 +5,7 @@ Workers write the queue of each of their actors into a hash beside the log; the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import redis.asyncio
@@ -17,9 +17,15 @@ DEFAULT_QUEUE: Final = "default"
 OWN: Final[Mapping[str, str]] = {"documents.extract": "documents"}
 
 
-async def queue_of(client: redis.asyncio.Redis, namespace: str, actor: str) -> str:
-    """The queue that the actor's workers listen to; `default` for an actor that none has declared."""
-    declared = await client.hget(keys.actors(keys.prefix(namespace, 0)), actor)
-    if isinstance(declared, bytes):
-        return declared.decode()
-    return OWN.get(actor, DEFAULT_QUEUE)
+async def queues_of(
+    client: redis.asyncio.Redis, namespace: str, actors: Collection[str]
+) -> dict[str, str]:
+    """The queue that each actor's workers listen to; `default` for an actor that none has declared."""
+    names = sorted(set(actors))
+    if not names:
+        return {}
+    declared = await client.hmget(keys.actors(keys.prefix(namespace, 0)), names)
+    return {
+        name: queue.decode() if isinstance(queue, bytes) else OWN.get(name, DEFAULT_QUEUE)
+        for name, queue in zip(names, declared, strict=True)
+    }

@@ -11,8 +11,9 @@ from fastapi import FastAPI
 
 import triton
 from triton.api import openapi, problems
+from triton.api.bulk import BulkCall, BulkReply
 from triton.api.request_id import RequestIdMiddleware
-from triton.api.routes import commands, documents, events, health, jobs, root
+from triton.api.routes import bulk, commands, documents, events, health, jobs, root
 from triton.api.services import FeedOptions, Services, open_services
 from triton.api.submission import ReasonRequest, SubmitReply, SubmitRequest
 from triton.api.views import JobView
@@ -22,6 +23,8 @@ from triton.settings import Settings
 
 #: Everything that is on the wire as JSON.
 _WIRE: Final[list[type[msgspec.Struct]]] = [
+    BulkCall,
+    BulkReply,
     documents.DocumentView,
     events.EventPage,
     EventView,
@@ -62,7 +65,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
     app.state.failure = None
     app.add_middleware(RequestIdMiddleware)
     problems.install(app)
-    for module in (root, health, jobs, commands, events, documents):
+    for module in (root, health, jobs, bulk, commands, events, documents):
         app.include_router(module.router)
     openapi.install(app, _WIRE)
     return app

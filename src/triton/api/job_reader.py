@@ -77,12 +77,13 @@ class JobReader:
         line = views.to_json(view)
         return Snapshot(line, view.tenant, view.state, view.version, view.position, live)
 
-    async def exists(self, job: str) -> bool:
-        """Whether PostgreSQL has the job; False also where it does not answer."""
+    async def known(self, jobs: Sequence[str]) -> set[str]:
+        """Those of the jobs that PostgreSQL has; none where it does not answer."""
         try:
-            return await self._row(job) is not None
+            rows = await self._rows("known", {"jobs": list(jobs)}) if jobs else []
         except UnavailableError:
-            return False
+            return set()
+        return {row["job"] for row in rows}
 
     async def page(self, chosen: Filter, *, next_page: str | None, limit: int) -> list[JobView]:
         """The newest jobs that fit, after the ones before. As far as the projector has come.

@@ -10,6 +10,8 @@ import msgspec
 from triton.events.scripts import Submission
 from triton.submit import MAX_NAME, message_for, submission_of
 
+#: Characters of an idempotency key at most.
+MAX_KEY: Final = 255
 _YEARS_MS: Final = 10 * 365 * 86_400_000
 _Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=_YEARS_MS)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]

@@ -16,6 +16,8 @@ from triton.errors import ValidationError
 #: Bytes of a JSON body at most: a message (512 KiB encoded) and some air.
 MAX_JSON: Final = 1024 * 1024
 
+_INSTEAD: Final = "put the data into the archive (POST /api/v1/documents) and pass a reference"
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -39,9 +41,14 @@ async def read_json(request: Request, kind: type[T], *, optional: bool = False) 
 
     Raises MalformedError (no JSON), ValidationError (each field that is wrong), TooLargeError.
     """
-    body = await _read(request)
+    body = await read_body(request, MAX_JSON, _INSTEAD)
     if optional and not body.strip():
         body = b"{}"
+    return decode(body, kind)
+
+
+def decode(body: bytes | msgspec.Raw, kind: type[T]) -> T:
+    """JSON as `kind`. Raises MalformedError (no JSON), ValidationError (each field that is wrong)."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
@@ -60,17 +67,19 @@ def _malformed(error: Exception) -> MalformedError:
     return MalformedError(f"the body is not JSON: {error}")
 
 
-async def _read(request: Request) -> bytes:
+async def read_body(request: Request, limit: int, instead: str) -> bytes:
+    """The body. Raises TooLargeError for more than `limit` bytes, saying what to do `instead`; at once
+    where the request announces so many."""
+    announced = request.headers.get("content-length", "")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_JSON:
-            raise TooLargeError(
-                f"the body has more than {MAX_JSON} bytes: put the data into the archive "
-                "(POST /api/v1/documents) and pass a reference",
-                max_bytes=MAX_JSON,
-            )
-    return bytes(body)
+    if not (announced.isdecimal() and int(announced) > limit):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                break
+        else:
+            return bytes(body)
+    raise TooLargeError(f"the body has more than {limit} bytes: {instead}", max_bytes=limit)
 
 
 def _invalid(plain: Any, kind: type[T], first: msgspec.ValidationError) -> ValidationError:

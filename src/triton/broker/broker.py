@@ -27,6 +27,7 @@ from triton.broker.intake import Intake
 from triton.broker.proxy import JobProxy
 from triton.broker.pulse import IDLE_BLOCK
 from triton.broker.results import TritonResultBackend
+from triton.bulk import Mode, Receipt, accepted, nothing_submitted, refused
 from triton.errors import ValidationError
 from triton.events.client import connect
 from triton.events.scripts import Scripts, Submission
@@ -129,20 +130,34 @@ class TritonBroker(Broker):
         return message
 
     def enqueue_many(
-        self, messages: Sequence[Message[Any]], *, delay: int | None = None
-    ) -> list[str]:
-        """Submit many messages in few round trips. Answers `ok` or `exists` for each."""
+        self, messages: Sequence[Message[Any]], *, delay: int | None = None, mode: Mode = "all"
+    ) -> list[Receipt]:
+        """Submit many messages in few round trips; answers a receipt for each, in order.
+
+        All are checked before the first is sent: in mode `all` one that cannot be a job raises
+        ValidationError, which names each such message by its index, and none is submitted; in mode
+        `partial` its receipt says why, and the others are submitted. Each chunk of CHUNK messages is one
+        atomic step: after a ConnectionClosed the same call again submits what is missing.
+        """
         proxy = current_proxy.get()
         if proxy is not None and proxy.after_actor:
-            return ["ok" for message in messages if self.enqueue(message, delay=delay)]
-        for message in messages:
+            ids = [self.enqueue(message, delay=delay).message_id for message in messages]
+            return [accepted(index, job, "ok") for index, job in enumerate(ids)]
+        receipts: dict[int, Receipt] = {}
+        submissions: dict[int, Submission] = {}
+        for index, message in enumerate(messages):
             self.emit_before("enqueue", message, delay)
-        done = self._intake.submit(
-            [self._submission(message, delay, proxy) for message in messages]
-        )
-        for message in messages:
-            self.emit_after("enqueue", message, delay)
-        return done
+            try:
+                submissions[index] = self._submission(message, delay, proxy)
+            except ValidationError as error:
+                receipts[index] = refused(index, error)
+        if receipts and mode == "all":
+            raise nothing_submitted(list(receipts.values()), len(messages))
+        done = self._intake.submit(list(submissions.values()))
+        for (index, submission), answer in zip(submissions.items(), done, strict=True):
+            receipts[index] = accepted(index, submission.job, answer)
+            self.emit_after("enqueue", messages[index], delay)
+        return [receipts[index] for index in range(len(messages))]
 
     def _follow(self, proxy: JobProxy, message: Message[Any], delay: int | None) -> Message[Any]:
         if proxy.silent:

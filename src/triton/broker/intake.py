@@ -16,7 +16,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from triton import keys
-from triton.broker.trip import grouped
+from triton.bulk import waves
 from triton.errors import UnavailableError
 from triton.events.client import send
 from triton.events.log import checked_epochs
@@ -72,12 +72,10 @@ class Intake:
     def submit(self, submissions: Sequence[Submission]) -> list[str]:
         """Answers `ok` or `exists` for each."""
         self.open()
-        chunks = list(
-            grouped(range(len(submissions)), lambda i: self.prefix_of(submissions[i].job))
-        )
+        chunks = [chunk for wave in waves(submissions, len(self.prefixes)) for chunk in wave]
         calls = [
-            self._scripts.submit(prefix, [submissions[i] for i in chunk])
-            for prefix, chunk in chunks
+            self._scripts.submit(self.prefixes[partition], [submissions[i] for i in chunk])
+            for partition, chunk in chunks
         ]
         done = [""] * len(submissions)
         with answering():

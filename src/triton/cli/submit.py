@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -19,7 +19,10 @@ _CHUNK = 256 * 1024
 
 
 def submit(
-    actor: Annotated[str, typer.Argument(help="The actor's name, for example documents.extract.")],
+    actor: Annotated[
+        str | None,
+        typer.Argument(help="The actor's name, for example documents.extract.", show_default=False),
+    ] = None,
     args: Annotated[
         str | None, typer.Option(metavar="ARRAY", help="Positional arguments, as a JSON array.")
     ] = None,
@@ -42,11 +45,33 @@ def submit(
         str | None, typer.Option(metavar="KEY", help="The same key is the same job.")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+    bulk: Annotated[
+        Path | None,
+        typer.Option(
+            "--bulk",
+            metavar="FILE",
+            help="Many jobs: a JSON object per line, as POST /jobs takes it; - is standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    partial: Annotated[
+        bool,
+        typer.Option("--partial", help="With --bulk: submit the lines that fit, not all or none."),
+    ] = False,
     data: Data = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Submit a job; with --watch, exit 1 where it does not complete."""
+    """Submit a job; with --watch, exit 1 where it does not complete. Or many, with --bulk."""
+    if bulk is not None:
+        _alone(
+            actor=actor, args=args, kwargs=kwargs, arg=arg, queue=queue, delay=delay, watch=watch
+        )
+        _submit_file(bulk, data, url, partial=partial, key=idempotency_key, as_json=as_json)
+    if actor is None:
+        raise typer.BadParameter("name an actor, or give --bulk FILE")
+    if partial:
+        raise typer.BadParameter("--partial goes with --bulk FILE")
     from triton.cli import output
     from triton.cli.arguments import json_array, json_object, milliseconds, named
     from triton.cli.client import Api
@@ -74,6 +99,26 @@ def submit(
         output.line(f"{reply['id']}  {reply['state']} in queue {reply['queue']}{known}")
     if watch:
         raise typer.Exit(follow_job(api.url, reply["id"], from_start=True, as_json=as_json))
+
+
+def _alone(**given: object) -> None:
+    """Raises where anything else was given beside --bulk: every line of the file says it for itself."""
+    wrong = [name.replace("_", "-") for name, value in given.items() if value]
+    if wrong:
+        raise typer.BadParameter(
+            f"{wrong[0]} does not go with --bulk: each line of the file says it for itself"
+        )
+
+
+def _submit_file(
+    file: Path, data: str | None, url: str | None, *, partial: bool, key: str | None, as_json: bool
+) -> NoReturn:
+    from triton.cli.bulk import submit_file
+    from triton.cli.client import Api
+    from triton.cli.target import api_url
+
+    with Api(api_url(data, url)) as api:
+        raise typer.Exit(submit_file(api, file, partial=partial, key=key, as_json=as_json))
 
 
 def upload(

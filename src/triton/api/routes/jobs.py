@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 import uuid_utils
@@ -13,17 +13,13 @@ from starlette.responses import Response
 
 from triton import keys
 from triton.api import openapi, views
-from triton.api.actors import queue_of
+from triton.api.actors import queues_of
 from triton.api.identity import Identity, identify
 from triton.api.job_answers import prefix_of, show_job, unknown_job
 from triton.api.job_reader import Filter, next_page
 from triton.api.parameters import JobId, Name
 from triton.api.services import Services, services_of
-from triton.api.submission import (
-    SubmitReply,
-    SubmitRequest,
-    submission_for,
-)
+from triton.api.submission import MAX_KEY, SubmitReply, SubmitRequest, submission_for
 from triton.api.views import JobView
 from triton.api.wire import Json, read_json
 from triton.errors import ValidationError
@@ -32,9 +28,6 @@ from triton.events.scripts import Submission, answers
 from triton.submit import job_id_for
 
 State = Literal["scheduled", "pending", "processing", "completed", "failed", "cancelled"]
-
-#: Characters of an idempotency key at most.
-MAX_KEY: Final = 255
 
 
 class JobPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,8 +70,9 @@ async def submit(
     marked `existing`."""
     wanted = await read_json(request, SubmitRequest)
     tenant = wanted.options.tenant or identity.tenant
-    queue = wanted.queue or await queue_of(
-        services.redis, services.settings.namespace, wanted.actor
+    namespace = services.settings.namespace
+    queue = (
+        wanted.queue or (await queues_of(services.redis, namespace, [wanted.actor]))[wanted.actor]
     )
     job = job_id_for(tenant, idempotency_key) if idempotency_key else str(uuid_utils.uuid7())
     submission = submission_for(
@@ -142,7 +136,7 @@ async def _known(services: Services, job: str) -> bool:
     """Whether PostgreSQL has a job whose head is gone from Redis: the script would take it for new."""
     if await services.redis.exists(keys.job(prefix_of(services, job), job)):
         return True
-    return await services.jobs.exists(job)
+    return bool(await services.jobs.known([job]))
 
 
 async def _existing(services: Services, job: str) -> SubmitReply:

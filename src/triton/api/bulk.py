@@ -1,0 +1,121 @@
+"""Owns what a client may ask for when it submits many jobs, and what it is told of each. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+import msgspec
+import uuid_utils
+
+from triton.api.problems import MalformedError
+from triton.api.submission import MAX_KEY, SubmitRequest, submission_for
+from triton.api.wire import decode
+from triton.archive import TooLargeError
+from triton.bulk import MAX_JOBS, Mode, Receipt, refused
+from triton.errors import ValidationError
+from triton.events.scripts import Submission
+from triton.submit import job_id_for
+
+#: Bytes of a body at most.
+MAX_BULK: Final = 32 * 1024 * 1024
+
+
+class BulkItem(SubmitRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call of an actor, as for one job; the same `idempotency_key` is the same job, in any call."""
+
+    idempotency_key: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)] | None = None
+
+
+class BulkRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Up to 10,000 jobs. Mode `all` submits nothing where one of them does not fit, `partial` the others."""
+
+    jobs: list[msgspec.Raw]
+    mode: Mode = "all"
+
+
+class BulkCall(msgspec.Struct, frozen=True, kw_only=True):
+    """The request as it is documented: its jobs are BulkItems."""
+
+    jobs: Annotated[list[BulkItem], msgspec.Meta(max_length=MAX_JOBS)]
+    mode: Mode = "all"
+
+
+class BulkReply(msgspec.Struct, frozen=True, kw_only=True):
+    """One receipt per job, in the order of the call, and how many there are of each kind."""
+
+    mode: Mode
+    accepted: int
+    existing: int
+    rejected: int
+    jobs: list[Receipt]
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """What all jobs of a call have in common."""
+
+    by: str
+    tenant: str
+    traceparent: str
+    at_ms: int
+    #: The whole call's idempotency key; empty for none.
+    key: str
+
+
+def check_count(request: BulkRequest) -> None:
+    """Raises TooLargeError, ValidationError."""
+    if len(request.jobs) > MAX_JOBS:
+        raise TooLargeError(
+            f"the call has {len(request.jobs)} jobs, at most {MAX_JOBS} are taken: send several calls",
+            max_jobs=MAX_JOBS,
+        )
+    if not request.jobs:
+        raise ValidationError(
+            "the call has no jobs", fields=[{"field": "jobs", "message": "is empty"}]
+        )
+
+
+def item_of(index: int, raw: msgspec.Raw) -> BulkItem | Receipt:
+    """A job of the call as it was asked for, or its refusal."""
+    try:
+        return decode(raw, BulkItem)
+    except ValidationError as error:
+        return refused(index, error)
+    except MalformedError as error:
+        # What the whole body's decoder skipped over: too deep a nesting, a text that is no UTF-8.
+        return refused(index, ValidationError(error.message))
+
+
+def checked_item(
+    index: int, item: BulkItem | Receipt, queues: Mapping[str, str], caller: Caller
+) -> Submission | Receipt:
+    """The item's submission, or its refusal; `queues` has the queue of each actor."""
+    if isinstance(item, Receipt):
+        return item
+    tenant = item.options.tenant or caller.tenant
+    try:
+        return submission_for(
+            item,
+            job=_id_of(index, item, tenant, caller.key),
+            queue=item.queue or queues[item.actor],
+            tenant=tenant,
+            by=caller.by,
+            at_ms=caller.at_ms,
+            traceparent=caller.traceparent,
+        )
+    except ValidationError as error:
+        return refused(index, error)
+
+
+def is_keyed(item: BulkItem | Receipt, caller: Caller) -> bool:
+    """Whether the item's id may have been submitted before."""
+    return bool(caller.key) or (isinstance(item, BulkItem) and item.idempotency_key is not None)
+
+
+def _id_of(index: int, item: BulkItem, tenant: str, key: str) -> str:
+    if item.idempotency_key is not None:
+        return job_id_for(tenant, item.idempotency_key)
+    if key:
+        return job_id_for(tenant, f"{hashlib.sha256(key.encode()).hexdigest()}/{index}")
+    return str(uuid_utils.uuid7())

@@ -1,0 +1,167 @@
+"""Owns the route that submits many jobs in one call."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Header, Request
+from redis.exceptions import RedisError
+from starlette.responses import Response
+
+from triton import keys
+from triton.api import openapi, views
+from triton.api.actors import queues_of
+from triton.api.bulk import (
+    MAX_BULK,
+    BulkCall,
+    BulkItem,
+    BulkReply,
+    BulkRequest,
+    Caller,
+    check_count,
+    checked_item,
+    is_keyed,
+    item_of,
+)
+from triton.api.identity import Identity, identify
+from triton.api.services import Services, services_of
+from triton.api.submission import MAX_KEY
+from triton.api.wire import Json, decode, read_body
+from triton.bulk import Receipt, accepted, nothing_submitted, waves
+from triton.errors import UnavailableError
+from triton.events.client import send_async
+from triton.events.scripts import Submission, answers
+
+#: Jobs that are checked before other requests have their turn.
+_SLICE: Final = 100
+
+router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
+
+
+@router.post(
+    "/bulk",
+    status_code=202,
+    summary="Submit up to 10,000 jobs",
+    responses={
+        202: openapi.answer(BulkReply, "One receipt per job."),
+        **openapi.problems(400, 413),
+    },
+    openapi_extra=openapi.body(
+        BulkCall,
+        {"mode": "all", "jobs": [{"actor": "mail.send", "args": [1], "idempotency_key": "mail-1"}]},
+    ),
+)
+async def submit_many(
+    request: Request,
+    services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Identity, Depends(identify)],
+    idempotency_key: Annotated[
+        str | None,
+        Header(min_length=1, max_length=MAX_KEY, description="The same key is the same call."),
+    ] = None,
+    traceparent: Annotated[str, Header(max_length=200)] = "",
+) -> Response:
+    """Every job is checked before the first is submitted: in mode `all` one that does not fit makes the
+    call a 422 that names each such job by its index, and nothing is submitted; in mode `partial` the others
+    are. Then they go in chunks, each of which is one atomic step. Where the answer is lost on the way, or is
+    503, the same call with the same `Idempotency-Key` completes it: what was submitted answers `exists`.
+    """
+    body = await read_body(request, MAX_BULK, "send several calls")
+    call = decode(body, BulkRequest)
+    check_count(call)
+    caller = Caller(
+        by=identity.by,
+        tenant=identity.tenant,
+        traceparent=traceparent,
+        at_ms=time.time_ns() // 1_000_000,
+        key=idempotency_key or "",
+    )
+    checked, keyed = await _check(services, call, caller)
+    rejected = [one for one in checked if isinstance(one, Receipt)]
+    if rejected and call.mode == "all":
+        raise nothing_submitted(rejected, len(checked))
+    receipts = await _submit(services, checked, keyed)
+    kinds = Counter(receipt.status for receipt in receipts)
+    return Json(
+        BulkReply(
+            mode=call.mode,
+            accepted=kinds["accepted"],
+            existing=kinds["exists"],
+            rejected=kinds["rejected"],
+            jobs=receipts,
+        ),
+        202,
+    )
+
+
+async def _check(
+    services: Services, call: BulkRequest, caller: Caller
+) -> tuple[list[Submission | Receipt], list[str]]:
+    """Each job's submission or its refusal, in order; and the ids that may have been submitted before."""
+    items: list[BulkItem | Receipt] = []
+    for start in range(0, len(call.jobs), _SLICE):
+        items += [
+            item_of(at, raw) for at, raw in enumerate(call.jobs[start : start + _SLICE], start)
+        ]
+        await asyncio.sleep(0)
+    queues = await queues_of(
+        services.redis,
+        services.settings.namespace,
+        {item.actor for item in items if isinstance(item, BulkItem) and item.queue is None},
+    )
+    checked: list[Submission | Receipt] = []
+    for start in range(0, len(items), _SLICE):
+        part = items[start : start + _SLICE]
+        checked += [checked_item(at, item, queues, caller) for at, item in enumerate(part, start)]
+        await asyncio.sleep(0)
+    keyed = [
+        one.job
+        for item, one in zip(items, checked, strict=True)
+        if isinstance(one, Submission) and is_keyed(item, caller)
+    ]
+    return checked, keyed
+
+
+async def _submit(
+    services: Services, checked: list[Submission | Receipt], keyed: list[str]
+) -> list[Receipt]:
+    """Raises UnavailableError where Redis stops answering on the way."""
+    known = await services.jobs.known(keyed)
+    receipts = {one.index: one for one in checked if isinstance(one, Receipt)}
+    places: list[int] = []
+    submissions: list[Submission] = []
+    for at, one in enumerate(checked):
+        if isinstance(one, Submission):
+            if one.job in known:
+                receipts[at] = accepted(at, one.job, "exists")
+            else:
+                places.append(at)
+                submissions.append(one)
+    namespace, partitions = services.settings.namespace, services.settings.partitions
+    for wave in waves(submissions, partitions):
+        calls = [
+            services.scripts.submit(
+                keys.prefix(namespace, partition), [submissions[i] for i in chunk]
+            )
+            for partition, chunk in wave
+        ]
+        try:
+            replies = await send_async(services.redis, calls)
+        except RedisError as error:
+            raise _broken_off(len(receipts), len(checked), error) from error
+        for (_, chunk), reply in zip(wave, replies, strict=True):
+            for i, answer in zip(chunk, answers(reply), strict=True):
+                receipts[places[i]] = accepted(places[i], submissions[i].job, answer)
+    return [receipts[at] for at in range(len(checked))]
+
+
+def _broken_off(done: int, total: int, error: RedisError) -> UnavailableError:
+    return UnavailableError(
+        f"Redis stopped answering after {done} of {total} jobs ({error}): send the same call with the same "
+        "Idempotency-Key again, and it submits what is missing; without a key, what was submitted stays",
+        done=done,
+        total=total,
+    )

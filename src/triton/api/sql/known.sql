@@ -1,0 +1,1 @@
+SELECT job FROM job_submissions WHERE job = ANY(%(jobs)s)
