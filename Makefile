@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench soak clean
 
 help:
 	@echo "make demo    set up everything and run the main job on embedded engines"
@@ -12,6 +12,7 @@ help:
 	@echo "make lint    ruff and the strict type check"
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make bench   Triton beside its peers and limits, one table"
+	@echo "make soak    ten minutes of jobs and faults, then the checker (ARGS='--seconds 60 --seed 1')"
 	@echo "make clean   remove the environment and the demo's data"
 
 setup: $(STAMP)
@@ -45,6 +46,9 @@ format: setup
 
 bench: setup
 	$(BIN)/python -m bench $(ARGS)
+
+soak: setup
+	$(BIN)/python -m soak $(ARGS)
 
 clean:
 	rm -rf $(VENV) .triton .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

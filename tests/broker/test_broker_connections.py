@@ -13,9 +13,9 @@ import pytest
 import redis
 from broker_kit import MakeBroker, Run
 from broker_log import History
-from cutting_proxy import CuttingProxy
 from dramatiq import ConnectionClosed
 from own_server import OwnServer
+from soak.cutting_proxy import CuttingProxy
 
 from eventually import eventually
 from triton import TritonBroker, current_job

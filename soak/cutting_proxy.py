@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
+import sys
 import threading
 from pathlib import Path
 
@@ -33,6 +34,10 @@ class CuttingProxy:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.cut_all()
+
+    def cut_all(self) -> None:
+        """End every connection, whatever is under way on it."""
         with self._lock:
             still_open = list(self._open)
         for each in still_open:
@@ -45,7 +50,12 @@ class CuttingProxy:
             except OSError:
                 return
             server = socket.socket(socket.AF_UNIX)
-            server.connect(str(self._server))
+            try:
+                server.connect(str(self._server))
+            except OSError:  # the server is away: its clients must see that
+                server.close()
+                client.close()
+                continue
             with self._lock:
                 self._open |= {client, server}
             for source, target, cuts in ((client, server, False), (server, client, True)):
@@ -70,3 +80,24 @@ class CuttingProxy:
         with contextlib.suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)
         each.close()
+
+
+def main() -> None:
+    """`LISTEN SERVER CONTROL`: a proxy as a process. CONTROL is a datagram socket that takes `cut` and
+    `chance FRACTION`."""
+    listen, server, control = map(Path, sys.argv[1:])
+    for path in (listen, control):
+        path.unlink(missing_ok=True)
+    commands = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    commands.bind(str(control))
+    proxy = CuttingProxy(listen, server)
+    while True:
+        word, _, value = commands.recv(64).decode().partition(" ")
+        if word == "cut":
+            proxy.cut_all()
+        else:
+            proxy.chance = float(value)
+
+
+if __name__ == "__main__":
+    main()

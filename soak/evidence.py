@@ -1,0 +1,168 @@
+"""Owns what the checker looks at: the whole log, every key of the server, and the soak's own records."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import redis
+
+from soak.records import Asked, Note, Wish, read
+from triton import keys
+from triton.events.client import connect
+from triton.events.codec import decode_entry
+from triton.events.envelope import Event
+from triton.events.types import Submitted
+from triton.settings import Settings
+
+_PAGE = 2000
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """One key of the server."""
+
+    type: str
+    #: Milliseconds that it has left; -1 for ever.
+    ttl: int
+    #: A hash's fields, a sorted set's or a set's members, a list's length; else None.
+    content: Any = None
+
+
+class Life(msgspec.Struct, frozen=True, kw_only=True):
+    """One lease of a job: from the event that started it to the one that ended it."""
+
+    started: Event
+    #: None while it holds.
+    over: Event | None
+
+
+class Evidence:
+    """Everything that is known after a run. Rules read it and change nothing."""
+
+    def __init__(
+        self,
+        *,
+        events: Sequence[Event],
+        asked: Sequence[Asked] = (),
+        wishes: Sequence[Wish] = (),
+        notes: Sequence[Note] = (),
+        keys: dict[str, Key] | None = None,
+        partitions: int = 1,
+        lease_ms: int = 15_000,
+        clock_stepped: bool = False,
+        namespace: str = "triton",
+    ) -> None:
+        #: Partition by partition, in the log's order.
+        self.events = events
+        self.asked = asked
+        self.wishes = wishes
+        self.notes = notes
+        #: None where the server was not looked at.
+        self.keys = keys
+        self.partitions = partitions
+        self.lease_ms = lease_ms
+        #: Whether the server's clock was not the machine's for a while.
+        self.clock_stepped = clock_stepped
+        self.namespace = namespace
+
+    @cached_property
+    def jobs(self) -> dict[str, list[Event]]:
+        """The events of each job, in order."""
+        found: dict[str, list[Event]] = defaultdict(list)
+        for event in self.events:
+            found[event.job].append(event)
+        return dict(found)
+
+    @cached_property
+    def asked_of(self) -> dict[str, list[Asked]]:
+        found: dict[str, list[Asked]] = defaultdict(list)
+        for asked in self.asked:
+            found[asked.job].append(asked)
+        return dict(found)
+
+    @cached_property
+    def leases(self) -> dict[str, list[Life]]:
+        """The leases of each job, in order."""
+        found: dict[str, list[Life]] = defaultdict(list)
+        open_: dict[str, Event] = {}
+        for event in self.events:
+            if event.type == "job.started":
+                if event.job in open_:
+                    found[event.job].append(Life(started=open_[event.job], over=None))
+                open_[event.job] = event
+            elif event.type in LEASE_ENDS and event.job in open_:
+                found[event.job].append(Life(started=open_.pop(event.job), over=event))
+        for job, started in open_.items():
+            found[job].append(Life(started=started, over=None))
+        return dict(found)
+
+    def actor_of(self, job: str) -> str:
+        """Empty for a job without a beginning."""
+        first = self.jobs[job][0].data if job in self.jobs else None
+        return first.actor if isinstance(first, Submitted) else ""
+
+
+#: The events after which a job is under no lease.
+LEASE_ENDS = frozenset(
+    "job." + word
+    for word in (
+        *("completed", "failed", "cancelled"),
+        *("retry_scheduled", "snoozed", "released", "lease_lost"),
+    )
+)
+
+
+def collect(
+    settings: Settings, journal: Path, notes: Path, *, clock_stepped: bool = False
+) -> Evidence:
+    """Reads it all. Nothing may write meanwhile."""
+    with connect(settings.redis_url) as client:
+        return Evidence(
+            events=read_log(client, settings.namespace, settings.partitions),
+            asked=list(read(journal, Asked, "kind")),
+            wishes=list(read(journal, Wish, "what")),
+            notes=list(read(notes, Note, "word")),
+            keys=_keys(client),
+            partitions=settings.partitions,
+            lease_ms=settings.lease_ms,
+            clock_stepped=clock_stepped,
+            namespace=settings.namespace,
+        )
+
+
+def read_log(client: redis.Redis, namespace: str, partitions: int) -> list[Event]:
+    """Every entry, as it is: holes are for the checker to find. Raises ForeignEntryError, DecodeError."""
+    events: list[Event] = []
+    for partition in range(partitions):
+        key = keys.log(keys.prefix(namespace, partition))
+        after = "-"
+        while entries := client.execute_command("XRANGE", key, after, "+", "COUNT", _PAGE):
+            found = [decode_entry(partition, entry, fields) for entry, fields in entries]
+            events += found
+            after = f"({found[-1].position}-0"
+    return events
+
+
+def _keys(client: redis.Redis) -> dict[str, Key]:
+    found = {}
+    for raw in client.scan_iter("*", count=1000):
+        name = cast("bytes", raw).decode()
+        kind = cast("bytes", client.type(raw)).decode()
+        content: Any = None
+        match kind:
+            case "hash":
+                content = client.hgetall(raw)
+            case "zset":
+                content = client.zrange(raw, 0, -1, withscores=True)
+            case "set":
+                content = client.smembers(raw)
+            case "list":
+                content = client.llen(raw)
+        ttl = client.pttl(raw)
+        if ttl != -2:
+            found[name] = Key(type=kind, ttl=ttl, content=content)
+    return found

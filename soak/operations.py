@@ -1,0 +1,230 @@
+"""Owns what the load does: operations drawn from a seed, each with the answer that it got written down."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from typing import Any, Final
+
+import httpx
+from dramatiq import ConnectionClosed, Message
+
+from soak import actors
+from soak.kinds import KINDS, QUEUE
+from soak.records import Answer, Asked, Journal, Wish
+from triton import TritonBroker
+from triton.errors import TritonError, ValidationError
+from triton.submit import DEFAULT_TENANT, job_id_for
+
+#: How often each operation, compared with the others.
+OPERATIONS: Final = {
+    "single": 60,
+    "http": 8,
+    "document": 2,
+    "chain": 4,
+    "group": 3,
+    "bulk": 2,
+    "cancel": 5,
+    "requeue": 3,
+    "repeat": 3,
+    "invalid": 2,
+}
+_DRAWN: Final = [name for name, kind in KINDS.items() if kind.weight and name not in OPERATIONS]
+_WEIGHTS: Final = [KINDS[name].weight for name in _DRAWN]
+_TRIES: Final = 6
+
+
+class Load:
+    """Draws operations from a seed and does them one after the other."""
+
+    def __init__(
+        self, seed: int, journal: Journal, brokers: list[TritonBroker], api: httpx.Client
+    ) -> None:
+        self._chance = random.Random(seed)
+        self._journal = journal
+        self._brokers = brokers
+        self._api = api
+        self._seed = seed
+        self._number = 0
+        #: Jobs that may be cancelled, sent round again, or submitted a second time.
+        self._patient: deque[str] = deque(maxlen=40)
+        self._failing: deque[str] = deque(maxlen=40)
+        self._keys: deque[str] = deque(maxlen=40)
+        self._messages: deque[Message[Any]] = deque(maxlen=40)
+        self.asked = 0
+
+    def step(self) -> None:
+        """One operation."""
+        self._number += 1
+        names, weights = list(OPERATIONS), list(OPERATIONS.values())
+        (name,) = self._chance.choices(names, weights)
+        getattr(self, f"_{name}")()
+
+    def kill_workers(self, *, poison: bool) -> None:
+        """A job that kills whoever runs it, twice; with `poison` another that never stops."""
+        self._submit("killer", actors.killer.message(2))
+        if poison:
+            self._submit("poison", actors.killer.message(1000))
+
+    # -- operations --------------------------------------------------------------------------------
+
+    def _single(self) -> None:
+        (kind,) = self._chance.choices(_DRAWN, _WEIGHTS)
+        message = self._message(kind)
+        remembered = {"patient": self._patient, "failing": self._failing}.get(kind)
+        if remembered is not None:
+            remembered.append(message.message_id)
+        if kind == "quick":
+            self._messages.append(message)
+        delay = self._chance.randint(50, 6000) if kind == "delayed" else None
+        self._submit(kind, message, delay=delay, calls_back=kind == "called_back")
+
+    def _message(self, kind: str) -> Message[Any]:
+        between = self._chance.uniform
+        match kind:
+            case "long":
+                return actors.long.message(between(0.2, 3.0))
+            case "busy":
+                return actors.busy.message(between(0.1, 0.6))
+            case "patient":
+                return actors.patient.message(between(0.5, 3.0))
+            case "failing":
+                return actors.failing.message()
+            case "flaky":
+                return actors.flaky.message(self._chance.randint(1, 3))
+            case "snoozing":
+                return actors.snoozing.message(self._chance.randint(50, 2000))
+            case "called_back":
+                return actors.quick.message_with_options(args=(), on_success="succeeded")
+            case "unknown_actor":
+                return Message(QUEUE, "nobody", (), {}, {})
+            case _:
+                return actors.quick.message(self._number)
+
+    def _bulk(self) -> None:
+        messages = [actors.quick.message(i) for i in range(self._chance.choice((20, 60, 150)))]
+        broker = self._chance.choice(self._brokers)
+        answer = self._tried(lambda: broker.enqueue_many(messages))
+        for message in messages:
+            self._record(Asked(kind="bulk", job=message.message_id, answer=answer))
+
+    def _chain(self) -> None:
+        chain = [actors.quick.message(i) for i in range(self._chance.randint(2, 4))]
+        ids = [message.message_id for message in chain]
+        # What Dramatiq's pipeline does; its `run` would hide what became of the call.
+        for message, after in zip(chain[-2::-1], chain[:0:-1], strict=True):
+            message.options["pipe_target"] = after.asdict()
+        self._submit("chain", chain[0], then=ids[1])
+        for job, then in zip(ids[1:], [*ids[2:], ""], strict=True):
+            self._record(Asked(kind="chain", job=job, answer="follows", then=then))
+
+    def _group(self) -> None:
+        for _ in range(3):
+            self._submit("group", actors.quick.message())
+
+    def _http(self) -> None:
+        key = f"{self._seed}-{self._number}"
+        self._post("http", key, {"actor": "quick", "args": [self._number], "queue": QUEUE})
+        self._keys.append(key)
+
+    def _document(self) -> None:
+        text = f"# Document {self._number}\n\n" + "A line of text.\n" * 200
+        try:
+            answer = self._api.post("/api/v1/documents", content=text.encode())
+        except httpx.HTTPError:
+            return
+        if answer.status_code in (200, 201):
+            kwargs = {"document": answer.json()["id"]}
+            key = f"{self._seed}-{self._number}"
+            # The archive may be full for a while: that must not fail the job.
+            options = {"max_retries": 100, "min_backoff": 100, "max_backoff": 1000}
+            body = {
+                "actor": "documents.extract",
+                "kwargs": kwargs,
+                "queue": "documents",
+                "options": options,
+            }
+            self._post("document", key, body)
+
+    def _cancel(self) -> None:
+        if self._patient:
+            self._wish("cancel", self._chance.choice(self._patient))
+
+    def _requeue(self) -> None:
+        if self._failing:
+            self._wish("requeue", self._chance.choice(self._failing))
+
+    def _repeat(self) -> None:
+        """The same again must not make a second job."""
+        if self._keys and self._chance.random() < 0.5:
+            key = self._chance.choice(self._keys)
+            self._post("http", key, {"actor": "quick", "args": [0], "queue": QUEUE})
+        elif self._messages:
+            self._submit("quick", self._chance.choice(self._messages))
+
+    def _invalid(self) -> None:
+        message = actors.quick.message("x" * (600 * 1024 if self._chance.random() < 0.3 else 1))
+        self._submit("quick", message, delay=-1)
+
+    # -- how they are sent -------------------------------------------------------------------------
+
+    def _submit(
+        self,
+        kind: str,
+        message: Message[Any],
+        *,
+        delay: int | None = None,
+        then: str = "",
+        calls_back: bool = False,
+    ) -> None:
+        broker = self._chance.choice(self._brokers)
+        answer = self._tried(lambda: broker.enqueue(message, delay=delay))
+        self._record(
+            Asked(
+                kind=kind, job=message.message_id, answer=answer, then=then, calls_back=calls_back
+            )
+        )
+
+    def _tried(self, send: Any) -> Answer:
+        for attempt in range(_TRIES):
+            try:
+                send()
+            except ValidationError:
+                return "refused"
+            except (ConnectionClosed, TritonError):
+                # A caller who gives up, or one who sends the same again.
+                if self._chance.random() < 0.4 or attempt == _TRIES - 1:
+                    return "unknown"
+                time.sleep(0.2)
+            else:
+                return "accepted"
+        return "unknown"
+
+    def _post(self, kind: str, key: str, body: dict[str, Any]) -> None:
+        answer: Answer = "unknown"
+        for _ in range(_TRIES):
+            try:
+                reply = self._api.post("/api/v1/jobs", json=body, headers={"Idempotency-Key": key})
+            except httpx.HTTPError:
+                time.sleep(0.2)
+                continue
+            if reply.status_code == 202:
+                answer = "accepted"
+                assert reply.json()["id"] == job_id_for(DEFAULT_TENANT, key)
+                break
+            if reply.status_code < 500:
+                raise RuntimeError(f"the API refused {body}: {reply.status_code} {reply.text}")
+            time.sleep(0.2)
+        self._record(Asked(kind=kind, job=job_id_for(DEFAULT_TENANT, key), answer=answer))
+
+    def _wish(self, what: Any, job: str) -> None:
+        self._journal.write(Wish(what=what, job=job))
+        try:
+            self._api.post(f"/api/v1/jobs/{job}/{what}", json={"reason": "the soak"})
+        except httpx.HTTPError:
+            return
+
+    def _record(self, asked: Asked) -> None:
+        self._journal.write(asked)
+        self.asked += 1

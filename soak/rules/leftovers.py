@@ -1,0 +1,103 @@
+"""Owns the rules of what may be left in the server: each key has an owner, heads are true. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from soak.evidence import Evidence, Key
+from soak.rules.lives import ENDS, states
+from triton import keys
+from triton.events.envelope import Event
+
+#: Keys that live as long as the log.
+LASTING: Final = {"log": "stream", "meta": "hash", "actors": "hash", "queues": "set"}
+#: Sorted sets of a queue -> the state of the jobs in them.
+QUEUES: Final = {"ready": "pending", "due": "scheduled", "leases": "processing"}
+
+
+def no_key_without_owner(evidence: Evidence) -> Iterator[str]:
+    if evidence.keys is None:
+        return
+    ends = _ends(evidence)
+    prefixes = {keys.prefix(evidence.namespace, p): p for p in range(evidence.partitions)}
+    for name, key in evidence.keys.items():
+        prefix = name[: name.find("}:") + 2]
+        if prefix not in prefixes:
+            yield f"{name} ({key.type}) is outside of the namespace"
+            continue
+        kind, _, owner = name.removeprefix(prefix).partition(":")
+        if kind in LASTING and not owner:
+            if key.type != LASTING[kind]:
+                yield f"{name} is a {key.type}, expected a {LASTING[kind]}"
+        elif objection := _objection(evidence, ends, kind, owner, key):
+            yield f"{name} ({key.type}, ttl {key.ttl}) {objection}"
+
+
+def _ends(evidence: Evidence) -> dict[str, str]:
+    """The state of each job after its last event."""
+    return {job: list(states(events))[-1][2] for job, events in evidence.jobs.items()}
+
+
+def _objection(evidence: Evidence, ends: dict[str, str], kind: str, owner: str, key: Key) -> str:
+    state = ends.get(owner, "")
+    match kind:
+        case "job" | "body" if not state:
+            return "belongs to a job that the log does not know"
+        case "job" | "body" if state in ENDS and key.ttl < 0:
+            return f"belongs to a job that is {state}, and stays for ever"
+        case "job" | "body" if state not in ENDS and key.ttl >= 0:
+            return f"belongs to a job that is {state}, and goes away"
+        case "body" if state == "completed":
+            return "is the message of a job that completed"
+        case "job" | "body":
+            return ""
+        case "steps":
+            return "" if state and state not in ENDS else f"belongs to a job that is {state}"
+        case "ready" | "due" | "leases":
+            wrong = [
+                f"{member.decode()} ({ends.get(member.decode(), 'unknown')})"
+                for member, _ in key.content
+                if ends.get(member.decode()) != QUEUES[kind]
+            ]
+            return f"holds {', '.join(wrong)}" if wrong else ""
+        case "bell":
+            return "" if key.content == 1 else f"holds {key.content} rings"
+        case "claim":
+            return "" if 0 <= key.ttl <= 4 * evidence.lease_ms else "outlives its worker"
+        case _:
+            return "has no owner"
+
+
+def heads_equal_the_fold(evidence: Evidence) -> Iterator[str]:
+    if evidence.keys is None:
+        return
+    for job, events in evidence.jobs.items():
+        partition = keys.partition_of(job, evidence.partitions)
+        prefix = keys.prefix(evidence.namespace, partition)
+        head = evidence.keys.get(keys.job(prefix, job))
+        last, _, state = list(states(events))[-1]
+        if head is None:
+            yield f"{job} is {state}, and has no head"
+            continue
+        yield from _compared(job, head.content, last, state)
+        for kind, of in QUEUES.items():
+            queued = evidence.keys.get(f"{prefix}{kind}:{last.queue}")
+            members = {member for member, _ in queued.content} if queued else set()
+            if (job.encode() in members) != (state == of):
+                there = "is" if job.encode() in members else "is not"
+                yield f"{job} is {state}, and {there} in {kind}:{last.queue}"
+
+
+def _compared(job: str, head: dict[bytes, bytes], last: Event, state: str) -> Iterator[str]:
+    expected = {
+        "state": state,
+        "version": str(last.version),
+        "attempt": str(last.attempt),
+        "pos": str(last.position),
+        "queue": last.queue,
+    }
+    for field, value in expected.items():
+        found = head.get(field.encode(), b"").decode()
+        if found != value:
+            yield f"the head of {job} says {field} {found}, the log says {value}"

@@ -1,0 +1,210 @@
+"""Owns one soak from its start to its verdict: load and faults, quiet, the checker, the cut."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import msgspec
+
+from soak.evidence import Evidence, collect
+from soak.gauges import Gauges
+from soak.platform import WORKERS, Platform
+from soak.records import Injected
+from soak.rules import Objection, check
+from soak.schedule import Schedule
+from soak.tail import Cut, cut, cut_copies
+from triton.stack.processes import Exit
+
+_POLL: Final = 0.03
+#: Operations of the load per second at most.
+RATE: Final = 30.0
+LEASE_MS: Final = 3000
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do, all of it from a seed."""
+
+    seed: int
+    #: Seconds of load under faults; what follows takes about a minute more at most.
+    seconds: float
+    only: Sequence[str] = ()
+    partitions: int = 2
+    #: Copies of the append-only file that are cut.
+    cuts: int = 6
+    clock: Path | None = None
+    #: Seconds within which everything must be done once nobody hurts it any more.
+    quiet: float = 60.0
+
+
+class Verdict(msgspec.Struct, kw_only=True):
+    """What a soak found."""
+
+    plan: Plan
+    evidence: Evidence
+    injected: list[Injected]
+    objections: list[Objection]
+    cuts: list[Cut]
+    #: Roles that ended, and with which status: by our hand (-9, -15), or by themselves.
+    exits: Counter[str]
+    seconds: float
+
+
+Say = Callable[[str], None]
+
+
+def soak(plan: Plan, folder: Path, say: Say) -> Verdict:
+    """Runs it below an empty folder with a short path. Raises StartupError."""
+    begun = time.monotonic()
+    clock = plan.clock if not plan.only or "step-clock" in plan.only else None
+    platform = Platform(folder, partitions=plan.partitions, lease_ms=LEASE_MS, clock=clock)
+    exits: Counter[str] = Counter()
+
+    def ended(exit_: Exit) -> None:
+        exits[f"{exit_.name} {exit_.status}"] += 1
+
+    platform.supervisor.on_exit = ended
+    say("starting engines, API, projectors and workers")
+    with platform:
+        gauges = Gauges(platform)
+        schedule = Schedule(platform, gauges, plan.seed, plan.only)
+        objections = _hurt(platform, schedule, plan, exits, say)
+        objections += _calm(platform, schedule, gauges, plan, say)
+        platform.end(WORKERS)
+        say("reading the log, the stores and every key")
+        evidence = collect(
+            platform.settings, platform.requests, platform.notes, clock_stepped=clock is not None
+        )
+        objections += check(evidence)
+        objections += _verified(platform)
+        cuts: list[Cut] = []
+        if not objections and plan.cuts:
+            say("cutting the tail of the append-only file")
+            for found in _cut(platform, evidence, plan):
+                if isinstance(found, Cut):
+                    cuts.append(found)
+                else:
+                    objections.append(found)
+        gauges.close()
+    return Verdict(
+        plan=plan,
+        evidence=evidence,
+        injected=schedule.injected,
+        objections=objections,
+        cuts=cuts,
+        exits=exits,
+        seconds=time.monotonic() - begun,
+    )
+
+
+def _hurt(
+    platform: Platform, schedule: Schedule, plan: Plan, exits: Counter[str], say: Say
+) -> list[Objection]:
+    """Load and faults, side by side, until the load's process ends."""
+    say(f"{plan.seconds:.0f} s of load and faults")
+    load = platform.run(
+        "load",
+        "soak.load",
+        *("--seed", str(plan.seed), "--seconds", str(plan.seconds), "--rate", str(RATE)),
+        *("--journal", str(platform.requests), "--proxy", platform.proxy_url),
+        *("--api", platform.api_url),
+    )
+    deadline = time.monotonic() + plan.seconds + 60
+    while load.running() and time.monotonic() < deadline:
+        platform.poll()
+        schedule.step()
+        time.sleep(_POLL)
+    schedule.end()
+    platform.poll()
+    if exits["load 0"] == 1:
+        return []
+    return [Objection(rule="the load", text=f"its process failed: {load.last_words(8)}")]
+
+
+def _calm(
+    platform: Platform, schedule: Schedule, gauges: Gauges, plan: Plan, say: Say
+) -> list[Objection]:
+    """Nobody hurts anything now: everything must come to its end."""
+    say("waiting for everything to end")
+    deadline = time.monotonic() + plan.quiet
+    calm = 0
+    while time.monotonic() < deadline:
+        platform.poll()
+        schedule.step(more=False)
+        seen = gauges.read()
+        quiet = seen.jobs == 0 and seen.api and seen.log == seen.postgres == seen.clickhouse
+        calm = calm + 1 if quiet else 0
+        if calm > 20:
+            break
+        time.sleep(_POLL)
+    else:
+        waits = (
+            f"after {plan.quiet:.0f} s of quiet: {gauges.read()}; not recovered from: "
+            f"{[each.kind for each in schedule.injected if not each.recovered]}"
+        )
+        return [Objection(rule="everything comes to its end", text=waits)]
+    return []
+
+
+def _verified(platform: Platform) -> list[Objection]:
+    """What `triton verify` says of both stores."""
+    done = _triton(platform, "verify")
+    if done.returncode == 0:
+        return []
+    text = f"triton verify ended with {done.returncode}: {done.stdout}{done.stderr}"
+    return [Objection(rule="projections equal the fold", text=text)]
+
+
+def _triton(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "triton", *arguments],
+        env=platform.environment(),
+        cwd=platform.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def _cut(platform: Platform, evidence: Evidence, plan: Plan) -> list[Cut | Objection]:
+    """First copies, then the file itself, under the eyes of projectors that run."""
+    chance = Random(plan.seed)
+    server = platform.child("valkey").spec
+    platform.end(["valkey"])
+    found = list(cut_copies(platform, evidence, platform.requests, plan.cuts, chance))
+    lost = cut(platform.aof, chance)
+    platform.supervisor.spawn(server)
+    halted = _halted(platform)
+    said = _triton(platform, "verify")
+    named = ["triton verify"] if "its tail was lost" in said.stderr else []
+    if not halted:
+        text = f"the projectors went on after {lost} bytes of the log's file were gone"
+        found.append(Objection(rule="losses are named", text=text))
+    if not named:
+        text = f"triton verify after {lost} bytes were gone: {said.stdout}{said.stderr}"
+        found.append(Objection(rule="losses are named", text=text))
+    found.append(Cut(bytes=lost, events=-1, jobs=-1, named_by=[*halted, *named]))
+    return found
+
+
+def _halted(platform: Platform) -> list[str]:
+    """The projectors that stop because of what they read before."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        platform.poll()
+        found = [
+            name
+            for name in ("projector-1", "projector-2")
+            if "log_forked" in platform.child(name).log.read_text(errors="replace")
+        ]
+        if found:
+            return found
+        time.sleep(_POLL)
+    return []
