@@ -13,6 +13,8 @@ PURE = {
     "keys",
     "submit",
     "bulk",
+    "causes",
+    "explain",
     "errors",
     "events.types",
     "events.envelope",

@@ -54,7 +54,7 @@ def test_watch_of_an_ended_job_shows_its_state(commands: Commands) -> None:
 def test_live_state_equals_the_api(commands: Commands) -> None:
     """The fold of the stream, event by event, ends where the API's own fold is."""
     job = commands.ended("cli.fail", "--arg", "reason=again")
-    commands.run("requeue", job, "--reason", "second life")
+    commands.run("jobs", "requeue", job, "--reason", "second life")
     commands.run("watch", job, status=1)
     live = LiveJob(job)
     for event in commands.json("events", job)["events"]:
@@ -122,20 +122,34 @@ def test_events_as_a_table(commands: Commands) -> None:
     assert '{"counted":2}' in shown
 
 
-@pytest.mark.parametrize("command", ["watch", "events", "cancel", "requeue"])
+def test_explain_says_why(commands: Commands) -> None:
+    job = commands.ended("cli.fail", "--arg", "reason=no luck")
+    shown = commands.run("jobs", "explain", job).stdout
+    assert f"{job} is failed." in shown
+    assert "its last attempt raised ValueError: no luck, and no retry was left or wanted." in shown
+    assert "user:anonymous submitted it." in shown
+    assert f"Next: Nothing by itself. `triton jobs requeue {job}` sends it round again." in shown
+    explained = commands.json("jobs", "explain", job)
+    assert explained.keys() == {"job", "state", "summary", "because", "next"}
+    assert len(explained["because"]) == 3
+
+
+@pytest.mark.parametrize(
+    "command", ["watch", "events", "jobs cancel", "jobs requeue", "jobs explain"]
+)
 def test_unknown_job_is_no(commands: Commands, command: str) -> None:
-    result = commands.run(command, "no such job", status=1)
+    result = commands.run(*command.split(), "no such job", status=1)
     assert "there is no job 'no such job'" in result.stderr
     assert not result.stdout
 
 
 def test_cancel_and_requeue(commands: Commands) -> None:
     job = commands.submit("cli.count", "--args", "[1]", "--delay", "1h")
-    assert commands.json("cancel", job, "--reason", "not now")["state"] == "cancelled"
-    assert "has ended" in commands.run("cancel", job, status=1).stderr
-    assert commands.json("requeue", job)["state"] in ("pending", "processing", "completed")
+    assert commands.json("jobs", "cancel", job, "--reason", "not now")["state"] == "cancelled"
+    assert "has ended" in commands.run("jobs", "cancel", job, status=1).stderr
+    assert commands.json("jobs", "requeue", job)["state"] in ("pending", "processing", "completed")
     commands.run("watch", job)
-    assert "completed" in commands.run("requeue", job, status=1).stderr
+    assert "completed" in commands.run("jobs", "requeue", job, status=1).stderr
 
 
 def test_idempotency_key_is_one_job(commands: Commands) -> None:

@@ -38,10 +38,14 @@ def test_help_imports_nothing_heavy() -> None:
 def test_every_command_has_help(invoke: Invoke) -> None:
     listed = invoke("--help")
     assert listed.exit_code == 0
-    names = "up demo doctor upload submit watch jobs events cancel requeue replay verify migrate"
+    names = "up demo doctor upload submit watch jobs events replay verify migrate"
     for name in names.split():
         assert name in listed.stdout
         assert invoke(name, "--help").exit_code == 0
+    below = invoke("jobs", "--help")
+    for name in ["cancel", "requeue", "explain"]:
+        assert name in below.stdout
+        assert invoke("jobs", name, "--help").exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -13,18 +13,20 @@ import triton
 from triton.api import openapi, problems
 from triton.api.bulk import BulkCall, BulkReply
 from triton.api.request_id import RequestIdMiddleware
-from triton.api.routes import bulk, commands, documents, events, health, jobs, root
+from triton.api.routes import bulk, commands, documents, events, explain, health, jobs, root
 from triton.api.services import FeedOptions, Services, open_services
 from triton.api.submission import ReasonRequest, SubmitReply, SubmitRequest
 from triton.api.views import JobView
 from triton.errors import TritonError
 from triton.events.render import EventView
+from triton.explain import Explanation
 from triton.settings import Settings
 
 #: Everything that is on the wire as JSON.
 _WIRE: Final[list[type[msgspec.Struct]]] = [
     BulkCall,
     BulkReply,
+    Explanation,
     documents.DocumentView,
     events.EventPage,
     EventView,
@@ -65,7 +67,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
     app.state.failure = None
     app.add_middleware(RequestIdMiddleware)
     problems.install(app)
-    for module in (root, health, jobs, bulk, commands, events, documents):
+    for module in (root, health, jobs, bulk, commands, explain, events, documents):
         app.include_router(module.router)
     openapi.install(app, _WIRE)
     return app

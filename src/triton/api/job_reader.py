@@ -80,7 +80,7 @@ class JobReader:
     async def known(self, jobs: Sequence[str]) -> set[str]:
         """Those of the jobs that PostgreSQL has; none where it does not answer."""
         try:
-            rows = await self._rows("known", {"jobs": list(jobs)}) if jobs else []
+            rows = await self.rows("known", {"jobs": list(jobs)}) if jobs else []
         except UnavailableError:
             return set()
         return {row["job"] for row in rows}
@@ -98,7 +98,7 @@ class JobReader:
             "last_job": last.id if last else None,
             "limit": limit,
         }
-        return [views.from_row(row) for row in await self._rows("jobs", values)]
+        return [views.from_row(row) for row in await self.rows("jobs", values)]
 
     async def _read(self, job: str) -> tuple[JobView, bool] | None:
         """The view, and whether it is from Redis."""
@@ -141,10 +141,11 @@ class JobReader:
             return None
 
     async def _row(self, job: str) -> DictRow | None:
-        rows = await self._rows("job", {"job": job})
+        rows = await self.rows("job", {"job": job})
         return rows[0] if rows else None
 
-    async def _rows(self, statement: str, values: dict[str, Any]) -> list[DictRow]:
+    async def rows(self, statement: str, values: dict[str, Any]) -> list[DictRow]:
+        """What a statement of `triton/api/sql` answers. Raises UnavailableError."""
         try:
             async with self._pool.connection(timeout=_TIMEOUT) as connection:
                 cursor = await connection.execute(sql(statement), values)

@@ -1,4 +1,4 @@
-"""Owns `triton jobs`, `events`, `cancel` and `requeue`: jobs through the API."""
+"""Owns `triton jobs` and what goes below it, and `triton events`: jobs through the API."""
 
 from __future__ import annotations
 
@@ -31,7 +31,15 @@ _PAGE: Final = 200
 _EVENTS: Final = 1000
 
 
+app = typer.Typer(
+    invoke_without_command=True,
+    help="List jobs, newest first; a job of a moment ago may not be listed yet. Or one of the commands.",
+)
+
+
+@app.callback()
 def jobs(
+    context: typer.Context,
     status: Annotated[list[State] | None, typer.Option(help="May be given several times.")] = None,
     queue: Annotated[str | None, typer.Option()] = None,
     actor: Annotated[str | None, typer.Option()] = None,
@@ -41,7 +49,8 @@ def jobs(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """List jobs, newest first; a job of a moment ago may not be listed yet."""
+    if context.invoked_subcommand is not None:
+        return
     from triton.cli import output
     from triton.cli.client import Api
     from triton.cli.target import api_url
@@ -81,6 +90,29 @@ def events(job: JobId, data: Data = None, url: Url = None, as_json: Json = False
         output.table("", EVENT_COLUMNS, event_rows(msgspec.convert(found, list[Event])), wrap=False)
 
 
+@app.command()
+def explain(job: JobId, data: Data = None, url: Url = None, as_json: Json = False) -> None:
+    """Say why a job waits, ran again, failed or was cancelled."""
+    from triton.cli import output
+    from triton.cli.client import Api, job_path
+    from triton.cli.live import clock
+    from triton.cli.target import api_url
+
+    with Api(api_url(data, url)) as api:
+        found = api.get(job_path(job, "/explain"))
+    if as_json:
+        output.document(found)
+        return
+    output.line(f"{found['job']} is {found['state']}.")
+    output.line(found["summary"])
+    output.line("")
+    for cause in found["because"]:
+        output.line(f"  {clock(cause['at'])}  {cause['text']}")
+    output.line("")
+    output.line(f"Next: {found['next']}")
+
+
+@app.command()
 def cancel(
     job: JobId, reason: Reason = "", data: Data = None, url: Url = None, as_json: Json = False
 ) -> None:
@@ -88,6 +120,7 @@ def cancel(
     _command("cancel", job, reason, data, url, as_json=as_json)
 
 
+@app.command()
 def requeue(
     job: JobId, reason: Reason = "", data: Data = None, url: Url = None, as_json: Json = False
 ) -> None:

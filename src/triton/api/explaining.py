@@ -1,0 +1,145 @@
+"""Owns gathering what explains a job: its queue as Redis has it, and what happened to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from psycopg.rows import DictRow
+
+from triton import keys
+from triton.api.services import Services
+from triton.api.views import JobView
+from triton.causes import TALK, Happened
+from triton.errors import UnavailableError
+from triton.events.envelope import to_microseconds
+from triton.events.render import Shown, show, show_entry
+from triton.explain import Facts, Queue
+from triton.feed.history import PROJECTOR, event_of
+
+#: Events that are told, the newest; and entries of the log that are looked through for those that the
+#: projector has not reached.
+EVENTS: Final = 50
+_ENTRIES: Final = 50_000
+_RANGE: Final = 1000
+_TALK: Final = frozenset(kind.encode() for kind in TALK)
+
+
+class _Event(msgspec.Struct, frozen=True):
+    """What is told of an EventView."""
+
+    type: str
+    time: str
+    position: int
+    version: int
+    attempt: int
+    by: str
+    causation: str
+    data: dict[str, object]
+
+
+async def facts_of(services: Services, view: JobView) -> Facts:
+    """Raises UnavailableError, RedisError."""
+    settings = services.settings
+    prefixes = [keys.prefix(settings.namespace, p) for p in range(settings.partitions)]
+    prefix = prefixes[view.partition]
+    async with services.redis.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.zrank(keys.ready(prefix, view.queue), view.id)
+        pipe.zscore(keys.leases(prefix, view.queue), view.id)
+        pipe.exists(keys.body(prefix, view.id))
+        for each in prefixes:
+            pipe.zcard(keys.ready(each, view.queue))
+            pipe.zcard(keys.leases(each, view.queue))
+        (seconds, microseconds), rank, lease, body, *counts = await pipe.execute()
+    return Facts(
+        now=seconds * 1_000_000 + microseconds,
+        job=view.id,
+        state=view.state,
+        attempt=view.attempt,
+        queue=Queue(
+            name=view.queue, ahead=rank, waiting=sum(counts[::2]), running=sum(counts[1::2])
+        ),
+        due=_time(view.due_at),
+        started=_time(view.started_at),
+        finished=_time(view.finished_at),
+        worker=view.worker,
+        percent=view.percent,
+        stage=view.stage,
+        cancel_requested=view.cancel_requested,
+        error=view.error,
+        reason=view.reason,
+        lease_until=int(lease or 0),
+        has_message=bool(body),
+        events=await events_of(services, view),
+    )
+
+
+async def events_of(services: Services, view: JobView) -> Sequence[Happened]:
+    """The newest events up to the view's, oldest first: from the index, and from the log what the index does
+    not have yet. Where that is more than _ENTRIES, those in between are missing."""
+    log = services.hub.log(view.partition)
+    rows = await _rows(services, view, log.epochs[view.partition])
+    source = services.framer.source
+    shown = [
+        show(event_of(row, view.id, view.partition), source)
+        for row in rows
+        if row["position"] is not None
+    ]
+    complete_to = rows[0]["complete_to"] if rows else 0
+    shown += await _from_log(services, view, complete_to or 0, source)
+    return [_happened(one) for one in shown][-EVENTS:]
+
+
+async def _rows(services: Services, view: JobView, epoch: str) -> list[DictRow]:
+    values = {
+        "job": view.id,
+        "partition": view.partition,
+        "projector": PROJECTOR,
+        "epoch": epoch,
+        "talk": list(TALK),
+        "limit": EVENTS,
+    }
+    try:
+        return await services.jobs.rows("causes", values)
+    except UnavailableError:
+        return []
+
+
+async def _from_log(services: Services, view: JobView, after: int, source: str) -> list[Shown]:
+    log = services.hub.log(view.partition)
+    wanted = view.id.encode()
+    first = await log.first_position(view.partition) - 1
+    position = max(after, first, view.position - _ENTRIES)
+    found = []
+    while position < view.position:
+        entries = await log.range(view.partition, position, until=view.position, count=_RANGE)
+        if not entries:
+            break
+        found += [
+            show_entry(entry, source)
+            for entry in entries
+            if entry.fields[3] == wanted and entry.fields[1] not in _TALK
+        ]
+        position = entries[-1].position
+    return found
+
+
+def _happened(shown: Shown) -> Happened:
+    event = msgspec.json.decode(shown.json, type=_Event)
+    return Happened(
+        type=event.type,
+        at=_time(event.time),
+        position=event.position,
+        version=event.version,
+        attempt=event.attempt,
+        by=event.by,
+        causation=event.causation,
+        data=event.data,
+    )
+
+
+def _time(text: str | None) -> int:
+    return to_microseconds(datetime.fromisoformat(text)) if text else 0

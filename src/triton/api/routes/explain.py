@@ -1,0 +1,34 @@
+"""Owns the route that says why a job is where it is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from triton.api import openapi, views
+from triton.api.explaining import facts_of
+from triton.api.job_answers import unknown_job
+from triton.api.parameters import JobId
+from triton.api.services import Services, services_of
+from triton.api.wire import Json
+from triton.explain import Explanation, explain
+
+router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
+
+
+@router.get(
+    "/{job_id}/explain",
+    summary="Why the job waits, ran again, failed or was cancelled",
+    responses={200: openapi.answer(Explanation, "In plain words."), **openapi.problems(404)},
+)
+async def explain_job(
+    job_id: JobId, services: Annotated[Services, Depends(services_of)]
+) -> Response:
+    """From the job's head, its queue and its history, as they are now: `summary` says where it is and why,
+    `because` the events that led there (the newest 50, without progress and output), `next` what follows."""
+    view = await services.jobs.find(job_id)
+    if view is None:
+        raise unknown_job(job_id)
+    return Json(explain(await facts_of(services, view)))
