@@ -11,7 +11,9 @@ if TYPE_CHECKING:
         Snooze,
         TritonBroker,
         TritonResultBackend,
+        astep,
         current_job,
+        step,
     )
 
 __version__ = "0.1.0"
@@ -23,7 +25,9 @@ __all__ = [
     "Snooze",
     "TritonBroker",
     "TritonResultBackend",
+    "astep",
     "current_job",
+    "step",
 ]
 
 

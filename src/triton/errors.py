@@ -90,3 +90,9 @@ class FencedError(TritonError):
     """Somebody else moved this checkpoint: this projector was replaced and must stop."""
 
     code = "fenced"
+
+
+class StepError(TritonError):
+    """A durable step cannot be recorded: its name is taken or none, or its result is no plain data."""
+
+    code = "step"

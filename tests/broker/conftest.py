@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dramatiq
 import pytest
 import redis
-from broker_kit import MakeBroker, Run
+from broker_kit import MakeBroker, Run, StartCommand
 from broker_log import History
+from command import Command
 from dramatiq import Worker
 from dramatiq.middleware import default_middleware
 
@@ -73,3 +75,25 @@ def history(redis_client: redis.Redis, namespace: str) -> History:
 def stock_middleware() -> Callable[[], list[dramatiq.Middleware]]:
     """Dramatiq's default middleware, new objects at each call."""
     return lambda: [middleware() for middleware in default_middleware]
+
+
+@pytest.fixture
+def start(tmp_path: Path, engines: Engines, namespace: str) -> Iterator[StartCommand]:
+    """Starts the command on the test's namespace; what of it still lives at the end is killed."""
+    started: list[Command] = []
+
+    def command(*options: str, lease_ms: int = 15_000, max_deaths: int = 3) -> Command:
+        folder = tmp_path / f"command{len(started)}"
+        folder.mkdir()
+        environment = {
+            "TRITON_REDIS_URL": engines.redis_url,
+            "TRITON_NAMESPACE": namespace,
+            "TRITON_LEASE_MS": str(lease_ms),
+            "TRITON_MAX_DEATHS": str(max_deaths),
+        }
+        started.append(Command(folder, environment, *options))
+        return started[-1]
+
+    yield command
+    for each in started:
+        each.kill()

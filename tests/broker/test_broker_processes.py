@@ -6,43 +6,14 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import pytest
-from broker_kit import MakeBroker
+from broker_kit import MakeBroker, StartCommand
 from broker_log import History
-from command import Command
 from dramatiq import Message
 
 from eventually import eventually
 from triton import TritonBroker
 from triton.events.types import Failed
-from triton.stack.engines import Engines
-
-StartCommand = Callable[..., Command]
-
-
-@pytest.fixture
-def start(tmp_path: Path, engines: Engines, namespace: str) -> Iterator[StartCommand]:
-    """Starts the command on the test's namespace; what of it still lives at the end is killed."""
-    started: list[Command] = []
-
-    def command(*options: str, lease_ms: int = 15_000, max_deaths: int = 3) -> Command:
-        folder = tmp_path / f"command{len(started)}"
-        folder.mkdir()
-        environment = {
-            "TRITON_REDIS_URL": engines.redis_url,
-            "TRITON_NAMESPACE": namespace,
-            "TRITON_LEASE_MS": str(lease_ms),
-            "TRITON_MAX_DEATHS": str(max_deaths),
-        }
-        started.append(Command(folder, environment, *options))
-        return started[-1]
-
-    yield command
-    for each in started:
-        each.kill()
 
 
 def messages(count: int, actor: str = "work", **kwargs: object) -> list[Message[str]]:

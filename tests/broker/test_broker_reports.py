@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triton import TritonBroker, current_job
-from triton.broker.reports import OUTPUT_INTERVAL, OUTPUT_SIZE, PROGRESS_INTERVAL, Reports
+from triton.broker.reports import OUTPUT_INTERVAL, OUTPUT_SIZE, PROGRESS_INTERVAL, Reports, Said
 from triton.events.codec import decode_data
-from triton.events.scripts import Packed
 from triton.events.types import SCHEMA, EventData, Output, Progressed, StepCompleted
 
 
@@ -44,10 +43,10 @@ def make(clock: Clock) -> Reports:
     return Reports("job", 2, "worker:w", wake=clock.wakes.append, clock=clock)
 
 
-def said(packed: list[Packed]) -> list[EventData]:
+def said(taken: list[Said]) -> list[EventData]:
     """What packed reports say; checks what the script is told beside it."""
     found = []
-    for header, data in packed:
+    for (header, data), _ in taken:
         job, attempt, _, by, kind, percent, stage, step = msgspec.msgpack.decode(header)
         assert (job, attempt, by) == ("job", 2, "worker:w")
         event = decode_data(kind, SCHEMA, data)
@@ -60,8 +59,8 @@ def said(packed: list[Packed]) -> list[EventData]:
     return found
 
 
-def numbers(packed: list[Packed]) -> list[int]:
-    return [msgspec.msgpack.decode(header)[2] for header, _ in packed]
+def numbers(taken: list[Said]) -> list[int]:
+    return [msgspec.msgpack.decode(header)[2] for (header, _), _ in taken]
 
 
 def test_the_first_progress_goes_at_once_and_the_latest_wins(
@@ -104,7 +103,7 @@ def test_much_output_goes_at_once_in_pieces_that_fit_an_entry(
 def test_a_step_goes_after_what_was_said_before_it(reports: Reports) -> None:
     reports.output("before")
     reports.progress(10, "s")
-    reports.step("one", {"x": 1})
+    reports.step(StepCompleted(name="one", result={"x": 1}))
     reports.output("after")
     packed = reports.take(everything=True)
     assert [type(each) for each in said(packed)] == [Progressed, Output, StepCompleted, Output]

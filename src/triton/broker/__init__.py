@@ -1,7 +1,15 @@
 """Delivery: a Dramatiq broker whose every message is a job with a full history."""
 
 from triton.broker.broker import TritonBroker
-from triton.broker.context import CancelRequested, Job, LeaseLost, Snooze, current_job
+from triton.broker.context import (
+    CancelRequested,
+    Job,
+    LeaseLost,
+    Snooze,
+    astep,
+    current_job,
+    step,
+)
 from triton.broker.results import TritonResultBackend
 
 __all__ = [
@@ -11,5 +19,7 @@ __all__ = [
     "Snooze",
     "TritonBroker",
     "TritonResultBackend",
+    "astep",
     "current_job",
+    "step",
 ]

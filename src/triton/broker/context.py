@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, cast
 
 from dramatiq.errors import Retry
 from dramatiq.threading import Interrupt
 
 if TYPE_CHECKING:
     from triton.broker.proxy import JobProxy
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 current_proxy: Final[ContextVar[JobProxy | None]] = ContextVar("triton_current_proxy", default=None)
 
@@ -86,6 +90,25 @@ class Job:
         """Stream a piece of output. Pieces are joined for up to 50 ms or 4,096 characters."""
         self._proxy.reports.output(chunk)
 
+    def step(self, name: str, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `fn` once for all attempts of this job: a later one gets the recorded result instead.
+
+        The result is in the log before this returns, so what comes after it may rely on it, whatever
+        happens to the worker. It is plain data, and comes back as the log keeps it (a tuple as a list).
+        What `fn` raises is not recorded: the next attempt calls it again. A worker that dies between the
+        end of `fn` and the record calls it again too: make its effect idempotent under `job.id` and name.
+
+        Raises StepError for a name that this attempt has used, a result that is no plain data or has more
+        than 64 KiB, or an asynchronous `fn` (see `astep`); LeaseLost where the job is another worker's.
+        """
+        return cast("T", self._proxy.steps.run(name, lambda: fn(*args, **kwargs)))
+
+    async def astep(
+        self, name: str, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same for a coroutine function, in an asynchronous actor."""
+        return cast("T", await self._proxy.steps.run_async(name, lambda: fn(*args, **kwargs)))
+
 
 def current_job() -> Job:
     """The job that the calling actor runs for. Raises RuntimeError outside an actor."""
@@ -95,3 +118,13 @@ def current_job() -> Job:
             "triton.current_job() was called outside an actor that a TritonBroker's worker runs"
         )
     return proxy.job
+
+
+def step(name: str, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """A durable step of the job that the calling actor runs for: see `Job.step`."""
+    return current_job().step(name, fn, *args, **kwargs)
+
+
+async def astep(name: str, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """A durable asynchronous step of the job that the calling actor runs for: see `Job.step`."""
+    return await current_job().astep(name, fn, *args, **kwargs)

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import redis
 import structlog
@@ -25,6 +25,7 @@ from dramatiq.errors import DecodeError
 from redis.exceptions import RedisError
 
 from triton import keys
+from triton.broker.intake import answering
 from triton.broker.outcomes import failure, outcome_of, pack, rejected
 from triton.broker.proxy import JobProxy, message_of
 from triton.broker.pulse import IDLE_BLOCK, Bell, Heart
@@ -139,7 +140,7 @@ class Dispatcher:
         reports: tuple[Report, ...] = ()
         if proxy.said_something:
             spoken = proxy.reports.take(everything=True)
-            reports = tuple(Report(proxy.claimed.job, packed) for packed in spoken)
+            reports = tuple(Report(proxy.claimed.job, *said) for said in spoken)
         proxy.forget()
         with self._lock:
             if reports:
@@ -180,6 +181,19 @@ class Dispatcher:
             if at < self._reports_due:
                 self._reports_due = at
                 self._work.notify()
+
+    def recorded_steps(self, proxy: JobProxy) -> dict[bytes, bytes]:
+        """What earlier attempts of a job recorded, in one round trip."""
+        with answering():
+            found = self._client.hgetall(
+                keys.steps(self._prefix_of_proxy(proxy), proxy.claimed.job)
+            )
+        return cast("dict[bytes, bytes]", found)
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is sent any more."""
+        return self._run is None
 
     def stop(self) -> None:
         """Commit what is finished, then end the threads. Safe to call twice."""
@@ -235,7 +249,7 @@ class Dispatcher:
             if self._reports_due <= time.monotonic():
                 self._reports_due = _NEVER
                 for lease, proxy in list(self._reporting.items()):
-                    reports += (Report(lease[0], packed) for packed in proxy.reports.take())
+                    reports += (Report(lease[0], *said) for said in proxy.reports.take())
                     due = proxy.reports.due()
                     if due is None:
                         del self._reporting[lease]
@@ -290,6 +304,7 @@ class Dispatcher:
             with self._lock:
                 for each in finished:
                     self._held.pop(each.proxy.lease, None)
+            trip.give_receipts(replies)
         if replies is None:
             self._log.error("outcomes_left_to_leases", outcomes=len(finished))
             return

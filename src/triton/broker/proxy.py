@@ -12,6 +12,7 @@ from dramatiq.threading import raise_thread_exception
 
 from triton.broker.context import CancelRequested, Job, LeaseLost, Snooze
 from triton.broker.reports import Reports
+from triton.broker.steps import Steps
 from triton.events.scripts import Claimed, Submission
 
 #: A few loop turns give an interrupt that was set for this thread a place to arrive.
@@ -23,8 +24,15 @@ class Holder(Protocol):
 
     by: str
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is sent any more."""
+
     def report_at(self, proxy: JobProxy, at: float) -> None:
         """The job has said something that is due at a time (monotonic seconds)."""
+
+    def recorded_steps(self, proxy: JobProxy) -> dict[bytes, bytes]:
+        """What earlier attempts of the job recorded. Raises ConnectionClosed, UnavailableError."""
 
 
 class JobProxy(MessageProxy):
@@ -56,6 +64,7 @@ class JobProxy(MessageProxy):
         self.packed = False
         self._holder = holder
         self._reports: Reports | None = None
+        self._steps: Steps | None = None
         self._lock = threading.Lock()
         self._thread: int | None = None
         self._interrupt: BaseException | None = None
@@ -86,6 +95,22 @@ class JobProxy(MessageProxy):
                     wake=lambda at: self._holder.report_at(self, at),
                 )
             return self._reports
+
+    @property
+    def steps(self) -> Steps:
+        """The attempt's durable steps; made when it first takes one."""
+        with self._lock:
+            if self._steps is None:
+                self._steps = Steps(self, self.claimed.attempt)
+            return self._steps
+
+    def recorded_steps(self) -> dict[bytes, bytes]:
+        return self._holder.recorded_steps(self)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing that the attempt says will reach the log any more."""
+        return self.packed or self.lease_lost or self._holder.silent
 
     @property
     def said_something(self) -> bool:

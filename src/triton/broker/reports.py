@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from concurrent.futures import Future
+from typing import Final, NamedTuple
 
 from triton.events.scripts import Packed, pack_report
 from triton.events.types import Output, Progressed, StepCompleted
@@ -18,6 +19,13 @@ from triton.events.types import Output, Progressed, StepCompleted
 PROGRESS_INTERVAL: Final = 0.1
 OUTPUT_INTERVAL: Final = 0.05
 OUTPUT_SIZE: Final = 4096
+
+
+class Said(NamedTuple):
+    """One report on its way to the log. The receipt, where there is one, gets the script's answer."""
+
+    packed: Packed
+    receipt: Future[str] | None = None
 
 
 class Reports:
@@ -43,7 +51,7 @@ class Reports:
         self._wake = wake
         self._lock = threading.Lock()
         self._seq = 0
-        self._ready: list[Packed] = []
+        self._ready: list[Said] = []
         self._progress: Progressed | None = None
         self._progress_sent = float("-inf")
         self._chunks: list[str] = []
@@ -66,14 +74,19 @@ class Reports:
             due = now if self._size >= OUTPUT_SIZE else self._output_due()
         self._wake(due)
 
-    def step(self, name: str, result: object) -> None:
+    def step(self, data: StepCompleted) -> Future[str]:
+        """Say at once that a step is done. Answers the receipt for it."""
+        receipt: Future[str] = Future()
+        # Whoever stops waiting must not take it away from the pump, which sets it later.
+        receipt.set_running_or_notify_cancel()
         with self._lock:
             self._close_progress()
             self._close_output()
-            self._append(StepCompleted(name=name, result=result))
+            self._append(data, receipt)
         self._wake(self._clock())
+        return receipt
 
-    def take(self, *, everything: bool = False) -> list[Packed]:
+    def take(self, *, everything: bool = False) -> list[Said]:
         """The reports that are due, in order; `everything` before the outcome."""
         with self._lock:
             now = self._clock()
@@ -114,9 +127,12 @@ class Reports:
             self._chunks = []
             self._size = 0
 
-    def _append(self, data: Progressed | Output | StepCompleted) -> None:
+    def _append(
+        self, data: Progressed | Output | StepCompleted, receipt: Future[str] | None = None
+    ) -> None:
         self._seq += 1
-        self._ready.append(pack_report(self._job, self._attempt, self._seq, self._by, data))
+        packed = pack_report(self._job, self._attempt, self._seq, self._by, data)
+        self._ready.append(Said(packed, receipt))
 
 
 def _plain(text: str) -> str:

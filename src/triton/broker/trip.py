@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any, Final, NamedTuple, TypeVar
 
 from triton.broker.proxy import JobProxy
@@ -15,6 +16,8 @@ _TAKEN: Final = frozenset((b"ok", b"already"))
 class Report(NamedTuple):
     job: str
     packed: Packed
+    #: Where somebody waits for it: gets the script's answer, or why there is none.
+    receipt: Future[str] | None = None
 
 
 class Finished(NamedTuple):
@@ -48,9 +51,10 @@ class Trip:
     ) -> None:
         spoken = [report for each in finished for report in each.reports]
         spoken += reports
+        self._spoken = list(grouped(spoken, lambda report: prefix_of(report.job)))
         self.calls = [
             scripts.report(prefix, [report.packed for report in group])
-            for prefix, group in grouped(spoken, lambda report: prefix_of(report.job))
+            for prefix, group in self._spoken
         ]
         self._first_outcome = len(self.calls)
         self._finished = list(grouped(finished, lambda each: prefix_of(each.proxy.claimed.job)))
@@ -60,6 +64,15 @@ class Trip:
         ]
         self._first_claim = len(self.calls)
         self.calls += claims
+
+    def give_receipts(self, replies: Sequence[Any] | None) -> None:
+        """Tell who waits for a report what became of it; None: the server never answered."""
+        for index, (_, group) in enumerate(self._spoken):
+            reply = [b"stale"] * len(group) if replies is None else replies[index]
+            for number, report in enumerate(group):
+                if report.receipt is not None:
+                    refused = isinstance(reply, Exception)
+                    report.receipt.set_result(str(reply) if refused else reply[number].decode())
 
     def refused(self, replies: Sequence[Any]) -> Iterator[tuple[Finished, str]]:
         """The outcomes that were not taken, with the script's answer."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import dramatiq
 from dramatiq.middleware import Retries
 
-from triton import TritonBroker, current_job
+from triton import TritonBroker, current_job, step
 
 broker = TritonBroker()
 for middleware in broker.middleware:
@@ -42,3 +42,19 @@ def work(seconds: float, fails: bool = False) -> str:
 def suicide() -> None:
     note("begin")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dramatiq.actor
+def in_steps(count: int) -> list[int]:
+    """Dies after each of its steps, once each."""
+    values = []
+    for number in range(count):
+        values.append(step(f"step-{number}", noted, number))
+        if current_job().attempt == number + 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return values
+
+
+def noted(number: int) -> int:
+    note(f"step-{number}")
+    return number * 10

@@ -1,0 +1,152 @@
+"""Owns durable steps: what of an actor's work is recorded, so that a later attempt does not do it again."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, Final, Protocol, cast
+
+from triton.broker.context import LeaseLost
+from triton.broker.reports import Reports
+from triton.errors import StepError
+from triton.events.codec import decode_data, encode_data
+from triton.events.types import SCHEMA, StepCompleted
+
+#: Characters of a step's name at most.
+MAX_STEP_NAME: Final = 200
+#: Bytes of a step's encoded result at most; larger data belongs into the archive, by reference.
+MAX_STEP: Final = 64 * 1024
+#: Seconds between two looks whether the lease still stands: an interrupt arrives at such a look.
+_LOOK: Final = 0.1
+
+
+class Lease(Protocol):
+    """What a step needs of the job's lease."""
+
+    @property
+    def reports(self) -> Reports: ...
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing that the attempt says will reach the log any more."""
+
+    def recorded_steps(self) -> Mapping[bytes, bytes]:
+        """Encoded `job.step_completed` data by the names of the steps that earlier attempts recorded."""
+
+
+class Steps:
+    """The steps of one attempt; made with the first one. Safe to use from any thread."""
+
+    def __init__(self, lease: Lease, attempt: int) -> None:
+        self._lease = lease
+        self._lock = threading.Lock()
+        self._begun: set[str] = set()
+        # No attempt came before the first one: it has nothing to read.
+        self._recorded: Mapping[bytes, bytes] | None = {} if attempt == 1 else None
+
+    def run(self, name: str, fn: Callable[[], Any]) -> Any:
+        self._begin(name)
+        try:
+            recorded = self._find(name)
+            if recorded is not None:
+                return _result(recorded)
+            result = fn()
+            if inspect.isawaitable(result):
+                if inspect.iscoroutine(result):
+                    result.close()
+                raise StepError(
+                    f"the step {name!r} is asynchronous: write `await triton.astep({name!r}, ...)`"
+                )
+            done = _completed(name, result)
+            self._committed(name, self._lease.reports.step(done))
+        except BaseException:
+            self._forget(name)
+            raise
+        return _result(encode_data(done))
+
+    async def run_async(self, name: str, fn: Callable[[], Awaitable[Any]]) -> Any:
+        self._begin(name)
+        try:
+            # A round trip at most once per attempt: the other jobs of this event loop go on meanwhile.
+            unread = self._recorded is None
+            recorded = await asyncio.to_thread(self._find, name) if unread else self._find(name)
+            if recorded is not None:
+                return _result(recorded)
+            done = _completed(name, await fn())
+            receipt = self._lease.reports.step(done)
+            _check(name, await asyncio.wrap_future(receipt))
+        except BaseException:
+            self._forget(name)
+            raise
+        return _result(encode_data(done))
+
+    def _begin(self, name: str) -> None:
+        if (
+            not isinstance(name, str)
+            or not 0 < len(name) <= MAX_STEP_NAME
+            or not name.isprintable()
+        ):
+            raise StepError(
+                f"a step's name is {name!r}, expected 1 to {MAX_STEP_NAME} printable characters"
+            )
+        with self._lock:
+            if name in self._begun:
+                raise StepError(
+                    f"the step {name!r} runs twice in one attempt: its name says which result is meant, "
+                    "so give each step a name of its own (in a loop: with the item's id in it)"
+                )
+            self._begun.add(name)
+
+    def _forget(self, name: str) -> None:
+        """The step failed: the actor may try it again."""
+        with self._lock:
+            self._begun.discard(name)
+
+    def _find(self, name: str) -> bytes | None:
+        with self._lock:
+            if self._recorded is None:
+                self._recorded = self._lease.recorded_steps()
+            return self._recorded.get(name.encode())
+
+    def _committed(self, name: str, receipt: Future[str]) -> None:
+        while not receipt.done():
+            if self._lease.over:
+                raise LeaseLost
+            try:
+                receipt.result(_LOOK)
+            except TimeoutError:
+                continue
+        _check(name, receipt.result())
+
+
+def _completed(name: str, result: object) -> StepCompleted:
+    done = StepCompleted(name=name, result=result)
+    try:
+        size = len(encode_data(done))
+    except Exception as error:
+        raise StepError(
+            f"the step {name!r} returned a value of type {type(result).__name__} that is no plain data "
+            f"({error}): return numbers, text, lists and dicts, or nothing"
+        ) from error
+    if size > MAX_STEP:
+        raise StepError(
+            f"the step {name!r} returned {size} bytes, at most {MAX_STEP} are recorded: put the data into "
+            "the archive and return a reference"
+        )
+    return done
+
+
+def _check(name: str, answer: str) -> None:
+    if answer in ("ok", "already"):
+        return
+    if answer in ("stale", "missing"):
+        raise LeaseLost
+    raise StepError(f"the step {name!r} was done, and the log refused it: {answer}")
+
+
+def _result(recorded: bytes) -> Any:
+    """What a later attempt gets, so that each attempt gets the same: a tuple is a list, say."""
+    return cast("StepCompleted", decode_data("job.step_completed", SCHEMA, recorded)).result
