@@ -35,4 +35,6 @@ def __getattr__(name: str) -> Any:
     # The engines' own processes import this package too, and need no Dramatiq.
     if name in __all__:
         return getattr(import_module("triton.broker"), name)
+    if name == "retry":
+        return import_module("triton.retry")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

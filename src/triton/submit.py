@@ -12,6 +12,7 @@ from triton.errors import ValidationError
 from triton.events.codec import encode_data
 from triton.events.scripts import Submission
 from triton.events.types import Submitted
+from triton.retry import plain_options
 
 DEFAULT_TENANT: Final = "default"
 #: Bytes of one encoded message at most; larger payloads belong into the archive, by reference.
@@ -74,6 +75,8 @@ def submission_of(
     due, delay = _microseconds("due", due), _microseconds("delay", delay)
     if due and delay:
         raise _invalid("delay", f"{delay} beside a due time", "one of both")
+    if plain := plain_options(message.options):
+        message = message.copy(options=plain)
     options = message.options
     tenant = str(options.get("tenant") or tenant or DEFAULT_TENANT)
     priority = _whole("priority", options.get("priority", priority))

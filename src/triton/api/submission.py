@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from triton.events.scripts import Submission
+from triton.retry import RetryPolicy
 from triton.submit import MAX_NAME, message_for, submission_of
 
 #: Characters of an idempotency key at most.
@@ -34,6 +35,10 @@ class SubmitOptions(
     max_retries: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
     min_backoff: _Milliseconds | None = None
     max_backoff: _Milliseconds | None = None
+    #: A preset's name (`standard`, `none`), or a policy of one's own.
+    retry: str | RetryPolicy | None = None
+    #: Errors after which the job is not tried again: `ValueError`, `app.errors.BadInput`.
+    no_retry: list[_Name] | None = None
     time_limit: _Milliseconds | None = None
     max_age: _Milliseconds | None = None
 

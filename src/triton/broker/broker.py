@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from dramatiq import Message, Middleware
+from dramatiq import Actor, Message, Middleware
 from dramatiq.broker import Broker, Consumer
 from dramatiq.errors import QueueJoinTimeout, QueueNotFound
 from dramatiq.results import Results
@@ -31,6 +31,7 @@ from triton.bulk import Mode, Receipt, accepted, nothing_submitted, refused
 from triton.errors import ValidationError
 from triton.events.client import connect
 from triton.events.scripts import Scripts, Submission
+from triton.retry import plain_options
 from triton.settings import load
 from triton.submit import child_id, submission_of
 
@@ -69,6 +70,8 @@ class TritonBroker(Broker):
     ) -> None:
         self._own_results: Results | None = None
         super().__init__(middleware=middleware)
+        # Dramatiq's decorator takes it of an actor beside the options that middleware knows.
+        self.actor_options |= {"retry"}
         if middleware is None:
             # Every result is kept, so nobody is warned that one was discarded.
             own_results = Results(backend=TritonResultBackend(self), store_results=True)
@@ -100,6 +103,11 @@ class TritonBroker(Broker):
         if isinstance(middleware, Results) and self._own_results in self.middleware:
             self.middleware.remove(self._own_results)
         super().add_middleware(middleware, **place)
+
+    def declare_actor(self, actor: Actor[Any, Any]) -> None:
+        """Raises ValidationError for a `retry` that is no policy."""
+        plain_options({"retry": actor.options.get("retry")})
+        super().declare_actor(actor)
 
     def declare_queue(self, queue_name: str) -> None:
         if queue_name not in self.queues:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Final, NoReturn, ParamSpec, TypeVar, cast
 
 from dramatiq.errors import Retry
 from dramatiq.threading import Interrupt
@@ -89,6 +89,10 @@ class Job:
     def output(self, chunk: str) -> None:
         """Stream a piece of output. Pieces are joined for up to 50 ms or 4,096 characters."""
         self._proxy.reports.output(chunk)
+
+    def snooze(self, delay: int, reason: str = "") -> NoReturn:
+        """Raise `Snooze`: run the job again in `delay` milliseconds, which counts as no failure."""
+        raise Snooze(delay, reason)
 
     def step(self, name: str, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `fn` once for all attempts of this job: a later one gets the recorded result instead.

@@ -8,10 +8,12 @@ from typing import Any
 
 from dramatiq import Message
 from dramatiq.broker import Broker
+from dramatiq.middleware import Retries
 from dramatiq.threading import Interrupt
 
 from triton.broker.context import CancelRequested, Snooze
 from triton.broker.proxy import JobProxy
+from triton.broker.retrying import after_failure
 
 
 def follows(proxy: JobProxy, message: Message[Any]) -> bool:
@@ -48,7 +50,10 @@ def _go_on(broker: Broker, proxy: JobProxy) -> None:
         middleware = proxy.hooks[-1]
         before = len(proxy.outbox), proxy.followed, proxy.retry
         try:
-            middleware.after_process_message(broker, proxy, **outcome)
+            if isinstance(middleware, Retries) and exception is not None:
+                after_failure(middleware, broker, proxy, exception)
+            else:
+                middleware.after_process_message(broker, proxy, **outcome)
         except Interrupt:
             proxy.go_back(*before)
             raise
