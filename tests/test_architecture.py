@@ -27,6 +27,7 @@ PURE = {
     "feed.frames",
     "projections.fold",
     "api.bulk",
+    "api.dead_letters",
     "api.views",
 }
 IMPURE = {"redis", "psycopg", "clickhouse_connect", "boto3", "socket", "subprocess", "random"}

@@ -25,6 +25,10 @@ UNION ALL SELECT 'table', relname, relkind::text, coalesce(reloptions::text, '')
 FROM pg_class WHERE relnamespace = 'public'::regnamespace
 UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid)
 FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid)
+FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL SELECT 'function', proname, '', pg_get_functiondef(oid)
+FROM pg_proc WHERE pronamespace = 'public'::regnamespace
 UNION ALL SELECT 'comment', objoid::regclass::text, objsubid::text, description
 FROM pg_description WHERE classoid = 'pg_class'::regclass
 ORDER BY 1, 2, 3, 4"""
@@ -73,6 +77,7 @@ def test_up_down_up_gives_the_same_catalogue(database_url: str, clickhouse_url: 
     with psycopg.connect(database_url) as connection:
         tables = connection.execute(
             "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+            " UNION SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
         ).fetchall()
     assert tables == [("schema_migrations",)]
 

@@ -159,8 +159,12 @@ class Hand:
     def complete(self, job: str, result: Any = None) -> None:
         self._finish(job, Completed(result=result))
 
-    def fail(self, job: str, message: str = "no") -> None:
-        self._finish(job, Failed(error=Error(type="ValueError", message=message)))
+    def fail(self, job: str, message: str = "no", kind: str = "ValueError") -> None:
+        self._finish(job, Failed(error=Error(type=kind, message=message)))
+
+    def died(self, job: str) -> None:
+        error = Error(type="WorkerDied", message="4 leases")
+        self._finish(job, Failed(error=error, reason="died"))
 
     def retry(self, job: str, body: bytes = b"") -> None:
         self._finish(job, RetryScheduled(error=Error(type="ValueError")), body=body)

@@ -187,6 +187,26 @@ def test_bulk_submits_a_file_and_names_what_is_wrong_by_its_line(
     assert "no jobs" in commands.run(*submit, status=1).stderr
 
 
+def test_dead_lists_and_counts_failed_jobs(commands: Commands) -> None:
+    job = commands.ended("cli.fail", "--arg", "reason=dead")
+    chosen = ("dead", "--actor", "cli.fail", "--error", "ValueError", "--since", "1h")
+
+    def listed() -> list[dict[str, Any]]:
+        letters = commands.json(*chosen, "--limit", "500")["dead_letters"]
+        return [letter for letter in letters if letter["id"] == job]
+
+    (letter,) = eventually(listed)
+    assert (letter["reason"], letter["message"]) == ("error", "dead")
+    assert job in commands.run(*chosen).stdout
+    counts = commands.json(*chosen, "--count")
+    assert counts["groups"][0]["count"] == counts["total"] > 0
+    shown = commands.run(*chosen, "--by", "actor", "--by", "day").stdout
+    assert "cli.fail" in shown
+    assert f"{counts['total']} failed jobs" in shown
+    assert commands.run("dead", "--actor", "nobody").stdout == "no failed jobs\n"
+    assert commands.run("dead", "--actor", "nobody", "--count").stdout == "no failed jobs\n"
+
+
 def test_upload_streams_files_and_says_which_failed(commands: Commands, tmp_path: Path) -> None:
     document = tmp_path / "a name with ü.md"
     document.write_text("# Title\n")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import redis
 from command_line import Invoke
 
-from triton.cli.arguments import json_array, json_object, milliseconds, named
+from triton.cli.arguments import json_array, json_object, milliseconds, moment, named
 from triton.cli.bulk import MAX_BYTES, Line, parts_of
 from triton.cli.exits import ending_of
 from triton.cli.live import LiveJob
@@ -38,7 +39,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_every_command_has_help(invoke: Invoke) -> None:
     listed = invoke("--help")
     assert listed.exit_code == 0
-    names = "up demo doctor upload submit watch jobs events replay verify migrate"
+    names = "up demo doctor upload submit watch jobs events dead replay verify migrate"
     for name in names.split():
         assert name in listed.stdout
         assert invoke(name, "--help").exit_code == 0
@@ -84,6 +85,8 @@ def test_without_a_stack_the_sentence_says_how_to_start_one(
         (["submit", "x", "--bulk", "f"], "actor does not go with --bulk"),
         (["submit", "--bulk", "f", "--watch"], "watch does not go with --bulk"),
         (["jobs", "--status", "lost"], "lost"),
+        (["dead", "--since", "soon"], "--since is 'soon'"),
+        (["dead", "--by", "shoe"], "shoe"),
         (["up", "--port", "70000"], "65535"),
         (["nonsense"], "nonsense"),
         (["demo", "no such file.pdf"], "there is no document to run on"),
@@ -93,6 +96,13 @@ def test_bad_usage(invoke: Invoke, arguments: list[str], found: str) -> None:
     result = invoke(*arguments)
     assert result.exit_code == 2
     assert found in result.stderr
+
+
+def test_moments() -> None:
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert moment("--since", "90m", now) == "2026-01-31T10:30:00+00:00"
+    assert moment("--since", "2026-01-31T12:00:00Z") == "2026-01-31T12:00:00+00:00"
+    assert datetime.fromisoformat(moment("--since", "2026-01-31 12:00")).tzinfo is not None
 
 
 def test_a_file_is_parted_into_calls_that_fit() -> None:

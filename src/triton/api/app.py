@@ -12,8 +12,19 @@ from fastapi import FastAPI
 import triton
 from triton.api import openapi, problems
 from triton.api.bulk import BulkCall, BulkReply
+from triton.api.dead_letters import DeadLetterCounts, DeadLetterPage
 from triton.api.request_id import RequestIdMiddleware
-from triton.api.routes import bulk, commands, documents, events, explain, health, jobs, root
+from triton.api.routes import (
+    bulk,
+    commands,
+    dead_letters,
+    documents,
+    events,
+    explain,
+    health,
+    jobs,
+    root,
+)
 from triton.api.services import FeedOptions, Services, open_services
 from triton.api.submission import ReasonRequest, SubmitReply, SubmitRequest
 from triton.api.views import JobView
@@ -26,6 +37,8 @@ from triton.settings import Settings
 _WIRE: Final[list[type[msgspec.Struct]]] = [
     BulkCall,
     BulkReply,
+    DeadLetterCounts,
+    DeadLetterPage,
     Explanation,
     documents.DocumentView,
     events.EventPage,
@@ -67,7 +80,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
     app.state.failure = None
     app.add_middleware(RequestIdMiddleware)
     problems.install(app)
-    for module in (root, health, jobs, bulk, commands, explain, events, documents):
+    for module in (root, health, jobs, bulk, commands, explain, events, dead_letters, documents):
         app.include_router(module.router)
     openapi.install(app, _WIRE)
     return app

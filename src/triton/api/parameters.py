@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Final, TypeAlias
 
 from fastapi import Path, Query
 
+from triton.errors import ValidationError
 from triton.submit import MAX_NAME
 
 #: PostgreSQL takes no U+0000, and no name holds one.
@@ -19,3 +21,15 @@ DocumentId: TypeAlias = Annotated[
 ]
 #: A name to filter by; None does not filter.
 Name: TypeAlias = Annotated[str | None, Query(min_length=1, max_length=MAX_NAME, pattern=_PATTERN)]
+#: A word to filter by, which may be empty; None does not filter.
+Word: TypeAlias = Annotated[str | None, Query(max_length=MAX_NAME, pattern=r"^[^\x00]*$")]
+
+
+def aware(field: str, when: datetime | None) -> datetime | None:
+    """The time. Raises ValidationError for one without a time zone."""
+    if when is not None and when.tzinfo is None:
+        raise ValidationError(
+            f"{field} has no time zone: write 2026-01-31T12:00:00Z",
+            fields=[{"field": field, "message": "has no time zone"}],
+        )
+    return when

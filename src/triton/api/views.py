@@ -107,11 +107,11 @@ def from_row(row: Mapping[str, Any]) -> JobView:
     return JobView(
         id=row["job"],
         error=None if error is None else {"type": "", "message": "", "traceback": "", **error},
-        submitted_at=_time(row["submitted_at"]) or "",
-        due_at=_time(row["due_at"]),
-        started_at=_time(row["started_at"]),
-        finished_at=_time(row["finished_at"]),
-        updated_at=_time(row["updated_at"]) or "",
+        submitted_at=rfc3339_of(row["submitted_at"]) or "",
+        due_at=rfc3339_of(row["due_at"]),
+        started_at=rfc3339_of(row["started_at"]),
+        finished_at=rfc3339_of(row["finished_at"]),
+        updated_at=rfc3339_of(row["updated_at"]) or "",
         links=links_of(row["job"]),
         **{name: row[name] for name in _SAME},
     )
@@ -151,5 +151,6 @@ def to_json(view: JobView) -> bytes:
         return one_line(msgspec.structs.replace(view, result=problem))
 
 
-def _time(when: datetime | None) -> str | None:
+def rfc3339_of(when: datetime | None) -> str | None:
+    """A time of PostgreSQL's as clients see it; None for none."""
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if when else None

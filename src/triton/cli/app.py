@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 import triton
+from triton.cli import dead, doctor, jobs, migrations, replay, submit, up, verify, watch
 from triton.cli import demo as demonstration
-from triton.cli import doctor, jobs, migrations, replay, submit, up, verify, watch
 from triton.cli.exits import Commands
 
 app = typer.Typer(
@@ -50,6 +50,7 @@ app.command(rich_help_panel=_JOBS)(submit.submit)
 app.command(rich_help_panel=_JOBS)(watch.watch)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=_JOBS)
 app.command(rich_help_panel=_JOBS)(jobs.events)
+app.command(rich_help_panel=_JOBS)(dead.dead)
 app.command(rich_help_panel=_PROOF)(replay.replay)
 app.command(rich_help_panel=_PROOF)(verify.verify)
 app.command(rich_help_panel=_PRODUCTION)(up.api)

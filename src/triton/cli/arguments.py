@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -54,6 +55,22 @@ def milliseconds(option: str, text: str) -> int:
             f"{option} is {text!r}, expected a duration like 500ms, 10s, 2m or 1h"
         )
     return math.ceil(float(match[1]) * _UNITS[match[2]])
+
+
+def moment(option: str, text: str, now: datetime | None = None) -> str:
+    """An RFC 3339 time: as given, or so long before now (`30m`, `2h`, `7d`). Raises ValidationError."""
+    if _DURATION.fullmatch(text.strip()):
+        before = timedelta(milliseconds=milliseconds(option, text))
+        return ((now or datetime.now(UTC)) - before).isoformat()
+    try:
+        when = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise ValidationError(
+            f"{option} is {text!r}, expected how long ago, like 30m, 2h or 7d, or a time like "
+            "2026-01-31T12:00:00Z"
+        ) from error
+    # Without a zone it is the person's own.
+    return (when if when.tzinfo else when.astimezone()).isoformat()
 
 
 def _json(option: str, text: str, kind: Any, expected: str) -> Any:

@@ -62,7 +62,7 @@ def jobs(
         "tenant": tenant,
     }
     with Api(api_url(data, url)) as api:
-        found = _pages(api, "/jobs", "jobs", {"next": None}, limit, _PAGE, chosen)
+        found = pages(api, "/jobs", "jobs", {"next": None}, limit, _PAGE, chosen)
     if as_json:
         output.document({"jobs": found})
         return
@@ -154,10 +154,10 @@ def history(api: Api, job: str) -> list[dict[str, Any]]:
     from triton.cli.client import job_path
 
     path = job_path(job, "/events")
-    return _pages(api, path, "events", {"after_version": None}, None, _EVENTS, {})
+    return pages(api, path, "events", {"after_version": None}, None, _EVENTS, {})
 
 
-def _pages(
+def pages(
     api: Api,
     path: str,
     name: str,
@@ -202,7 +202,7 @@ def _row(job: dict[str, Any]) -> tuple[object, ...]:
         job["state"],
         job["actor"],
         job["queue"],
-        _local(job["submitted_at"]),
+        local_time(job["submitted_at"]),
         _took(job["started_at"], job["finished_at"]),
         error_text(job["error"]) or _progress(job),
     )
@@ -216,7 +216,8 @@ def _progress(job: dict[str, Any]) -> str:
     return ", ".join(part for part in (where, again) if part)
 
 
-def _local(time: str) -> str:
+def local_time(time: str) -> str:
+    """An RFC 3339 time as the person's clock has it, without the day where it is today."""
     when = datetime.fromisoformat(time).astimezone()
     today = datetime.now().astimezone().date()
     return when.strftime("%H:%M:%S" if when.date() == today else "%Y-%m-%d %H:%M")

@@ -17,12 +17,11 @@ from triton.api.actors import queues_of
 from triton.api.identity import Identity, identify
 from triton.api.job_answers import prefix_of, show_job, unknown_job
 from triton.api.job_reader import Filter, next_page
-from triton.api.parameters import JobId, Name
+from triton.api.parameters import JobId, Name, aware
 from triton.api.services import Services, services_of
 from triton.api.submission import MAX_KEY, SubmitReply, SubmitRequest, submission_for
 from triton.api.views import JobView
 from triton.api.wire import Json, read_json
-from triton.errors import ValidationError
 from triton.events.client import send_async
 from triton.events.scripts import Submission, answers
 from triton.submit import job_id_for
@@ -114,8 +113,8 @@ async def list_jobs(
         queue=queue,
         actor=actor,
         tenant=tenant,
-        after=_aware("submitted_after", submitted_after),
-        before=_aware("submitted_before", submitted_before),
+        after=aware("submitted_after", submitted_after),
+        before=aware("submitted_before", submitted_before),
     )
     found = await services.jobs.page(chosen, next_page=next, limit=limit)
     shown = [msgspec.Raw(views.to_json(view)) for view in found]
@@ -164,12 +163,3 @@ def _accepted(submission: Submission) -> SubmitReply:
         existing=False,
         links=views.links_of(submission.job),
     )
-
-
-def _aware(field: str, when: datetime | None) -> datetime | None:
-    if when is not None and when.tzinfo is None:
-        raise ValidationError(
-            f"{field} has no time zone: write 2026-01-31T12:00:00Z",
-            fields=[{"field": field, "message": "has no time zone"}],
-        )
-    return when

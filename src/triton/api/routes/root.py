@@ -28,6 +28,7 @@ async def root() -> Response:
         "health": "/health",
         "ready": "/health/ready",
         "jobs": f"{views.PREFIX}/jobs",
+        "dead_letters": f"{views.PREFIX}/dead-letters",
         "documents": f"{views.PREFIX}/documents",
     }
     return Json(Service(name="triton", version=triton.__version__, links=links))
