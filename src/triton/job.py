@@ -6,6 +6,7 @@ after an event. No I/O and no clock: times come in with commands and events. The
 
     scheduled -> pending -> processing -> completed | failed | cancelled
     processing -> scheduled (retry, snooze)     processing -> pending (lease lost, released)
+    scheduled | pending -> failed (expired: not started in time)
     failed | cancelled -> pending (requeued)
 """
 
@@ -69,9 +70,16 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     percent: float = 0.0
     stage: str = ""
     cancel_requested: bool = False
+    #: Who asked for the end of the running job.
+    cancel_by: str = ""
+    #: When it ends as expired, unless it started before; 0 = never.
+    expires: int = 0
+    #: The digest of its unique key, or empty.
+    unique: str = ""
     result: Any = None
     error: Error | None = None
-    #: Of a failed job: `error`, `died` or `rejected`. Of a cancelled one: why, in a person's words.
+    #: Of a failed job: `error`, `died`, `rejected` or `expired`.
+    #: Of a cancelled one: why, in a person's words.
     reason: str = ""
 
 
@@ -83,8 +91,13 @@ class Promote(msgspec.Struct, frozen=True, kw_only=True):
     now: int
 
 
+class Expire(msgspec.Struct, frozen=True, kw_only=True):
+    now: int
+
+
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
+    now: int = 0
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,12 +123,28 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Replace(msgspec.Struct, frozen=True, kw_only=True):
+    """Another job takes the unique key of this one."""
+
+    job: str
+
+
 class Requeue(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
 Command: TypeAlias = (
-    Submit | Promote | Claim | Report | Finish | Release | LoseLease | Cancel | Requeue
+    Submit
+    | Promote
+    | Expire
+    | Claim
+    | Report
+    | Finish
+    | Release
+    | LoseLease
+    | Cancel
+    | Replace
+    | Requeue
 )
 
 #: Why no event follows. `exists`: this id was submitted before. `stale`: the lease is another's now.
@@ -129,6 +158,17 @@ def died_error(worker: str, deaths: int) -> Error:
     return Error(type="WorkerDied", message=f"{deaths} leases lost, the last by worker {worker}")
 
 
+def expired_error() -> Error:
+    """The error of a job that did not start in time."""
+    return Error(type="Expired", message="not started within its time to live")
+
+
+def author(head: Head | None, data: EventData, by: str) -> str:
+    """Who an event is by: the end of a job that was asked to stop is by who asked for it."""
+    asked = head is not None and head.cancel_requested and isinstance(data, Cancelled)
+    return head.cancel_by if head is not None and asked else by
+
+
 def decide(head: Head | None, command: Command) -> list[EventData] | Refusal:  # noqa: C901
     """The events that a command causes on a head, or why it causes none."""
     if isinstance(command, Submit):
@@ -138,14 +178,22 @@ def decide(head: Head | None, command: Command) -> list[EventData] | Refusal:  #
     match command:
         case Promote(now=now):
             return [Due()] if head.state == "scheduled" and head.due <= now else "waiting"
-        case Claim(worker=worker):
-            return [Started(worker=worker)] if head.state == "pending" else "waiting"
+        case Expire(now=now):
+            if head.state in ("scheduled", "pending") and _expired(head, now):
+                return [Failed(error=expired_error(), reason="expired")]
+            return "waiting"
+        case Claim(worker=worker, now=now):
+            if head.state != "pending":
+                return "waiting"
+            if _expired(head, now):
+                return [Failed(error=expired_error(), reason="expired")]
+            return [Started(worker=worker)]
         case Report(attempt=attempt, data=data):
             return [data] if _holds(head, attempt) else "stale"
         case Finish(attempt=attempt, data=data):
             if not _holds(head, attempt):
                 return "stale"
-            if head.cancel_requested and isinstance(data, RetryScheduled | Snoozed):
+            if head.cancel_requested and isinstance(data, Cancelled | RetryScheduled | Snoozed):
                 return [Cancelled(reason=head.reason)]
             return [data]
         case Release(attempt=attempt, reason=reason):
@@ -171,12 +219,20 @@ def decide(head: Head | None, command: Command) -> list[EventData] | Refusal:  #
             if head.state != "processing":
                 return [Cancelled(reason=reason)]
             return "already" if head.cancel_requested else [CancelRequested(reason=reason)]
+        case Replace(job=job):
+            if head.state not in ("scheduled", "pending"):
+                return "already"
+            return [Cancelled(reason=f"replaced by {job}")]
         case Requeue(reason=reason):
             if head.state == "completed":
                 return "ended"
             return [Requeued(reason=reason)] if head.state in TERMINAL else "already"
         case _:
             assert_never(command)
+
+
+def _expired(head: Head, now: int) -> bool:
+    return head.attempt == 0 and 0 < head.expires <= now
 
 
 def _holds(head: Head, attempt: int) -> bool:
@@ -203,11 +259,14 @@ def evolve(head: Head | None, event: Event) -> Head:
         version=event.version,
         at=event.at,
         **changes(data, event.attempt, event.at),
+        **({"cancel_by": event.by} if isinstance(data, CancelRequested) else {}),
+        **({"cancel_by": "", "expires": 0} if isinstance(data, Requeued) else {}),
     )
 
 
 def changes(data: EventData, attempt: int, at: int) -> dict[str, Any]:  # noqa: C901
-    """The fields of a Head that an event sets, besides position, version and at.
+    """The fields of a Head that an event sets, besides position, version, at, and what only a later
+    decision needs (cancel_by, expires).
 
     They never depend on the head, so the changes of several events are those of the last for each field.
     """
@@ -286,5 +345,7 @@ def _born(event: Event, data: Submitted) -> Head:
         traceparent=event.traceparent,
         submitted=event.at,
         due=data.due,
+        expires=data.expires,
+        unique=data.unique,
         at=event.at,
     )

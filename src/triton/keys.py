@@ -2,7 +2,9 @@
 
 Below `{ns:p}`: `log` the stream, `meta` its counters, `job:ID` heads, `body:ID` messages,
 `steps:ID` recorded steps, `ready:Q` `due:Q` `leases:Q` the queue, `bell:Q` its doorbell,
-`claim:W` a worker's last claim, `queues` the names of all queues, `actors` the queue of each actor.
+`claim:W` a worker's last claim, `queues` the names of all queues, `actors` the queue of each actor,
+`held` the queues that are paused or drained, `expires` the jobs with a time to live, `unique:D` the job
+that holds a unique key, `workers` and `worker:W` who lives.
 """
 
 from __future__ import annotations
@@ -78,3 +80,28 @@ def actors(prefix: str) -> str:
 def queues(prefix: str) -> str:
     """SET: the name of every queue that ever held a job."""
     return prefix + "queues"
+
+
+def held(prefix: str) -> str:
+    """HASH: queue -> msgpack [`paused` or `draining`, by, reason, microseconds since 1970]."""
+    return prefix + "held"
+
+
+def expires(prefix: str) -> str:
+    """ZSET: job id -> microseconds since 1970 when it expires, of jobs that never started."""
+    return prefix + "expires"
+
+
+def unique(prefix: str, digest: str) -> str:
+    """STRING: the id of the job that holds a unique key."""
+    return f"{prefix}unique:{digest}"
+
+
+def workers(prefix: str) -> str:
+    """ZSET, in partition 0 only: worker -> microseconds since 1970 when it counts as gone."""
+    return prefix + "workers"
+
+
+def worker(prefix: str, worker_id: str) -> str:
+    """STRING, in partition 0 only: what a living worker says of itself."""
+    return f"{prefix}worker:{worker_id}"

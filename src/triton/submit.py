@@ -13,12 +13,15 @@ from triton.events.codec import encode_data
 from triton.events.scripts import Submission
 from triton.events.types import Submitted
 from triton.retry import plain_options
+from triton.terms import Terms, invalid, without_terms
+from triton.uniqueness import payload_digest, unique_digest
 
 DEFAULT_TENANT: Final = "default"
 #: Bytes of one encoded message at most; larger payloads belong into the archive, by reference.
 MAX_BODY: Final = 512 * 1024
 #: Characters of a job id, queue, actor or tenant name at most.
 MAX_NAME: Final = 200
+_NO_TERMS: Final = Terms()
 _IDS: Final = uuid.UUID("8b0f2f0e-6a35-5b0c-9d53-3f7b7a4f6e11")
 
 
@@ -65,20 +68,25 @@ def submission_of(
     correlation: str = "",
     traceparent: str = "",
     priority: int = 0,
+    terms: Terms = _NO_TERMS,
+    keep_ms: int = 0,
 ) -> Submission:
     """The submission of a message; `tenant`, `priority`, `correlation` and `traceparent` among the
     message's options win over the arguments. `due` is in microseconds since 1970, `delay` in
     microseconds from the log server's now; both 0 for at once.
 
+    What `terms` ask for wins over `due` and `delay`; the terms among the options are not looked at, and
+    not stored. With an idempotency key, the head stays for `keep_ms` milliseconds after the job's end.
     Raises ValidationError naming the field that is wrong.
     """
-    due, delay = _microseconds("due", due), _microseconds("delay", delay)
+    due = _microseconds("due", terms.due or due)
+    delay = _microseconds("delay", terms.delay or delay)
     if due and delay:
-        raise _invalid("delay", f"{delay} beside a due time", "one of both")
+        raise invalid("delay", f"{delay} beside a due time", "one of both")
     if plain := plain_options(message.options):
         message = message.copy(options=plain)
     options = message.options
-    tenant = str(options.get("tenant") or tenant or DEFAULT_TENANT)
+    tenant = tenant_of(message, tenant)
     priority = _whole("priority", options.get("priority", priority))
     for field, value in (
         ("message_id", message.message_id),
@@ -91,14 +99,17 @@ def submission_of(
     if correlation:
         _name("correlation", correlation)
     traceparent = str(options.get("traceparent") or traceparent)
-    body = message.encode()
+    unique = terms.unique
+    name, args, kwargs = message.actor_name, message.args, message.kwargs
+    digest = unique_digest(unique, tenant, name, args, kwargs) if unique else ""
+    body = without_terms(message).encode()
     if len(body) > MAX_BODY:
         raise ValidationError(
             f"the message of {message.actor_name} has {len(body)} bytes, at most {MAX_BODY} are taken: "
             "put the data into the archive and pass a reference",
             fields=[{"field": "args", "message": f"{len(body)} bytes, at most {MAX_BODY}"}],
         )
-    data = Submitted(actor=message.actor_name, body=body, priority=priority, due=due)
+    data = Submitted(actor=message.actor_name, body=body, priority=priority, due=due, unique=digest)
     return Submission(
         job=message.message_id,
         queue=message.queue_name,
@@ -112,34 +123,38 @@ def submission_of(
         priority=priority,
         due=due,
         delay=delay,
+        ttl=terms.ttl,
+        unique=digest,
+        window_ms=unique.window if unique else 0,
+        conflict=unique.conflict if unique else "return",
+        payload=payload_digest(name, args, kwargs) if terms.idempotency_key else "",
+        keep_ms=keep_ms if terms.idempotency_key else 0,
         data=encode_data(data),
         body=body,
     )
 
 
+def tenant_of(message: Message[Any], default: str = "") -> str:
+    """Whose job a message is."""
+    return str(message.options.get("tenant") or default or DEFAULT_TENANT)
+
+
 def _whole(field: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not -1000 <= value <= 1000:
-        raise _invalid(field, repr(value), "a whole number from -1000 to 1000")
+        raise invalid(field, repr(value), "a whole number from -1000 to 1000")
     return value
 
 
 def _microseconds(field: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
-        raise _invalid(field, repr(value), f"whole microseconds from 0 to {2**53 - 1}")
+        raise invalid(field, repr(value), f"whole microseconds from 0 to {2**53 - 1}")
     return value
 
 
 def _name(field: str, value: object) -> None:
     if not _is_name(value):
-        raise _invalid(field, repr(value), f"1 to {MAX_NAME} printable characters")
+        raise invalid(field, repr(value), f"1 to {MAX_NAME} printable characters")
 
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()
-
-
-def _invalid(field: str, found: str, expected: str) -> ValidationError:
-    return ValidationError(
-        f"{field} is {found}, expected {expected}",
-        fields=[{"field": field, "message": f"expected {expected}"}],
-    )

@@ -33,7 +33,8 @@ class Checker:
                 pipe.pttl(self._prefix + name)
             found_keys, *replies = pipe.execute()
         names = {key.decode().removeprefix(self._prefix) for key in found_keys}
-        assert names == {*expected, "log", "test_clock"} - ({"log"} if not model.log else set())
+        diff = names ^ ({*expected, "log", "test_clock"} - ({"log"} if not model.log else set()))
+        assert not diff, (diff, model.now, model.ttl, model.unique)
         for (name, (value, ttl)), found, left in zip(
             expected.items(), replies[::2], replies[1::2], strict=True
         ):
@@ -63,6 +64,7 @@ class Checker:
                 model.seq.get(job, 0),
                 model.closed.get(job, 0),
                 model.op.get(job, ""),
+                model.payload.get(job, ("", 0)),
             )
             expected[f"job:{job}"] = ((head, inner), model.ttl.get(job))
         for job, body in model.bodies.items():
@@ -81,16 +83,32 @@ class Checker:
             expected[f"bell:{queue}"] = ([b"1"], None)
         for worker, (op, jobs) in model.claims.items():
             expected[f"claim:{worker}"] = ([op, *jobs], 4 * 60_000)
+        return expected | self._expected_of_all(model)
+
+    def _expected_of_all(self, model: Model) -> dict[str, tuple[Any, int | None]]:
+        """The same for what is of no single job or queue."""
+        expected: dict[str, tuple[Any, int | None]] = {}
         if model.queues:
             expected["queues"] = (model.queues, None)
-        expected["meta"] = ({b"epoch": b"e", b"partitions": b"1", b"pos": len(model.log)}, None)
+        if model.held:
+            expected["held"] = ({q: list(hold) for q, hold in model.held.items()}, None)
+        if model.expires:
+            by_time = sorted(model.expires, key=lambda job: (model.expires[job], job.encode()))
+            expected["expires"] = ([(job, model.expires[job]) for job in by_time], None)
+        for digest, (job, window) in model.unique.items():
+            expected[f"unique:{digest}"] = (job.encode(), window or None)
+        meta = {b"epoch": b"e", b"partitions": b"1", b"pos": len(model.log)}
+        meta |= {b"at": model.at} if model.log else {}
+        meta |= {b"held": 1} if model.held else {}
+        meta |= {b"ttl": 1} if model.expiring else {}
+        expected["meta"] = (meta, None)
         return expected
 
     def _read(self, pipe: Any, name: str) -> None:
         kind, key = name.partition(":")[0], self._prefix + name
-        if kind in ("job", "steps", "meta"):
+        if kind in ("job", "steps", "meta", "held"):
             pipe.hgetall(key)
-        elif kind in ("ready", "due", "leases"):
+        elif kind in ("ready", "due", "leases", "expires"):
             pipe.zrange(key, 0, -1, withscores=True)
         elif kind == "bell":
             pipe.lrange(key, 0, -1)
@@ -104,18 +122,23 @@ class Checker:
         kind, _, rest = name.partition(":")
         if kind == "job":
             numbers = [int(found.get(field, 0)) for field in (b"order", b"seq", b"closed")]
-            return head_of(rest, 0, found), (*numbers, found.get(b"op", b"").decode())
+            terms = msgspec.msgpack.decode(found[b"terms"]) if b"terms" in found else (0, "", 0, "")
+            key = terms[3], terms[2]
+            return head_of(rest, 0, found), (*numbers, found.get(b"op", b"").decode(), key)
         if kind == "steps":
             return {
                 step.decode(): decode_data("job.step_completed", SCHEMA, data)
                 for step, data in found.items()
             }
-        if kind in ("ready", "due", "leases"):
+        if kind == "held":
+            return {q.decode(): msgspec.msgpack.decode(hold) for q, hold in found.items()}
+        if kind in ("ready", "due", "leases", "expires"):
             return [(job.decode(), score) for job, score in found]
         if kind == "claim":
             return msgspec.msgpack.decode(found)
         if kind == "queues":
             return {queue.decode() for queue in found}
         if kind == "meta":
-            return {k: int(v) if k == b"pos" else v for k, v in found.items() if k != b"created"}
+            numbers = (b"pos", b"at", b"held", b"ttl")
+            return {k: int(v) if k in numbers else v for k, v in found.items() if k != b"created"}
         return found

@@ -30,14 +30,17 @@ from triton.job import (
     Cancel,
     Claim,
     Command,
+    Expire,
     Finish,
     Head,
     LoseLease,
     Promote,
     Release,
+    Replace,
     Report,
     Requeue,
     Submit,
+    author,
     decide,
     evolve,
 )
@@ -48,6 +51,8 @@ COMPLETED_TTL_MS = 86_400_000
 FAILED_TTL_MS = 7 * COMPLETED_TTL_MS
 LEASE_MS = 60_000
 MAX_DEATHS = 2
+#: How far ahead of a clock that went back a lease may reach, in microseconds.
+FAR = 60_000_000
 
 
 class Sent(NamedTuple):
@@ -64,9 +69,22 @@ class Sent(NamedTuple):
     causation: str = ""
     correlation: str = ""
     traceparent: str = ""
+    ttl: int = 0
+    unique: str = ""
+    window_ms: int = 0
+    conflict: str = "return"
+    payload: str = ""
+    keep_ms: int = 0
 
-    def data(self, due: int) -> Submitted:
-        return Submitted(actor="act", body=self.body, priority=self.priority, due=due)
+    def data(self, due: int, expires: int = 0) -> Submitted:
+        return Submitted(
+            actor="act",
+            body=self.body,
+            priority=self.priority,
+            due=due,
+            expires=expires,
+            unique=self.unique,
+        )
 
     def submission(self, encoded: bytes) -> Submission:
         return Submission(actor="act", data=encoded, **self._asdict())
@@ -84,7 +102,9 @@ class Outcome(NamedTuple):
 
 class Model:
     def __init__(self, now: int) -> None:
+        #: The server's clock, and the time of the last event, which never goes backwards.
         self.now = now
+        self.at = 0
         self.log: list[Event] = []
         self.heads: dict[str, Head] = {}
         self.order: dict[str, int] = {}
@@ -99,6 +119,15 @@ class Model:
         self.ttl: dict[str, int] = {}
         self.bells: set[str] = set()
         self.queues: set[str] = set()
+        #: Queue -> (state, by, reason, since) where it is not open.
+        self.held: dict[str, tuple[str, str, str, int]] = {}
+        #: Job -> when it expires, of those that never started; whether there ever was one.
+        self.expires: dict[str, int] = {}
+        self.expiring = False
+        #: Digest -> the job that holds the key, and its window in ms.
+        self.unique: dict[str, tuple[str, int]] = {}
+        #: Job -> payload digest and least time to live of its head, where it was asked for by a key.
+        self.payload: dict[str, tuple[str, int]] = {}
 
     # -- one method per script ----------------------------------------------------------------
 
@@ -114,16 +143,23 @@ class Model:
             mine = [h for h in held if h and h.state == "processing" and h.worker == worker]
             return None, [self._given(h) for h in mine]
         taken: list[str] = []
+        self._expire()
         for queue in queues:
             self._promote(queue)
             self._reclaim(queue)
+            if self._paused(queue):
+                continue
             for job in self.ready(queue)[: limit - len(taken)]:
-                self._apply(job, Claim(worker=worker), by=f"worker:{worker}")
+                self._apply(job, Claim(worker=worker, now=self.now), by=f"worker:{worker}")
+                self.expires.pop(job, None)
+                if self.heads[job].state == "failed":
+                    self._retire(job, FAILED_TTL_MS)
+                    continue
                 self.leases[job] = self.now + LEASE_MS * 1000
                 self.seq[job] = 0
                 taken.append(job)
             if self.ready(queue):
-                self.bells.add(queue)
+                self._ring(queue)
         if taken:
             self.claims[worker] = (op, taken)
         wake = None
@@ -141,6 +177,7 @@ class Model:
                 continue
             self.leases[job] = self.now + LEASE_MS * 1000
             answers.append("cancel" if head.cancel_requested else "ok")
+        self._expire()
         return answers
 
     def report(self, reports: Sequence[tuple[str, int, int, str, Any]]) -> list[str]:
@@ -154,7 +191,7 @@ class Model:
         for job, attempt in held:
             answer = self._end_attempt(job, Release(attempt=attempt, reason=reason), attempt, by)
             if answer == "ok" and self.heads[job].state == "pending":
-                self.bells.add(self.heads[job].queue)
+                self._ring(self.heads[job].queue)
             answers.append(answer)
         return answers
 
@@ -166,9 +203,23 @@ class Model:
     ) -> list[str]:
         return [self._requeue(job, body, op, by, reason) for job, body in jobs]
 
+    def hold(self, queue: str, state: str, by: str, reason: str) -> str:
+        if self.held.get(queue, ("open",))[0] == state:
+            return "already"
+        if state == "open":
+            del self.held[queue]
+        else:
+            self.held[queue] = (state, by, reason, self.now)
+        if self.ready(queue):
+            self._ring(queue)
+        return "ok"
+
     def forget(self, job: str) -> None:
         """The time to live of an ended job ran out."""
-        for kept in (self.heads, self.bodies, self.order, self.seq, self.closed, self.op, self.ttl):
+        for kept in (
+            *(self.heads, self.bodies, self.order, self.seq, self.closed, self.op, self.ttl),
+            self.payload,
+        ):
             kept.pop(job, None)
 
     # -- what the queues hold -----------------------------------------------------------------
@@ -192,16 +243,40 @@ class Model:
     # -- the parts ----------------------------------------------------------------------------
 
     def _submit(self, sent: Sent) -> str:
-        data = sent.data(self._after(sent.delay) if sent.delay else sent.due)
+        data = sent.data(
+            self._after(sent.delay) if sent.delay else sent.due,
+            self._after(sent.ttl) if sent.ttl else 0,
+        )
         decided = decide(self.heads.get(sent.job), Submit(data=data))
         if isinstance(decided, str):
-            return decided
+            known = self.payload.get(sent.job, ("", 0))[0]
+            return "differs" if sent.payload and known not in ("", sent.payload) else decided
+        if not sent.causation and self.held.get(sent.queue, ("",))[0] == "draining":
+            return "closed"
+        if sent.unique in self.unique:
+            holder = self.unique[sent.unique][0]
+            if sent.conflict != "replace":
+                return f"{'held' if sent.conflict == 'return' else 'taken'} {holder}"
+            if not self._apply(holder, Replace(job=sent.job), by=sent.by):
+                self._retire(holder, FAILED_TTL_MS)
         self._append(sent.job, decided[0], sent.by, sent)
+        if data.expires:
+            self.expires[sent.job] = data.expires
+            self.expiring = True
+        if sent.unique:
+            self.unique[sent.unique] = (sent.job, sent.window_ms)
+        if sent.payload:
+            self.payload[sent.job] = (sent.payload, sent.keep_ms)
         self.bodies[sent.job] = sent.body
         self.order[sent.job] = STEP * sent.priority + len(self.log)
         self.queues.add(sent.queue)
         self._ring_for(sent.job)
         return "ok"
+
+    def _expire(self) -> None:
+        for job in sorted(self.expires, key=lambda job: (self.expires[job], job.encode())):
+            if not self._apply(job, Expire(now=self.now)):
+                self._retire(job, FAILED_TTL_MS)
 
     def _promote(self, queue: str) -> None:
         for job in self.due(queue):
@@ -209,6 +284,9 @@ class Model:
                 self._to_the_end(job)
 
     def _reclaim(self, queue: str) -> None:
+        if self.now < self.at:
+            for job in self.leased(queue):
+                self.leases[job] = min(self.leases[job], self.now + FAR)
         for job in [job for job in self.leased(queue) if self.leases[job] <= self.now]:
             self._apply(job, LoseLease(max_deaths=MAX_DEATHS))
             del self.leases[job]
@@ -265,17 +343,24 @@ class Model:
         return "cancelled" if isinstance(self.log[-1].data, Cancelled) else "requested"
 
     def _requeue(self, job: str, body: bytes, op: str, by: str, reason: str) -> str:
-        if job in self.heads and self.op.get(job) == op:
+        head = self.heads.get(job)
+        if head and self.op.get(job) == op:
             return "already"
+        if head and head.state in ("failed", "cancelled"):
+            holder, _ = self.unique.get(head.unique, (job, 0))
+            if holder != job:
+                return "held"
         refused = self._apply(job, Requeue(reason=reason), by=by)
         if refused:
             return refused
         self.op[job] = op
         self.ttl.pop(job)
+        if self.heads[job].unique:
+            self.unique[self.heads[job].unique] = (job, 0)
         if body:
             self.bodies[job] = body
         self._to_the_end(job)
-        self.bells.add(self.heads[job].queue)
+        self._ring(self.heads[job].queue)
         return "ok"
 
     def _apply(self, job: str, command: Command, by: str = "system") -> str:
@@ -291,6 +376,7 @@ class Model:
         head = self.heads.get(job)
         origin = sent or head
         assert origin is not None
+        self.at = max(self.now, self.at)
         event = Event(
             partition=0,
             position=len(self.log) + 1,
@@ -298,8 +384,8 @@ class Model:
             job=job,
             version=head.version + 1 if head else 1,
             attempt=(head.attempt if head else 0) + isinstance(data, Started),
-            at=self.now,
-            by=by,
+            at=self.at,
+            by=author(head, data, by),
             causation=origin.causation,
             correlation=origin.correlation,
             traceparent=origin.traceparent,
@@ -322,14 +408,25 @@ class Model:
         """A bell rings for what is ready, and for a due time that comes before all others."""
         head = self.heads[job]
         if head.state == "pending" or self.due(head.queue)[0] == job:
-            self.bells.add(head.queue)
+            self._ring(head.queue)
+
+    def _ring(self, queue: str) -> None:
+        if not self._paused(queue):
+            self.bells.add(queue)
+
+    def _paused(self, queue: str) -> bool:
+        return self.held.get(queue, ("open",))[0] == "paused"
 
     def _retire(self, job: str, ttl: int) -> None:
         head = self.heads[job]
         if head.state not in TERMINAL:
             return
-        self.ttl[job] = ttl
+        self.ttl[job] = max(ttl, self.payload.get(job, ("", 0))[1])
         self.steps.pop(job, None)
+        self.expires.pop(job, None)
+        holder, window = self.unique.get(head.unique, ("", 0))
+        if holder == job and (head.state != "completed" or not window):
+            del self.unique[head.unique]
         if head.state == "completed":
             del self.bodies[job]
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from log_steps import Steps
+from partition_model import Sent
 from redis.exceptions import ResponseError
 from redis_server import RedisServer, redis7_binary, valkey_binary
 
@@ -114,6 +115,18 @@ def drive(steps: Steps, jobs: list[str]) -> set[str]:
     steps.client.zadd(keys.leases(steps.prefix, "q"), {dead: 1})  # its worker died long ago
     given = claimed(steps.run(steps.claim("w2", limit=100))[0])
     assert {again, back, stop, dead} <= {job.job for job in given.jobs}
+    terms = {"ttl": 60_000_000, "unique": f"u{partition}", "conflict": "replace", "payload": "p"}
+    one, two = (
+        Sent(job, "q", b"body", **terms) for job in (f"one-{partition}", f"two-{partition}")
+    )
+    ok(steps.submit(one, two), "ok", "ok")
+    about = steps.scripts.heartbeat(steps.prefix, 60_000, [], worker="w", about=b"x")
+    ok(about)
+    steps.client.zadd(keys.expires(steps.prefix), {two.job: 1})
+    for state in ("paused", "open"):
+        named.add("hold")
+        call = steps.scripts.hold(steps.prefix, "q", state, by="user:ann")
+        assert steps.run(call) == [b"ok"]
     raw = steps.client.xrange(keys.log(steps.prefix))
     types = {fields[1].decode() for _, fields in raw}
     assert {"job.lease_lost", "job.due", "job.cancel_requested", "job.requeued"} <= types

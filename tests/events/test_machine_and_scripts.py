@@ -67,10 +67,25 @@ CLOCK = "  return tonumber(redis.call('GET', P .. 'test_clock'))"
 SCRIPTS = Scripts(completed_ttl_ms=COMPLETED_TTL_MS, failed_ttl_ms=FAILED_TTL_MS, clock=CLOCK)
 
 JOBS = ("a", "0", "job:b", "ünï ☃ 😀", "1e3", "x" * 200)
+DIGESTS = ("u1", "u2")
+TERMS = ("ttl", "unique", "window_ms", "conflict", "payload", "keep_ms")
 QUEUES = ("default", "süß:" + "q" * 196)
 WORKERS = ("w1", "w:2 ☃")
 
+
+def _consistent(terms: dict[str, Any]) -> dict[str, Any]:
+    """Terms as a client sends them: what belongs to a key comes with it."""
+    for key, its in (("unique", ("window_ms", "conflict")), ("payload", ("keep_ms",))):
+        if key not in terms:
+            for name in its:
+                terms.pop(name, None)
+    return terms
+
+
 texts = st.text(max_size=8)
+conflicts = st.sampled_from(("return", "replace", "replace", "reject"))
+#: Of real time, unlike all else: long, and ended by a rule.
+windows = st.sampled_from((0, 3_600_000))
 bodies = st.binary(max_size=12)
 job_ids = st.sampled_from(JOBS)
 queues = st.sampled_from(QUEUES)
@@ -100,12 +115,24 @@ sent = st.builds(
     causation=st.sampled_from(("", "job:0")),
     correlation=st.sampled_from(("", "ü")),
     traceparent=st.sampled_from(("", "00-1-2-01")),
+    **{name: st.just(Sent._field_defaults[name]) for name in TERMS},
 ) | st.builds(
-    lambda job, queue, body, delay: Sent(job, queue, body, delay=delay),
+    lambda job, queue, body, delay, terms: Sent(job, queue, body, delay=delay, **terms),
     job_ids,
     queues,
     bodies,
     delays,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "ttl": st.sampled_from((1, SECOND, 30 * SECOND)),
+            "unique": st.sampled_from(DIGESTS),
+            "window_ms": windows,
+            "conflict": conflicts,
+            "payload": st.sampled_from(("p1", "p2")),
+            "keep_ms": st.sampled_from((0, 2 * FAILED_TTL_MS)),
+        },
+    ).map(_consistent),
 )
 outcomes = (
     st.builds(Completed, result=values, omitted=texts)
@@ -173,6 +200,16 @@ class MachineAndScripts(RuleBasedStateMachine):
             lambda: SCRIPTS.submit(self.prefix, submissions), lambda: self.model.submit(jobs)
         )
 
+    @rule(job=job_ids, digest=st.sampled_from(DIGESTS), conflict=conflicts, window_ms=windows)
+    def submit_unique(self, job: str, digest: str, conflict: str, window_ms: int) -> None:
+        terms = {"unique": digest, "conflict": conflict, "window_ms": window_ms}
+        self.submit([Sent(job, QUEUES[0], b"", **terms)])
+
+    @precondition(lambda self: any(map(self.model.leased, QUEUES)))
+    @rule(number=st.integers(0, 5), by=users, reason=texts)
+    def cancel_what_runs(self, number: int, by: str, reason: str) -> None:
+        self.cancel([("processing", number, 0)], by, reason)
+
     @rule(
         worker=st.sampled_from(WORKERS),
         wanted=st.permutations(QUEUES) | st.lists(queues, min_size=1, max_size=1),
@@ -211,7 +248,7 @@ class MachineAndScripts(RuleBasedStateMachine):
     def heartbeat(self, which: list[Any]) -> None:
         held = [self._target(target) for target in which]
         self._send(
-            lambda: SCRIPTS.heartbeat(self.prefix, LEASE_MS, held),
+            lambda: SCRIPTS.heartbeat(self.prefix, LEASE_MS, held, worker="w1"),
             lambda: self.model.heartbeat(held),
         )
 
@@ -285,6 +322,18 @@ class MachineAndScripts(RuleBasedStateMachine):
             lambda: self.model.requeue(jobs, op, by, reason),
         )
 
+    @rule(
+        queue=queues,
+        state=st.sampled_from(("paused", "draining", "open", "open")),
+        by=users,
+        reason=texts,
+    )
+    def hold(self, queue: str, state: Any, by: str, reason: str) -> None:
+        self._send(
+            lambda: SCRIPTS.hold(self.prefix, queue, state, by=by, reason=reason),
+            lambda: self.model.hold(queue, state, by, reason),
+        )
+
     @precondition(lambda self: self.recent)
     @rule(back=st.just(0) | st.integers(0, 7))
     def send_again(self, back: int) -> None:
@@ -298,11 +347,16 @@ class MachineAndScripts(RuleBasedStateMachine):
         self.model.now += by
         self._set_clock()
 
+    @rule(by=st.sampled_from((1, SECOND, 50 * SECOND, 3600 * SECOND)))
+    def clock_goes_back(self, by: int) -> None:
+        self.model.now -= by
+        self._set_clock()
+
     @rule(early=st.sampled_from((0, 0, 1)))
     def time_passes_to_the_next_event(self, early: int) -> None:
         """Until a lease ends or a due time comes, to the microsecond, or one less."""
         times = [h.due for h in self.model.heads.values() if h.state == "scheduled"]
-        times += self.model.leases.values()
+        times += [*self.model.leases.values(), *self.model.expires.values()]
         self.model.now = min(
             (at - early for at in times if at - early > self.model.now), default=self.model.now
         )
@@ -329,6 +383,15 @@ class MachineAndScripts(RuleBasedStateMachine):
         self.client.delete(keys.job(self.prefix, job), keys.body(self.prefix, job))
         self.model.forget(job)
 
+    @precondition(lambda self: any(window for _, window in self.model.unique.values()))
+    @rule(number=st.integers(0, 1))
+    def window_is_over(self, number: int) -> None:
+        """As when the time to live of a unique key has run out."""
+        windowed = sorted(digest for digest, held in self.model.unique.items() if held[1])
+        digest = windowed[number % len(windowed)]
+        self.client.delete(keys.unique(self.prefix, digest))
+        del self.model.unique[digest]
+
     # -- comparing ----------------------------------------------------------------------------
 
     @invariant()
@@ -349,6 +412,8 @@ class MachineAndScripts(RuleBasedStateMachine):
         if made.script.name == "claim":
             got = claimed(reply)
             found: Any = got.due_in_ms, [(job.job, job.attempt, job.body) for job in got.jobs]
+        elif made.script.name == "hold":
+            found = reply.decode()
         else:
             found = answers(reply)
         assert found == expected()

@@ -32,6 +32,9 @@ _RESULT: Final = {"pages": 3, "ratio": 0.5, "titles": ["a", "ü"], "none": None,
 SAMPLES: Final[tuple[EventData, ...]] = (
     Submitted(actor="act", body=b'{"args":[]}'),
     Submitted(actor="äct", body=b"\x00\xff\x80" * 100, priority=-1000, due=1767225600000001),
+    Submitted(
+        actor="act", body=b"{}", expires=1767225660000000, unique="0f343b0931126a20f133d67c2b018a3b"
+    ),
     Due(),
     Started(worker="w-1"),
     Progressed(percent=0.0),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+import msgspec
 import redis.asyncio
 
 from triton import keys
@@ -28,6 +29,8 @@ def head_of(job: str, partition: int, fields: Mapping[bytes, bytes]) -> Head:
     reason = text(b"reason")
     percent = float(fields.get(b"percent", 0))
     outcome = fields.get(b"outcome")
+    terms = fields.get(b"terms")
+    expires, unique = msgspec.msgpack.decode(terms)[:2] if terms else (0, "")
     if state == "completed":
         percent, reason = 100.0, ""
         if outcome is not None:
@@ -63,6 +66,9 @@ def head_of(job: str, partition: int, fields: Mapping[bytes, bytes]) -> Head:
         percent=percent,
         stage=text(b"stage"),
         cancel_requested=b"cancel" in fields,
+        cancel_by=text(b"cancel_by"),
+        expires=expires,
+        unique=unique,
         result=result,
         error=error,
         reason=reason,

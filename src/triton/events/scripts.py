@@ -37,7 +37,8 @@ CHUNK: Final = 200
 
 Answer: TypeAlias = Literal["ok", "already", "stale", "missing"]
 CancelAnswer: TypeAlias = Literal["cancelled", "requested", "already", "ended", "missing"]
-RequeueAnswer: TypeAlias = Literal["ok", "already", "ended", "missing"]
+RequeueAnswer: TypeAlias = Literal["ok", "already", "ended", "held", "missing"]
+Hold: TypeAlias = Literal["paused", "draining", "open"]
 
 #: The arguments of one report or outcome.
 Packed: TypeAlias = tuple[bytes, ...]
@@ -77,6 +78,17 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     due: int = 0
     #: Microseconds from the server's now, instead of `due`; 0 for none.
     delay: int = 0
+    #: Microseconds from the server's now within which it must first start; 0 for no limit.
+    ttl: int = 0
+    #: The digest of its unique key, or empty; milliseconds that it is held (0: until the job ends), and
+    #: what happens where it is held: `return`, `replace` or `reject`.
+    unique: str = ""
+    window_ms: int = 0
+    conflict: str = "return"
+    #: The digest of what was asked for under an idempotency key, and the milliseconds after its end for
+    #: which the job answers to it.
+    payload: str = ""
+    keep_ms: int = 0
     #: Encoded `job.submitted` data.
     data: bytes
     #: The encoded Dramatiq message.
@@ -84,7 +96,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     def args(self) -> tuple[bytes, bytes, bytes]:
         """The script's three arguments."""
-        header = (
+        header: tuple[object, ...] = (
             self.job,
             self.queue,
             self.actor,
@@ -97,6 +109,17 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
             self.due,
             self.delay,
         )
+        if self.ttl or self.unique or self.payload:
+            header += (
+                (
+                    self.ttl,
+                    self.unique,
+                    self.window_ms,
+                    self.conflict,
+                    self.payload,
+                    self.keep_ms,
+                ),
+            )
         return _pack(header), self.data, self.body
 
 
@@ -155,6 +178,7 @@ NAMES: Final = (
     "release",
     "cancel",
     "requeue",
+    "hold",
 )
 
 
@@ -184,8 +208,11 @@ class Scripts:
         return Call(self.by_name["open"], keys.meta(prefix), (epoch, partitions), self._family)
 
     def submit(self, prefix: str, submissions: Sequence[Submission]) -> Call:
-        """Answers `ok` or `exists` for each (see `answers`). At most CHUNK at a time."""
-        return self._call("submit", prefix, *(arg for s in submissions for arg in s.args()))
+        """Answers one word for each, and for some a job's id behind it (see `answers` and
+        `triton.broker.answers`). At most CHUNK at a time.
+        """
+        args = (arg for s in submissions for arg in s.args())
+        return self._call("submit", prefix, self._failed_ttl, *args)
 
     def claim(
         self,
@@ -206,10 +233,22 @@ class Scripts:
         request = (worker, op, lease_ms, limit, max_deaths, self._failed_ttl, queues)
         return self._call("claim", prefix, _pack(request), started)
 
-    def heartbeat(self, prefix: str, lease_ms: int, held: Sequence[tuple[str, int]]) -> Call:
-        """Extend the leases of (job, attempt). Answers `ok`, `cancel` or `stale` for each."""
+    def heartbeat(
+        self,
+        prefix: str,
+        lease_ms: int,
+        held: Sequence[tuple[str, int]],
+        *,
+        worker: str = "",
+        about: bytes = b"",
+    ) -> Call:
+        """Extend the leases of (job, attempt). Answers `ok`, `cancel` or `stale` for each.
+
+        `about` is what the partition keeps of the worker for one lease, if anything.
+        """
         flat = [part for job, attempt in held for part in (job, attempt)]
-        return self._call("heartbeat", prefix, lease_ms, *flat)
+        header = _pack((lease_ms, self._failed_ttl, worker))
+        return self._call("heartbeat", prefix, header, about, *flat)
 
     def report(self, prefix: str, reports: Sequence[Packed]) -> Call:
         """Answers an `Answer` for each of the packed reports (see `pack_report`)."""
@@ -242,6 +281,10 @@ class Scripts:
         data = encode_data(Requeued(reason=reason))
         args = (arg for job, body in jobs for arg in (_pack((job, op, by)), body))
         return self._call("requeue", prefix, data, *args)
+
+    def hold(self, prefix: str, queue: str, state: Hold, *, by: str, reason: str = "") -> Call:
+        """Pause, drain or open a queue in one partition. Answers `ok` or `already`."""
+        return self._call("hold", prefix, _pack((queue, state, by, reason)))
 
 
 def pack_report(

@@ -29,12 +29,18 @@ class Error(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Submitted(_Data, frozen=True, tag="job.submitted"):
-    """A job was accepted. `body` is the encoded Dramatiq message; `due` is 0 for "at once"."""
+    """A job was accepted. `body` is the encoded Dramatiq message; `due` is 0 for "at once".
+
+    `expires`: the job fails unless it first started before; 0 for never. `unique`: the digest of its
+    unique key, or empty.
+    """
 
     actor: str
     body: bytes
     priority: int = 0
     due: int = 0
+    expires: int = 0
+    unique: str = ""
 
 
 class Due(_Data, frozen=True, tag="job.due"):
@@ -111,7 +117,8 @@ class Completed(_Data, frozen=True, tag="job.completed"):
 class Failed(_Data, frozen=True, tag="job.failed"):
     """The job ended without success and is not tried again. `reason` is one word for machines:
 
-    `error` (the actor raised), `died` (it lost too many leases), `rejected` (it could not be run).
+    `error` (the actor raised), `died` (it lost too many leases), `rejected` (it could not be run),
+    `expired` (it did not start within its time to live).
     """
 
     error: Error

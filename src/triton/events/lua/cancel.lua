@@ -16,10 +16,8 @@ for i = 3, #ARGV do
   elseif h.op == c[2] then
     answer = 'already'
   elseif h.state == 'pending' or h.state == 'scheduled' then
-    end_cancelled(h, c[3], reason, failed_ttl)
+    withdraw(h, c[3], reason, failed_ttl)
     redis.call('HSET', key_of(h.id), 'op', c[2])
-    redis.call('ZREM', P .. 'ready:' .. h.queue, h.id)
-    redis.call('ZREM', P .. 'due:' .. h.queue, h.id)
     answer = 'cancelled'
   elseif h.state ~= 'processing' then
     answer = 'ended'
@@ -29,7 +27,7 @@ for i = 3, #ARGV do
     append(h, 'job.cancel_requested', c[3],
       reason == '' and EMPTY or cmsgpack.pack({ reason = reason }))
     redis.call('HSET', key_of(h.id), 'version', h.version, 'at', AT, 'pos', whole(pos),
-      'cancel', reason, 'reason', reason, 'op', c[2])
+      'cancel', reason, 'cancel_by', c[3], 'reason', reason, 'op', c[2])
     answer = 'requested'
   end
   answers[#answers + 1] = answer

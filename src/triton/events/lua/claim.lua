@@ -1,15 +1,18 @@
--- Hands ready jobs to a worker; on the way promotes what is due and takes back what the dead held.
+-- Hands ready jobs to a worker; on the way promotes what is due, takes back what the dead held, and ends
+-- what did not start in time. Of a paused queue, nothing is handed out.
 -- ARGV[2]  msgpack {worker, op, lease_ms, limit, max_deaths, failed_ttl_ms, queues}
 -- ARGV[3]  data of job.started
 -- Answers  {due in ms or -1, {id, attempt, body, queue, tenant, causation, correlation, traceparent}...}
 --          op repeated: the jobs of the first time that are still under its lease
--- Events   job.due; job.lease_lost (and job.failed, job.cancelled); job.started
+-- Events   job.failed (expired); job.due; job.lease_lost (and job.failed, job.cancelled); job.started
+--@include expire
 local a = cmsgpack.unpack(ARGV[2])
 local MOST = 1000 -- jobs in one claim: `unpack` fails above 7,900 values, when the events are written
 local worker, op, lease_ms, limit, max_deaths, failed_ttl, queues =
   a[1], a[2], a[3], math.min(a[4], MOST), a[5], a[6], a[7]
 local started = ARGV[3]
 local BATCH = 100 -- due and dead jobs handled per queue and call: bounds the pause
+local FAR = math.max(lease_ms * 1000, 60000000) -- a lease reaches no further ahead, when the clock went back
 local by = 'worker:' .. worker
 local last_claim = P .. 'claim:' .. worker
 local answer = { -1 }
@@ -35,7 +38,7 @@ end
 
 local function promote(queue)
   local due_key = P .. 'due:' .. queue
-  local ids = redis.call('ZRANGEBYSCORE', due_key, '-inf', AT, 'LIMIT', 0, BATCH)
+  local ids = redis.call('ZRANGEBYSCORE', due_key, '-inf', whole(NOW), 'LIMIT', 0, BATCH)
   for _, id in ipairs(ids) do
     local h = head_of(id)
     if h then
@@ -52,7 +55,14 @@ end
 
 local function reclaim(queue)
   local leases = P .. 'leases:' .. queue
-  local ids = redis.call('ZRANGEBYSCORE', leases, '-inf', AT, 'LIMIT', 0, BATCH)
+  if NOW < LAST then
+    -- The clock went back. Who lives renews its leases in seconds; those of the dead must not last for hours.
+    local far = whole(NOW + FAR)
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', leases, '(' .. far, '+inf', 'LIMIT', 0, BATCH)) do
+      redis.call('ZADD', leases, far, id)
+    end
+  end
+  local ids = redis.call('ZRANGEBYSCORE', leases, '-inf', whole(NOW), 'LIMIT', 0, BATCH)
   for _, id in ipairs(ids) do
     local h = head_of(id)
     if h then
@@ -60,7 +70,7 @@ local function reclaim(queue)
       append(h, 'job.lease_lost', 'system', cmsgpack.pack({ worker = h.worker, deaths = h.deaths }))
       if h.cancel then
         redis.call('HSET', key_of(id), 'deaths', h.deaths)
-        end_cancelled(h, 'system', h.cancel, failed_ttl)
+        end_as_asked(h, 'system', failed_ttl)
       elseif h.deaths > max_deaths then
         local failed = cmsgpack.pack({ reason = 'died', error = { type = 'WorkerDied',
           message = h.deaths .. ' leases lost, the last by worker ' .. h.worker } })
@@ -87,11 +97,14 @@ local function take(queue)
   local leases = {}
   for _, id in ipairs(ids) do
     local h = head_of(id)
-    if h then
+    if h and is_expired(h) then
+      expire(h, failed_ttl)
+    elseif h then
       h.attempt = h.attempt + 1
       append(h, 'job.started', by, started)
       redis.call('HSET', key_of(id), 'state', 'processing', 'version', h.version,
         'attempt', h.attempt, 'at', AT, 'pos', whole(pos), 'started', AT, 'worker', worker)
+      if h.attempt == 1 then unexpire(h) end
       if h.attempt > 1 then redis.call('HDEL', key_of(id), 'percent', 'stage', 'seq') end
       leases[#leases + 1] = whole(NOW + lease_ms * 1000)
       leases[#leases + 1] = id
@@ -104,11 +117,14 @@ local function take(queue)
 end
 
 local before = pos
+expire_all(failed_ttl)
 for _, queue in ipairs(queues) do
   promote(queue)
   reclaim(queue)
-  if #given < limit then take(queue) end
-  if redis.call('EXISTS', P .. 'ready:' .. queue) == 1 then ring(queue) end
+  if hold_of(queue) ~= 'paused' then
+    if #given < limit then take(queue) end
+    if redis.call('EXISTS', P .. 'ready:' .. queue) == 1 then ring(queue) end
+  end
 end
 if pos > before then commit() end
 if #given > 0 then

@@ -14,14 +14,15 @@ local AGAIN = { ['job.retry_scheduled'] = true, ['job.snoozed'] = true }
 
 local function close(h, by, kind, data, delay, body)
   local key = key_of(h.id)
-  if kind == 'job.cancelled' or (AGAIN[kind] and h.cancel) then
-    local reason = h.cancel
-    if kind == 'job.cancelled' then reason = cmsgpack.unpack(data).reason or '' end
-    end_cancelled(h, by, reason, failed_ttl)
+  if h.cancel and (kind == 'job.cancelled' or AGAIN[kind]) then
+    end_as_asked(h, by, failed_ttl)
+    redis.call('HSET', key, 'closed', h.attempt)
+  elseif kind == 'job.cancelled' then
+    end_cancelled(h, by, cmsgpack.unpack(data).reason or '', failed_ttl)
     redis.call('HSET', key, 'closed', h.attempt)
   elseif AGAIN[kind] then
     local due = after(delay)
-    data = with_due(data, due)
+    data = with(data, 'due', due)
     append(h, kind, by, data)
     redis.call('HSET', key, 'state', 'scheduled', 'version', h.version, 'at', AT,
       'pos', whole(pos), 'due', whole(due), 'closed', h.attempt)
@@ -48,7 +49,7 @@ while i <= #ARGV do
     answer = 'missing'
   elseif h.state == 'processing' and h.attempt == o[2] then
     close(h, o[3], o[4], ARGV[i + 1], o[5], ARGV[i + 2])
-    for n = 0, o[6] - 1 do submit_job(i + 3 + 3 * n) end
+    for n = 0, o[6] - 1 do submit_job(i + 3 + 3 * n, failed_ttl) end
   elseif h.closed == o[2] then
     answer = 'already'
   else

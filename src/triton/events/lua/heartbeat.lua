@@ -1,11 +1,16 @@
--- Extends the leases of a living worker.
--- ARGV[2]  lease in ms
--- ARGV[3..]  job, attempt, job, attempt, ...
+-- Extends the leases of a living worker, and says that it lives.
+-- ARGV[2]    msgpack {lease ms, failed ttl ms, worker}
+-- ARGV[3]    what is known of the worker (msgpack), or '' where another partition keeps it
+-- ARGV[4..]  job, attempt, job, attempt, ...
 -- Answers  one for each job: 'ok'; 'cancel' (ok, and somebody wants it to stop); 'stale'
--- Events   none
-local expires = whole(NOW + tonumber(ARGV[2]) * 1000)
+-- Events   job.failed of any job that did not start in time
+--@include expire
+local a, about = cmsgpack.unpack(ARGV[2]), ARGV[3]
+local lease_ms, failed_ttl, worker = a[1], a[2], a[3]
+local before = pos
+local expires = whole(NOW + lease_ms * 1000)
 local answers = {}
-for i = 3, #ARGV, 2 do
+for i = 4, #ARGV, 2 do
   local id = ARGV[i]
   local h = redis.call('HMGET', key_of(id), 'state', 'attempt', 'cancel', 'queue')
   if h[1] == 'processing' and h[2] == ARGV[i + 1] then
@@ -14,5 +19,14 @@ for i = 3, #ARGV, 2 do
   else
     answers[#answers + 1] = 'stale'
   end
+end
+expire_all(failed_ttl)
+if pos > before then commit() end
+if about ~= '' then
+  local workers = P .. 'workers'
+  redis.call('SET', P .. 'worker:' .. worker, about, 'PX', ttl_of(lease_ms))
+  redis.call('ZREMRANGEBYSCORE', workers, '-inf', whole(NOW))
+  redis.call('ZADD', workers, expires, worker)
+  redis.call('PEXPIRE', workers, ttl_of(lease_ms))
 end
 return answers

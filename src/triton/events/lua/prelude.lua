@@ -13,10 +13,14 @@ local function clock()
   return t[1] * 1000000 + t[2]
 end
 
-local pos = tonumber(redis.call('HGET', META, 'pos') or -1)
+local meta = redis.call('HMGET', META, 'pos', 'at', 'held', 'ttl')
+local pos = tonumber(meta[1] or -1)
 if pos < 0 then return redis.error_reply('TRITON_NO_LOG no log was created under ' .. P) end
-local NOW = clock()
-local AT = whole(NOW)
+-- Due times and leases go by the clock as it is. Event times never go backwards, when the clock does.
+local NOW, LAST = clock(), tonumber(meta[2] or 0)
+local AT = whole(math.max(NOW, LAST))
+-- What nobody uses costs nothing: HELD while a queue is paused or drained, EXPIRING once a job had a ttl.
+local HELD, EXPIRING = meta[3], meta[4]
 
 -- A time to live that the server takes, whatever was asked for: a refused one would come after the event.
 local function ttl_of(ms) return whole(math.max(1, math.min(ms, 1e14))) end
@@ -30,9 +34,10 @@ local function key_of(id) return P .. 'job:' .. id end
 local function head_of(id)
   local h = redis.call('HMGET', key_of(id), 'state', 'version', 'attempt', 'queue', 'tenant',
     'causation', 'correlation', 'traceparent', 'cancel', 'order', 'deaths', 'worker', 'seq',
-    'closed', 'op', 'priority')
+    'closed', 'op', 'priority', 'terms')
   if not h[1] then return nil end
-  return { id = id, state = h[1], version = tonumber(h[2]), attempt = tonumber(h[3]), queue = h[4],
+  local terms = h[17] and cmsgpack.unpack(h[17])
+  return { id = id, terms = terms, expires = terms and terms[1] or 0, state = h[1], version = tonumber(h[2]), attempt = tonumber(h[3]), queue = h[4],
     tenant = h[5], causation = h[6] or '', correlation = h[7] or '', traceparent = h[8] or '',
     cancel = h[9], order = tonumber(h[10]), deaths = tonumber(h[11] or 0), worker = h[12],
     seq = tonumber(h[13] or 0), closed = tonumber(h[14] or -1), op = h[15],
@@ -53,10 +58,17 @@ local function append(h, kind, by, data)
   end
 end
 
-local function commit() redis.call('HSET', META, 'pos', whole(pos)) end
+local function commit() redis.call('HSET', META, 'pos', whole(pos), 'at', AT) end
+
+-- 'paused' or 'draining', where somebody said so.
+local function hold_of(queue)
+  local hold = HELD and redis.call('HGET', P .. 'held', queue)
+  return hold and cmsgpack.unpack(hold)[1]
+end
 
 -- Wakes one idle worker of the queue; a bell that rings already is enough.
 local function ring(queue)
+  if hold_of(queue) == 'paused' then return end
   local bell = P .. 'bell:' .. queue
   if redis.call('EXISTS', bell) == 0 then redis.call('LPUSH', bell, 1) end
 end
@@ -77,16 +89,28 @@ local function to_due(h, due)
   if redis.call('ZRANGE', due_key, 0, 0)[1] == h.id then ring(h.queue) end
 end
 
--- Adds the field `due` to data that is a msgpack map of less than 15 fields and has none.
-local function with_due(data, due)
-  return string.char(string.byte(data) + 1) .. string.sub(data, 2) .. '\163due' .. cmsgpack.pack(due)
+-- Adds a field to data that is a msgpack map of less than 15 fields and does not have it.
+local function with(data, name, value)
+  return string.char(string.byte(data) + 1) .. string.sub(data, 2) .. cmsgpack.pack(name)
+    .. cmsgpack.pack(value)
 end
 
 -- The lease is over: the head is scheduled, pending or ended now.
 local function unlease(h) redis.call('ZREM', P .. 'leases:' .. h.queue, h.id) end
 
--- The job ended: its head stays for ttl ms, its body too unless it completed.
+-- The terms of a submission that a head keeps: {expires, unique, keep ms, payload}, see submit_job.
+local function unique_key(digest) return P .. 'unique:' .. digest end
+
+-- The job ended: its head stays for ttl ms (or what its idempotency key asks for), its body too unless it
+-- completed. Its unique key is free, unless it completed within the key's window.
 local function retire(h, ttl, keep_body)
+  if h.terms then
+    ttl = math.max(ttl, h.terms[3])
+    local key = h.terms[2] ~= '' and unique_key(h.terms[2])
+    if key and redis.call('GET', key) == h.id and (keep_body or redis.call('PTTL', key) == -1) then
+      redis.call('DEL', key)
+    end
+  end
   redis.call('PEXPIRE', key_of(h.id), ttl_of(ttl))
   redis.call('DEL', P .. 'steps:' .. h.id)
   if keep_body then
@@ -96,6 +120,11 @@ local function retire(h, ttl, keep_body)
   end
 end
 
+-- The job will not expire any more.
+local function unexpire(h)
+  if h.expires > 0 then redis.call('ZREM', P .. 'expires', h.id) end
+end
+
 -- Ends a job that somebody asked to cancel, from any state.
 local function end_cancelled(h, by, reason, ttl)
   append(h, 'job.cancelled', by, reason == '' and EMPTY or cmsgpack.pack({ reason = reason }))
@@ -103,4 +132,17 @@ local function end_cancelled(h, by, reason, ttl)
     'finished', AT, 'pos', whole(pos), 'reason', reason)
   redis.call('HDEL', key_of(h.id), 'worker', 'due')
   retire(h, ttl, true)
+end
+
+-- The same for one that waits.
+local function withdraw(h, by, reason, ttl)
+  local state = h.state == 'pending' and 'ready:' or 'due:'
+  end_cancelled(h, by, reason, ttl)
+  redis.call('ZREM', P .. state .. h.queue, h.id)
+  unexpire(h)
+end
+
+-- The same for one that ran when somebody asked for its end: it is by who asked.
+local function end_as_asked(h, by, ttl)
+  end_cancelled(h, redis.call('HGET', key_of(h.id), 'cancel_by') or by, h.cancel, ttl)
 end

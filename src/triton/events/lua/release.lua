@@ -15,7 +15,7 @@ for i = 4, #ARGV do
     answer = 'missing'
   elseif h.state == 'processing' and h.attempt == r[2] then
     if h.cancel then
-      end_cancelled(h, r[3], h.cancel, failed_ttl)
+      end_as_asked(h, r[3], failed_ttl)
       redis.call('HSET', key_of(h.id), 'closed', h.attempt)
     else
       append(h, 'job.released', r[3], ARGV[3])
