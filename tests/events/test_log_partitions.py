@@ -128,6 +128,9 @@ def drive(steps: Steps, jobs: list[str]) -> set[str]:
         call = steps.scripts.hold(steps.prefix, "q", state, by="user:ann")
         assert steps.run(call) == [b"ok"]
     raw = steps.client.xrange(keys.log(steps.prefix))
+    named.add("adopt")
+    epoch = f"e{partition}"
+    assert steps.run(steps.scripts.adopt(steps.prefix, epoch, epoch)) == [b"already"]
     types = {fields[1].decode() for _, fields in raw}
     assert {"job.lease_lost", "job.due", "job.cancel_requested", "job.requeued"} <= types
     return named

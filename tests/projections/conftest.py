@@ -43,7 +43,8 @@ def settings(stores: Settings, namespace: str) -> Settings:
     """Empty tables, and a namespace in Redis."""
     with psycopg.connect(stores.database_url, autocommit=True) as connection:
         connection.execute(
-            "TRUNCATE job_events, job_states, job_submissions, checkpoints, parked_events, insert_intents"
+            "TRUNCATE job_events, job_states, job_submissions, checkpoints, parked_events, insert_intents,"
+            " log_epochs, lost_events"
         )
     with clickhouse_connect.get_client(dsn=stores.clickhouse_url) as client:
         for table in ("job_events", "job_times"):

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import triton
-from triton.cli import dead, doctor, jobs, migrations, replay, submit, up, verify, watch
+from triton.cli import dead, doctor, jobs, log, migrations, replay, submit, up, verify, watch
 from triton.cli import demo as demonstration
 from triton.cli.exits import Commands
 
@@ -53,6 +53,7 @@ app.command(rich_help_panel=_JOBS)(jobs.events)
 app.command(rich_help_panel=_JOBS)(dead.dead)
 app.command(rich_help_panel=_PROOF)(replay.replay)
 app.command(rich_help_panel=_PROOF)(verify.verify)
+app.add_typer(log.app, name="log", rich_help_panel=_PROOF)
 app.command(rich_help_panel=_PRODUCTION)(up.api)
 app.command(rich_help_panel=_PRODUCTION)(up.worker)
 app.command(rich_help_panel=_PRODUCTION)(up.projector)

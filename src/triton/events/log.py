@@ -86,6 +86,14 @@ class Log:
             raise UnavailableError(f"Redis does not answer: {error}; is it running?") from error
         return cls(client, namespace, epochs)
 
+    async def refresh(self) -> None:
+        """Read the epochs again: a forked log may have been adopted meanwhile."""
+        epochs = []
+        for partition in range(self.partitions):
+            epoch: Any = await self.client.hget(keys.meta(self.prefix(partition)), "epoch")
+            epochs.append((epoch or b"").decode())
+        self.epochs = tuple(epochs)
+
     def prefix(self, partition: int) -> str:
         return keys.prefix(self.namespace, partition)
 

@@ -142,13 +142,17 @@ class ClaimReply(NamedTuple):
     jobs: list[Claimed]
 
 
+#: Scripts that change only what the prelude relies on, and run without it.
+_BARE: Final = frozenset(("adopt", "open"))
+
+
 def compose(name: str, clock: str | None = None) -> Script:
     """The text of a script: `#!lua`, the prelude, then the file with its includes in place.
 
     `clock` replaces the body of the prelude's clock function: tests set the server's time with it.
     """
     source = _file(name)
-    if name != "open":
+    if name not in _BARE:
         prelude = _file("prelude")
         if clock is not None:
             prelude = re.sub(
@@ -169,6 +173,7 @@ def _file(name: str) -> str:
 
 
 NAMES: Final = (
+    "adopt",
     "open",
     "submit",
     "claim",
@@ -206,6 +211,10 @@ class Scripts:
     def open(self, prefix: str, epoch: str, partitions: int) -> Call:
         """Create the partition's log if there is none. Answers (epoch, partitions, position)."""
         return Call(self.by_name["open"], keys.meta(prefix), (epoch, partitions), self._family)
+
+    def adopt(self, prefix: str, epoch: str, new: str) -> Call:
+        """Begin a new epoch where the partition has this one. Answers `ok`, `already` or `other`."""
+        return Call(self.by_name["adopt"], keys.meta(prefix), (epoch, new), self._family)
 
     def submit(self, prefix: str, submissions: Sequence[Submission]) -> Call:
         """Answers one word for each, and for some a job's id behind it (see `answers` and

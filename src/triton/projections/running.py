@@ -88,6 +88,7 @@ class Keeper:
         *,
         lease_seconds: float = LEASE_SECONDS,
         standby_seconds: float = _STANDBY,
+        halted_seconds: float = _HALTED,
         **options: Any,
     ) -> None:
         self._log = log
@@ -96,6 +97,7 @@ class Keeper:
         self._partition = partition
         self._lease_seconds = lease_seconds
         self._standby_seconds = standby_seconds
+        self._halted_seconds = halted_seconds
         self._options = options
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._say = structlog.get_logger("triton.projector").bind(partition=partition)
@@ -103,16 +105,20 @@ class Keeper:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. Errors of engines and of the log are logged, others are raised."""
         delay = _FIRST
+        halted = False
         while not stop.is_set():
             begun = time.monotonic()
             pause = delay
             try:
+                if halted:
+                    await self._log.refresh()
+                    halted = False
                 await self._once(stop)
                 continue
             except FencedError as error:
                 self._say.warning("projector.replaced", error=error.message)
             except LogError as error:
-                pause = _HALTED
+                pause, halted = self._halted_seconds, True
                 self._say.error("projector.halted", code=error.code, error=error.message)
             except psycopg.errors.UndefinedTable as error:
                 self._say.error(

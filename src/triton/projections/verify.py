@@ -6,19 +6,16 @@ PostgreSQL is read in one snapshot, so projectors may go on meanwhile.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from triton.errors import UnavailableError
-from triton.events.client import connect_async
 from triton.events.log import Checkpoint, Log
-from triton.events.scripts import Scripts
 from triton.projections.checkpoint import Connection
 from triton.projections.clickhouse import ClickHouseProjection
 from triton.projections.compare_events import ANALYTICS, HISTORY, EventComparison
 from triton.projections.compare_jobs import JOBS, JobComparison
+from triton.projections.engines import open_engines
 from triton.projections.postgres import PostgresProjection
 from triton.projections.refold import decoded
 from triton.projections.report import Checked, ParkedEvent, Report
@@ -43,35 +40,11 @@ def verify(settings: Settings) -> Report:
 
 async def verify_async(settings: Settings) -> Report:
     """The same within a running loop."""
-    import clickhouse_connect
-    from clickhouse_connect.driver.exceptions import ClickHouseError
-
-    try:
-        clickhouse = await asyncio.to_thread(
-            clickhouse_connect.get_client, dsn=settings.clickhouse_url
-        )
-        with clickhouse:
-            async with (
-                connect_async(settings.redis_url) as client,
-                await psycopg.AsyncConnection.connect(
-                    settings.database_url, autocommit=True, connect_timeout=10
-                ) as connection,
-            ):
-                log = await Log.open(
-                    client,
-                    Scripts(),
-                    settings.namespace,
-                    settings.partitions,
-                    secrets.token_hex(8),
-                )
-                await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
-                await connection.set_read_only(True)
-                async with connection.transaction():
-                    return await Verifier(log, connection, clickhouse).run()
-    except psycopg.OperationalError as error:
-        raise UnavailableError(f"PostgreSQL does not answer: {error}; is it running?") from error
-    except ClickHouseError as error:
-        raise UnavailableError(f"ClickHouse does not answer: {error}; is it running?") from error
+    async with open_engines(settings) as (log, connection, clickhouse):
+        await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+        await connection.set_read_only(True)
+        async with connection.transaction():
+            return await Verifier(log, connection, clickhouse).run()
 
 
 class Verifier:

@@ -1,0 +1,2 @@
+DROP TABLE lost_events;
+DROP TABLE log_epochs;

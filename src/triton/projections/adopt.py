@@ -1,0 +1,272 @@
+"""Owns `adopt`: a log that lost its tail is taken as it is, and what was lost is named and kept.
+
+What the stores know beyond the shared part goes into `lost_events`; the jobs that it touched go back to
+where the shared part leaves them; then the partition begins a new epoch. Killed anywhere, it is repeated
+from the start: nothing is lost twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import msgspec
+
+from triton import keys
+from triton.errors import FencedError, HoleError, UnavailableError
+from triton.events.client import send_async
+from triton.events.log import Checkpoint, Log
+from triton.events.scripts import Scripts
+from triton.projections.checkpoint import LEASE_SECONDS, Connection, Lease
+from triton.projections.compare_events import ANALYTICS
+from triton.projections.fold import JobFold
+from triton.projections.fork import Fork
+from triton.projections.refold import EVENT_FIELDS
+from triton.projections.rows import Row, RowReader
+from triton.projections.statements import sql
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+#: Seconds that the projectors are given to let go of their checkpoints.
+PATIENCE: Final = LEASE_SECONDS + 5.0
+_PAGE: Final = 1000
+_JOBS: Final = 500
+#: A DELETE has happened when it is answered.
+_SYNC: Final = {"mutations_sync": 2, "lightweight_deletes_sync": 2}
+
+
+class LostJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that lost events; `last` is the type of its last one, `began_before`: the log still knows it."""
+
+    job: str
+    tenant: str
+    queue: str
+    version: int
+    began_before: bool
+    last: str
+
+
+class Adopted(msgspec.Struct, frozen=True, kw_only=True):
+    """What was declared: positions common + 1 to lost_until of the previous epoch are lost."""
+
+    partition: int
+    epoch: str
+    previous_epoch: str
+    common: int
+    lost_until: int
+    log_end: int
+    jobs: list[LostJob]
+
+
+async def adopt(
+    log: Log,
+    connection: Connection,
+    clickhouse: Client,
+    fork: Fork,
+    *,
+    by: str,
+    reason: str,
+    patience: float = PATIENCE,
+) -> Adopted:
+    """Declare a new epoch for a forked partition. `connection` is in autocommit mode.
+
+    Raises FencedError while a projector holds on to the partition, UnavailableError, HoleError where the
+    log was trimmed, so that a job cannot be restored from it.
+    """
+    adoption = _Adoption(log, connection, clickhouse, fork)
+    return await adoption.run(by, reason, patience)
+
+
+class _Adoption:
+    def __init__(self, log: Log, connection: Connection, clickhouse: Client, fork: Fork) -> None:
+        self._log = log
+        self._connection = connection
+        self._clickhouse = clickhouse
+        self._fork = fork
+        self._at = {"partition": fork.partition, "common": fork.common}
+
+    async def run(self, by: str, reason: str, patience: float) -> Adopted:
+        fork = self._fork
+        epoch = secrets.token_hex(8)
+        leases = await self._leases(patience)
+        try:
+            async with self._connection.transaction():
+                jobs = await self._set_aside()
+            await self._clean_clickhouse([job.job for job in jobs])
+            async with self._connection.transaction():
+                await self._rewind(leases, epoch)
+                await self._restore([job.job for job in jobs])
+                await self._connection.execute(
+                    sql("fork_declare"),
+                    {
+                        "partition": fork.partition,
+                        "epoch": epoch,
+                        "previous": fork.projected_epoch,
+                        "common": fork.common,
+                        "lost_until": fork.projected_end,
+                        "log_end": fork.log_end,
+                        "by": by,
+                        "reason": reason,
+                    },
+                )
+            await self._begin_epoch(epoch)
+        finally:
+            for lease in leases:
+                await lease.release()
+        return Adopted(
+            partition=fork.partition,
+            epoch=epoch,
+            previous_epoch=fork.projected_epoch,
+            common=fork.common,
+            lost_until=fork.projected_end,
+            log_end=fork.log_end,
+            jobs=jobs,
+        )
+
+    async def _leases(self, patience: float) -> list[Lease]:
+        """Every checkpoint of the partition, held. Whoever projects is fenced off."""
+        cursor = await self._connection.execute(
+            "SELECT projector FROM checkpoints WHERE partition = %s ORDER BY 1",
+            (self._fork.partition,),
+        )
+        leases: list[Lease] = []
+        deadline = time.monotonic() + patience
+        owner = f"adopt:{secrets.token_hex(4)}"
+        for (projector,) in await cursor.fetchall():
+            while True:
+                lease = await Lease.acquire(
+                    self._connection,
+                    projector,
+                    self._fork.partition,
+                    epoch=self._fork.epoch,
+                    owner=owner,
+                    seconds=600.0,
+                )
+                if lease is not None:
+                    leases.append(lease)
+                    break
+                if time.monotonic() >= deadline:
+                    for held in leases:
+                        await held.release()
+                    raise FencedError(
+                        f"a projector ({projector}) still works on partition {self._fork.partition}: "
+                        "stop it, or wait until it has noticed the fork, and try again",
+                        projector=projector,
+                        partition=self._fork.partition,
+                    )
+                await asyncio.sleep(0.2)
+        return leases
+
+    async def _set_aside(self) -> list[LostJob]:
+        """Copy what is lost, out of both stores."""
+        epoch = self._fork.projected_epoch
+        await self._connection.execute(sql("fork_set_aside"), {**self._at, "epoch": epoch})
+        query = (
+            f"SELECT position, {', '.join(EVENT_FIELDS)} FROM {ANALYTICS.partition('.')[2]} FINAL"
+            " WHERE partition = {partition:UInt32} AND position > {common:UInt64} ORDER BY position"
+        ).replace(", at,", ", toUnixTimestamp64Micro(at),")
+        rows = await asyncio.to_thread(self._clickhouse.query, query, parameters=self._at)
+        async with self._connection.cursor() as cursor:
+            await cursor.executemany(
+                sql("fork_set_aside_one"),
+                [(epoch, self._fork.partition, *row) for row in rows.result_rows],
+            )
+        cursor = await self._connection.execute(sql("fork_jobs"), {**self._at, "epoch": epoch})
+        names = LostJob.__struct_fields__
+        return [LostJob(**dict(zip(names, row, strict=True))) for row in await cursor.fetchall()]
+
+    async def _clean_clickhouse(self, jobs: Sequence[str]) -> None:
+        await self._command(
+            "DELETE FROM job_events WHERE partition = {partition:UInt32} AND position > {common:UInt64}",
+            self._at,
+        )
+        for start in range(0, len(jobs), _JOBS):
+            some = {"jobs": list(jobs[start : start + _JOBS])}
+            await self._command("DELETE FROM job_times WHERE job IN {jobs:Array(String)}", some)
+            await self._command(sql("fork_job_times_clickhouse").decode(), some)
+
+    async def _command(self, statement: str, values: dict[str, Any]) -> None:
+        from clickhouse_connect.driver.exceptions import ClickHouseError
+
+        try:
+            await asyncio.to_thread(
+                self._clickhouse.command, statement, parameters=values, settings=_SYNC
+            )
+        except ClickHouseError as error:
+            raise UnavailableError(f"ClickHouse refused to forget what is lost: {error}") from error
+
+    async def _rewind(self, leases: Sequence[Lease], epoch: str) -> None:
+        fork = self._fork
+        at_common = await self._log.checkpoint(fork.partition, fork.common)
+        for lease in leases:
+            before = lease.checkpoint
+            to = at_common if before.position >= fork.common else before
+            checkpoint = Checkpoint(epoch, to.position, to.digest)
+            cursor = await self._connection.execute(
+                sql("fork_rewind"),
+                {
+                    "projector": lease.projector,
+                    "partition": lease.partition,
+                    "fence": lease.fence,
+                    "epoch": epoch,
+                    "to": checkpoint.position,
+                    "digest": checkpoint.digest,
+                },
+            )
+            if cursor.rowcount != 1:
+                raise FencedError(
+                    f"the checkpoint of {lease.projector} was taken over meanwhile: try again",
+                    projector=lease.projector,
+                    partition=lease.partition,
+                )
+        await self._connection.execute(sql("fork_forget"), self._at)
+
+    async def _restore(self, jobs: Sequence[str]) -> None:
+        """Put the jobs' rows to where the shared part of the log leaves them."""
+        if not jobs:
+            return
+        await self._connection.execute(sql("forget"), {"jobs": list(jobs)})
+        await self._connection.execute("SET LOCAL timezone TO 'UTC'")
+        fold = await self._folded({job.encode() for job in jobs})
+        if fold.births:
+            await self._copy("copy_submissions", fold.submission_lines())
+            await self._copy("copy_states", fold.state_lines())
+
+    async def _folded(self, wanted: set[bytes]) -> JobFold:
+        partition, fold, reader = self._fork.partition, JobFold(), RowReader()
+        first = await self._log.first_position(partition)
+        if self._fork.common and first > 1:
+            raise HoleError(
+                f"positions 1 to {first - 1} of partition {partition} were trimmed: the jobs that lost "
+                "events cannot be folded again from Redis",
+                partition=partition,
+                position=1,
+            )
+        after = 0
+        while after < self._fork.common:
+            entries = await self._log.range(partition, after, until=self._fork.common, count=_PAGE)
+            ours = [entry for entry in entries if entry.fields[3] in wanted]
+            for row in reader.read_all(ours):
+                if isinstance(row, Row):
+                    fold.take(row)
+            after = entries[-1].position
+        return fold
+
+    async def _copy(self, statement: str, lines: bytes) -> None:
+        async with self._connection.cursor().copy(sql(statement)) as copy:
+            await copy.write(lines)
+
+    async def _begin_epoch(self, epoch: str) -> None:
+        """The last step: until then readers see an epoch that is not the log's, and stop."""
+        partition = self._fork.partition
+        call = Scripts().adopt(self._log.prefix(partition), self._fork.epoch, epoch)
+        (answer,) = await send_async(self._log.client, [call])
+        if cast("bytes", answer) == b"other":
+            raise FencedError(
+                f"the epoch of {keys.meta(self._log.prefix(partition))} changed meanwhile: try again",
+                partition=partition,
+            )

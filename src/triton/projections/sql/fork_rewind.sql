@@ -1,0 +1,5 @@
+-- Puts a held checkpoint back to the end of the shared part, into the new epoch. No row: the holder was
+-- replaced.
+UPDATE checkpoints
+SET epoch = %(epoch)s, position = %(to)s, digest = %(digest)s, updated_at = clock_timestamp()
+WHERE projector = %(projector)s AND partition = %(partition)s AND fence = %(fence)s
