@@ -27,6 +27,7 @@ PURE = {
     "feed.frames",
     "projections.fold",
     "api.bulk",
+    "api.selection",
     "api.dead_letters",
     "api.views",
 }

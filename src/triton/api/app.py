@@ -24,7 +24,9 @@ from triton.api.routes import (
     health,
     jobs,
     root,
+    selections,
 )
+from triton.api.selection import Acted, DryRun, SelectionRequest
 from triton.api.services import FeedOptions, Services, open_services
 from triton.api.submission import ReasonRequest, SubmitReply, SubmitRequest
 from triton.api.views import JobView
@@ -35,10 +37,12 @@ from triton.settings import Settings
 
 #: Everything that is on the wire as JSON.
 _WIRE: Final[list[type[msgspec.Struct]]] = [
+    Acted,
     BulkCall,
     BulkReply,
     DeadLetterCounts,
     DeadLetterPage,
+    DryRun,
     Explanation,
     documents.DocumentView,
     events.EventPage,
@@ -49,6 +53,7 @@ _WIRE: Final[list[type[msgspec.Struct]]] = [
     JobView,
     ReasonRequest,
     root.Service,
+    SelectionRequest,
     SubmitReply,
     SubmitRequest,
 ]
@@ -80,7 +85,18 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
     app.state.failure = None
     app.add_middleware(RequestIdMiddleware)
     problems.install(app)
-    for module in (root, health, jobs, bulk, commands, explain, events, dead_letters, documents):
+    for module in (
+        root,
+        health,
+        jobs,
+        bulk,
+        selections,
+        commands,
+        explain,
+        events,
+        dead_letters,
+        documents,
+    ):
         app.include_router(module.router)
     openapi.install(app, _WIRE)
     return app

@@ -151,7 +151,28 @@ class JobReader:
                 cursor = await connection.execute(sql(statement), values)
                 return await cursor.fetchall()
         except (psycopg.OperationalError, PoolTimeout) as error:
-            raise UnavailableError(f"PostgreSQL does not answer: {error}") from error
+            raise _away(error) from error
+
+    async def at_once(
+        self, statements: Sequence[tuple[str, dict[str, Any]]]
+    ) -> list[list[DictRow]]:
+        """What several statements (their text) answer, all of one moment. Raises UnavailableError."""
+        try:
+            async with (
+                self._pool.connection(timeout=_TIMEOUT) as connection,
+                connection.transaction(),
+            ):
+                await connection.execute(
+                    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+                )
+                cursors = [await connection.execute(text, values) for text, values in statements]
+                return [await cursor.fetchall() for cursor in cursors]
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise _away(error) from error
+
+
+def _away(error: Exception) -> UnavailableError:
+    return UnavailableError(f"PostgreSQL does not answer: {error}")
 
 
 def next_page(views_of_page: Sequence[JobView], limit: int) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -90,3 +90,22 @@ async def read_body(
     """The job's encoded Dramatiq message, or None once it completed."""
     partition = keys.partition_of(job, partitions)
     return cast("bytes | None", await client.get(keys.body(keys.prefix(namespace, partition), job)))
+
+
+async def read_many(
+    client: redis.asyncio.Redis, namespace: str, partitions: int, jobs: Sequence[str]
+) -> list[tuple[Head | None, bytes | None]]:
+    """The head and the encoded message of each job, in one round trip."""
+    places = [keys.partition_of(job, partitions) for job in jobs]
+    async with client.pipeline(transaction=False) as pipe:
+        for job, partition in zip(jobs, places, strict=True):
+            prefix = keys.prefix(namespace, partition)
+            pipe.hgetall(keys.job(prefix, job))
+            pipe.get(keys.body(prefix, job))
+        replies = await pipe.execute()
+    return [
+        (head_of(job, partition, fields) if fields else None, body)
+        for job, partition, fields, body in zip(
+            jobs, places, replies[::2], replies[1::2], strict=True
+        )
+    ]

@@ -1,0 +1,12 @@
+-- The jobs that a filter matches. A filter that is null does not filter.
+FROM job_states s JOIN job_submissions c USING (job)
+WHERE s.state = ANY(%(status)s)
+  AND (%(tenant)s::text IS NULL OR c.tenant = %(tenant)s)
+  AND (%(queue)s::text IS NULL OR c.queue = %(queue)s)
+  AND (%(actor)s::text IS NULL OR c.actor = %(actor)s)
+  AND (%(error)s::text IS NULL OR coalesce(left(s.error ->> 'type', 200), '') = %(error)s)
+  AND (%(reason)s::text IS NULL OR s.reason = %(reason)s)
+  AND (%(submitted_after)s::timestamptz IS NULL OR c.submitted_at >= %(submitted_after)s)
+  AND (%(submitted_before)s::timestamptz IS NULL OR c.submitted_at < %(submitted_before)s)
+  AND (%(ended_after)s::timestamptz IS NULL OR s.finished_at >= %(ended_after)s)
+  AND (%(ended_before)s::timestamptz IS NULL OR s.finished_at < %(ended_before)s)

@@ -1,0 +1,3 @@
+SELECT s.state, count(*) AS count
+--@include selection
+GROUP BY s.state
