@@ -33,6 +33,7 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
 #: Reason of a failed job -> what it says, with `{error}`.
 _FAILED: Final = {
     "error": "its last attempt raised {error}, and no retry was left or wanted",
+    "time_limit": "it ran for longer than its time limit ({error})",
     "died": "its workers died, more often than a job may ({error})",
     "rejected": "it could not be run ({error})",
     "expired": "it was not started in time ({error})",

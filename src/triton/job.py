@@ -78,8 +78,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     unique: str = ""
     result: Any = None
     error: Error | None = None
-    #: Of a failed job: `error`, `died`, `rejected` or `expired`.
-    #: Of a cancelled one: why, in a person's words.
+    #: Of a failed job: one word (see `Failed`). Of a cancelled one: why, in a person's words.
     reason: str = ""
 
 

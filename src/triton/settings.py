@@ -41,6 +41,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lease_ms: Annotated[int, msgspec.Meta(ge=1000)] = 15_000
     #: Leases a job may lose (its workers died) before it ends as failed.
     max_deaths: Annotated[int, msgspec.Meta(ge=0)] = 3
+    #: Milliseconds that an actor may run, where neither it nor the submit says `time_limit`.
+    time_limit_ms: Annotated[int, msgspec.Meta(ge=1)] = 120_000
+    #: Milliseconds after which `SoftTimeLimit` is raised in an actor that has the default time limit.
+    soft_time_limit_ms: Annotated[int, msgspec.Meta(ge=1)] = 100_000
+    #: Milliseconds after its time limit at which an attempt is given up that no interrupt reaches.
+    time_limit_grace_ms: Annotated[int, msgspec.Meta(ge=1)] = 5_000
     #: Milliseconds that a completed job's head stays in Redis: the horizon of idempotent submits.
     completed_ttl_ms: Annotated[int, msgspec.Meta(ge=1000)] = 24 * 3600 * 1000
     #: Milliseconds that a failed or cancelled job can be requeued.

@@ -40,6 +40,8 @@ class SubmitOptions(
     #: Errors after which the job is not tried again: `ValueError`, `app.errors.BadInput`.
     no_retry: list[_Name] | None = None
     time_limit: _Milliseconds | None = None
+    #: Milliseconds after which the actor is asked to end by itself.
+    soft_time_limit: _Milliseconds | None = None
     max_age: _Milliseconds | None = None
 
 

@@ -6,10 +6,12 @@ from triton.broker.context import (
     Job,
     LeaseLost,
     Snooze,
+    SoftTimeLimit,
     astep,
     current_job,
     step,
 )
+from triton.broker.limits import TimeLimits
 from triton.broker.results import TritonResultBackend
 
 __all__ = [
@@ -17,6 +19,8 @@ __all__ = [
     "Job",
     "LeaseLost",
     "Snooze",
+    "SoftTimeLimit",
+    "TimeLimits",
     "TritonBroker",
     "TritonResultBackend",
     "astep",

@@ -15,7 +15,9 @@ from typing import Any
 from dramatiq import Actor, Message, Middleware
 from dramatiq.broker import Broker, Consumer
 from dramatiq.errors import QueueJoinTimeout, QueueNotFound
+from dramatiq.middleware import TimeLimit, default_middleware
 from dramatiq.results import Results
+from dramatiq.threading import is_gevent_active
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -24,6 +26,7 @@ from triton.broker.context import current_proxy
 from triton.broker.dispatcher import Dispatcher
 from triton.broker.hooks import follows, is_named, run_hooks
 from triton.broker.intake import Intake
+from triton.broker.limits import TimeLimits
 from triton.broker.proxy import JobProxy
 from triton.broker.pulse import IDLE_BLOCK
 from triton.broker.results import TritonResultBackend
@@ -32,7 +35,7 @@ from triton.errors import ValidationError
 from triton.events.client import connect
 from triton.events.scripts import Scripts, Submission
 from triton.retry import plain_options
-from triton.settings import load
+from triton.settings import Settings, load
 from triton.submit import child_id, submission_of
 
 
@@ -68,16 +71,18 @@ class TritonBroker(Broker):
         by: str = "system",
         fail_fast_default: bool = False,
     ) -> None:
-        self._own_results: Results | None = None
-        super().__init__(middleware=middleware)
+        settings = load()
+        own = _default_middleware(settings) if middleware is None else []
+        #: Of Triton's default list: gives way to one of its kind that is added later.
+        self._own = own
+        super().__init__(middleware=own if middleware is None else middleware)
         # Dramatiq's decorator takes it of an actor beside the options that middleware knows.
         self.actor_options |= {"retry"}
         if middleware is None:
             # Every result is kept, so nobody is warned that one was discarded.
             own_results = Results(backend=TritonResultBackend(self), store_results=True)
             self.add_middleware(own_results)
-            self._own_results = own_results
-        settings = load()
+            own.append(own_results)
         self.url = url or settings.redis_url or "redis://127.0.0.1:6379/0"
         self.queues: set[str] = set()
         self.namespace = settings.namespace if namespace is None else namespace
@@ -100,8 +105,14 @@ class TritonBroker(Broker):
     # -- declarations ------------------------------------------------------------------------------
 
     def add_middleware(self, middleware: Middleware, **place: Any) -> None:
-        if isinstance(middleware, Results) and self._own_results in self.middleware:
-            self.middleware.remove(self._own_results)
+        for kind in (Results, TimeLimit):
+            for own in self._own:
+                if (
+                    isinstance(middleware, kind)
+                    and isinstance(own, kind)
+                    and own in self.middleware
+                ):
+                    self.middleware.remove(own)
         super().add_middleware(middleware, **place)
 
     def declare_actor(self, actor: Actor[Any, Any]) -> None:
@@ -245,7 +256,8 @@ class TritonBroker(Broker):
             error = refused.failure or RuntimeError("the message was marked as failed")
             self._failures.setdefault(refused.queue_name, error)
         if signal != "process_message":
-            super().emit_before(signal, *args, **kwargs)
+            if not _ended_elsewhere(args):
+                super().emit_before(signal, *args, **kwargs)
             return
         proxy: JobProxy = args[0]
         current_proxy.set(proxy)
@@ -253,10 +265,13 @@ class TritonBroker(Broker):
         proxy.enter()
 
     def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
+        if _ended_elsewhere(args):
+            return
         if signal == "process_message":
             proxy: JobProxy = args[0]
             proxy.leave(kwargs.get("result"), kwargs.get("exception"))
-            run_hooks(self, proxy)
+            if not proxy.ended_elsewhere:
+                run_hooks(self, proxy)
             return
         if signal == "skip_message":
             args[0].leave(None, None)
@@ -335,3 +350,20 @@ class TritonBroker(Broker):
                     max_deaths=self._max_deaths,
                 )
             return self._dispatcher
+
+
+def _default_middleware(settings: Settings) -> list[Middleware]:
+    """Dramatiq's default list, with Triton's time limits in place of its TimeLimit."""
+    limits = TimeLimits(
+        time_limit=settings.time_limit_ms,
+        soft_time_limit=settings.soft_time_limit_ms,
+        grace=settings.time_limit_grace_ms,
+    )
+    return [
+        limits if kind is TimeLimit and not is_gevent_active() else kind()
+        for kind in default_middleware
+    ]
+
+
+def _ended_elsewhere(args: tuple[Any, ...]) -> bool:
+    return bool(args) and isinstance(args[0], JobProxy) and args[0].ended_elsewhere

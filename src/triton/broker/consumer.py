@@ -29,11 +29,11 @@ class TritonConsumer(Consumer):
             return None
 
     def ack(self, message: MessageProxy) -> None:
-        if isinstance(message, JobProxy):
+        if isinstance(message, JobProxy) and not message.ended_elsewhere:
             self._dispatcher.finish(message, failed=False)
 
     def nack(self, message: MessageProxy) -> None:
-        if isinstance(message, JobProxy):
+        if isinstance(message, JobProxy) and not message.ended_elsewhere:
             self._dispatcher.finish(message, failed=True)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:

@@ -26,6 +26,10 @@ class LeaseLost(Interrupt):
     """Raised inside an actor whose lease went to another worker: whatever it reports is refused."""
 
 
+class SoftTimeLimit(Interrupt):
+    """Raised inside an actor at its soft time limit: there is time to clean up before the hard one."""
+
+
 class Snooze(Retry):
     """Raise it in an actor to be run again after `delay` milliseconds; that counts as no failure.
 

@@ -182,6 +182,9 @@ class Dispatcher:
                 self._reports_due = at
                 self._work.notify()
 
+    def say_deadline(self, proxy: JobProxy, at: float) -> None:
+        """An attempt must be over at a time (monotonic seconds)."""
+
     def recorded_steps(self, proxy: JobProxy) -> dict[bytes, bytes]:
         """What earlier attempts of a job recorded, in one round trip."""
         with answering():

@@ -6,9 +6,9 @@ import traceback
 from typing import Any, Final, NamedTuple
 
 from dramatiq import ActorNotFound
-from dramatiq.middleware import MiddlewareError
+from dramatiq.middleware import MiddlewareError, TimeLimitExceeded
 
-from triton.broker.context import CancelRequested, Snooze
+from triton.broker.context import CancelRequested, Snooze, SoftTimeLimit
 from triton.broker.proxy import JobProxy
 from triton.events.codec import encode_data
 from triton.events.scripts import Packed, pack_ending
@@ -91,7 +91,8 @@ def completed(result: Any) -> Outcome:
 def failure(exception: BaseException | None) -> Outcome:
     """The actor raised, and is not tried again."""
     error = error_of(exception) if exception else Error(type="Failed", message="marked as failed")
-    return _outcome(Failed(error=error))
+    limit = isinstance(exception, TimeLimitExceeded | SoftTimeLimit)
+    return _outcome(Failed(error=error, reason="time_limit" if limit else "error"))
 
 
 def rejected(exception: BaseException | None) -> Outcome:

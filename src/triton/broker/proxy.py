@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from dramatiq import Message, Middleware
 from dramatiq.broker import MessageProxy
 from dramatiq.errors import DecodeError
-from dramatiq.threading import raise_thread_exception
+from dramatiq.threading import Interrupt, raise_thread_exception
 
 from triton.broker.context import CancelRequested, Job, LeaseLost, Snooze
 from triton.broker.reports import Reports
@@ -30,6 +30,9 @@ class Holder(Protocol):
 
     def report_at(self, proxy: JobProxy, at: float) -> None:
         """The job has said something that is due at a time (monotonic seconds)."""
+
+    def say_deadline(self, proxy: JobProxy, at: float) -> None:
+        """The attempt must be over at a time (monotonic seconds)."""
 
     def recorded_steps(self, proxy: JobProxy) -> dict[bytes, bytes]:
         """What earlier attempts of the job recorded. Raises ConnectionClosed, UnavailableError."""
@@ -68,6 +71,8 @@ class JobProxy(MessageProxy):
         self._lock = threading.Lock()
         self._thread: int | None = None
         self._interrupt: BaseException | None = None
+        #: The thread that has given the attempt up.
+        self._ender: int | None = None
 
     @property
     def message(self) -> Message[Any]:
@@ -139,6 +144,8 @@ class JobProxy(MessageProxy):
         if self.after_actor:
             return
         self._disarm()
+        if self._ender is not None:
+            return
         exception = self._interrupt or exception
         self.after_actor = True
         self.result = result if exception is None else None
@@ -157,19 +164,48 @@ class JobProxy(MessageProxy):
                 self._thread = None
             for _ in range(_TURNS):
                 pass
-        except (CancelRequested, LeaseLost) as interrupt:
+        except Interrupt as interrupt:
             self._thread = None
-            self._interrupt = interrupt
+            # A time limit that arrives in here comes too late: the actor is done.
+            if isinstance(interrupt, CancelRequested | LeaseLost):
+                self._interrupt = interrupt
 
-    def interrupt(self, kind: type[CancelRequested | LeaseLost]) -> None:
-        """Stop the actor, wherever it is; an actor that has not begun never will."""
+    def interrupt(self, kind: type[Interrupt]) -> bool:
+        """Stop the actor, wherever it is; one that was cancelled before it began never will.
+
+        False where the actor does not run, or knows already that it was cancelled or lost its lease.
+        """
         with self._lock:
+            known = False
             if kind is CancelRequested:
                 known, self.cancel_requested = self.cancel_requested, True
-            else:
+            elif kind is LeaseLost:
                 known, self.lease_lost = self.lease_lost, True
-            if not known and self._thread is not None:
-                raise_thread_exception(self._thread, kind)
+            if known or self._thread is None:
+                return False
+            raise_thread_exception(self._thread, kind)
+            return True
+
+    def give_up(self, exception: BaseException) -> int | None:
+        """End the attempt with this exception, although its actor runs on. From now on only the calling
+        thread speaks for the job. Answers the actor's thread; None where the actor is done already.
+        """
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                self._ender = threading.get_ident()
+                self.after_actor = True
+                self.exception = exception
+            return thread
+
+    @property
+    def ended_elsewhere(self) -> bool:
+        """Whether another thread has given the attempt up and speaks for the job."""
+        return self._ender is not None and self._ender != threading.get_ident()
+
+    def say_deadline(self, at: float) -> None:
+        """When the attempt is to be over, in monotonic seconds, for who watches the process."""
+        self._holder.say_deadline(self, at)
 
     def go_back(self, sent: int, followed: int, retry: tuple[Message[Any], int] | None) -> None:
         """Forget what was sent since then: the hook that sent it begins anew."""

@@ -117,8 +117,8 @@ class Completed(_Data, frozen=True, tag="job.completed"):
 class Failed(_Data, frozen=True, tag="job.failed"):
     """The job ended without success and is not tried again. `reason` is one word for machines:
 
-    `error` (the actor raised), `died` (it lost too many leases), `rejected` (it could not be run),
-    `expired` (it did not start within its time to live).
+    `error` (the actor raised), `time_limit` (it ran for too long), `died` (it lost too many leases),
+    `rejected` (it could not be run), `expired` (it did not start within its time to live).
     """
 
     error: Error
