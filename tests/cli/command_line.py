@@ -73,9 +73,9 @@ class Commands:
         self._invoke = invoke
         self.data = data
 
-    def run(self, *arguments: str, status: int = 0) -> Result:
+    def run(self, *arguments: str, status: int = 0, input: str | None = None) -> Result:  # noqa: A002
         """Runs one that must end with `status`."""
-        result = self._invoke(*arguments, env={"TRITON_DATA": str(self.data)})
+        result = self._invoke(*arguments, env={"TRITON_DATA": str(self.data)}, input=input)
         assert result.exit_code == status, result.output
         return result
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,41 @@ def test_cancel_and_requeue(commands: Commands) -> None:
     assert commands.json("jobs", "requeue", job)["state"] in ("pending", "processing", "completed")
     commands.run("watch", job)
     assert "completed" in commands.run("jobs", "requeue", job, status=1).stderr
+
+
+def test_requeue_of_a_filter_counts_asks_and_does_it(commands: Commands) -> None:
+    begun = datetime.now(UTC).isoformat()
+    jobs = [commands.ended("cli.fail", "--arg", f"reason={n}") for n in range(3)]
+    chosen = ("jobs", "requeue", "--actor", "cli.fail", "--error", "ValueError", "--since", begun)
+    eventually(lambda: commands.json(*chosen, "--dry-run")["count"] == 3)
+    shown = commands.run(*chosen, "--dry-run").stdout
+    assert "3 failed" in shown
+    assert all(job in shown for job in jobs)
+    refused = commands.run(*chosen, status=1, input="n\n")
+    assert "Requeue 3 jobs?" in refused.stderr
+    assert "nothing was done" in refused.stderr
+    assert {event["type"] for event in commands.json("events", jobs[0])["events"]} == {
+        "job.submitted",
+        "job.started",
+        "job.failed",
+    }
+    assert "3 requeued\n" in commands.run(*chosen, "--reason", "fixed", input="y\n").stdout
+    for job in jobs:
+        commands.run("watch", job, status=1)
+        requeued = commands.json("events", job)["events"][3]
+        assert (requeued["type"], requeued["data"]["reason"]) == ("job.requeued", "fixed")
+    assert "no job matches" in commands.run("jobs", "requeue", "--queue", "nobody", "--yes").stdout
+
+
+def test_cancel_of_a_filter(commands: Commands) -> None:
+    options = ("--args", "[1]", "--delay", "1h", "--queue", "later")
+    jobs = [commands.submit("cli.count", *options) for _ in range(2)]
+    chosen = ("jobs", "cancel", "--queue", "later", "--status", "scheduled")
+    eventually(lambda: commands.json(*chosen, "--dry-run")["count"] == 2)
+    done = commands.json(*chosen, "--yes", "--reason", "no need")
+    assert (done["count"], done["done"], done["skips"]) == (2, 2, [])
+    for job in jobs:
+        assert "user:anonymous: no need" in commands.run("jobs", "explain", job).stdout
 
 
 def test_idempotency_key_is_one_job(commands: Commands) -> None:

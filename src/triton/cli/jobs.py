@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from triton.cli import acting
 from triton.cli.options import Data, JobId, Json, Url
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
-Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, in your words.")]
 #: Jobs and events in one request at most.
 _PAGE: Final = 200
 _EVENTS: Final = 1000
@@ -50,6 +50,11 @@ def jobs(
     as_json: Json = False,
 ) -> None:
     if context.invoked_subcommand is not None:
+        sources = [context.get_parameter_source(name) for name in context.params]
+        if any(source is not None and source.name == "COMMANDLINE" for source in sources):
+            raise typer.BadParameter(
+                f"write the options behind `{context.invoked_subcommand}`, where they belong"
+            )
         return
     from triton.cli import output
     from triton.cli.client import Api
@@ -112,20 +117,8 @@ def explain(job: JobId, data: Data = None, url: Url = None, as_json: Json = Fals
     output.line(f"Next: {found['next']}")
 
 
-@app.command()
-def cancel(
-    job: JobId, reason: Reason = "", data: Data = None, url: Url = None, as_json: Json = False
-) -> None:
-    """End a job that waits; ask one that runs to stop. Exit 1 where it has ended before."""
-    _command("cancel", job, reason, data, url, as_json=as_json)
-
-
-@app.command()
-def requeue(
-    job: JobId, reason: Reason = "", data: Data = None, url: Url = None, as_json: Json = False
-) -> None:
-    """Send a failed or cancelled job round again. Exit 1 for any other."""
-    _command("requeue", job, reason, data, url, as_json=as_json)
+app.command()(acting.requeue)
+app.command()(acting.cancel)
 
 
 EVENT_COLUMNS: Final = ("#>", "time", "event", "attempt>", "by", "position>", "")
@@ -176,22 +169,6 @@ def pages(
         place[key] = answer["next"]
         if answer["next"] is None or len(found) == limit:
             return found
-
-
-def _command(
-    what: str, job: str, reason: str, data: str | None, url: str | None, *, as_json: bool
-) -> None:
-    from triton.cli import output
-    from triton.cli.client import Api, job_path
-    from triton.cli.target import api_url
-
-    with Api(api_url(data, url)) as api:
-        view = api.post(job_path(job, f"/{what}"), {"reason": reason})
-    if as_json:
-        output.document(view)
-        return
-    asked = view["cancel_requested"] and view["state"] == "processing"
-    output.line(f"{view['id']}  {view['state']}{', its worker was asked to stop' if asked else ''}")
 
 
 def _row(job: dict[str, Any]) -> tuple[object, ...]:
