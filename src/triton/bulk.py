@@ -12,8 +12,9 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from triton import keys
-from triton.errors import ValidationError
+from triton.errors import TritonError, ValidationError
 from triton.events.scripts import CHUNK, Submission
+from triton.verdict import verdict_of
 
 #: Jobs in one call at most.
 MAX_JOBS: Final = 10_000
@@ -46,15 +47,24 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     error: Refusal | None = None
 
 
-def refused(index: int, error: ValidationError) -> Receipt:
+def refused(index: int, error: TritonError) -> Receipt:
     """The receipt of a job that does not fit."""
     reason = Refusal(message=error.message, fields=list(error.details.get("fields", ())))
     return Receipt(index=index, id="", status="rejected", error=reason)
 
 
-def accepted(index: int, job: str, answer: str) -> Receipt:
-    """The receipt by the submit script's answer."""
-    return Receipt(index=index, id=job, status="accepted" if answer == "ok" else "exists")
+def existing(index: int, job: str) -> Receipt:
+    """The receipt of a job that was there before."""
+    return Receipt(index=index, id=job, status="exists")
+
+
+def receipt_of(index: int, submission: Submission, answer: str) -> Receipt:
+    """The receipt by the log's answer."""
+    try:
+        job, known = verdict_of(submission, answer)
+    except TritonError as error:
+        return refused(index, error)
+    return Receipt(index=index, id=job, status="exists" if known else "accepted")
 
 
 def nothing_submitted(rejected: Sequence[Receipt], total: int) -> ValidationError:

@@ -56,6 +56,24 @@ class ConflictError(TritonError):
     code = "conflict"
 
 
+class NotUniqueError(ConflictError):
+    """Another job holds the unique key: `details["job"]`."""
+
+    code = "not_unique"
+
+
+class QueueClosedError(ConflictError):
+    """The queue drains: it takes no new jobs."""
+
+    code = "queue_closed"
+
+
+class IdempotencyError(TritonError):
+    """The idempotency key was used before, for another call: by `details["job"]`."""
+
+    code = "idempotency_mismatch"
+
+
 class DecodeError(TritonError):
     """Stored bytes are not what their envelope says they are."""
 

@@ -47,7 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     soft_time_limit_ms: Annotated[int, msgspec.Meta(ge=1)] = 100_000
     #: Milliseconds after its time limit at which an attempt is given up that no interrupt reaches.
     time_limit_grace_ms: Annotated[int, msgspec.Meta(ge=1)] = 5_000
-    #: Milliseconds that a completed job's head stays in Redis: the horizon of idempotent submits.
+    #: Milliseconds after its end for which a job answers to its idempotency key, at least.
+    idempotency_ms: Annotated[int, msgspec.Meta(ge=1000)] = 24 * 3600 * 1000
+    #: Milliseconds that a completed job's head stays in Redis, with its result.
     completed_ttl_ms: Annotated[int, msgspec.Meta(ge=1000)] = 24 * 3600 * 1000
     #: Milliseconds that a failed or cancelled job can be requeued.
     failed_ttl_ms: Annotated[int, msgspec.Meta(ge=1000)] = 7 * 24 * 3600 * 1000

@@ -14,7 +14,7 @@ from triton.events.scripts import Submission
 from triton.events.types import Submitted
 from triton.retry import plain_options
 from triton.terms import Terms, invalid, without_terms
-from triton.uniqueness import payload_digest, unique_digest
+from triton.uniqueness import fitting_id, payload_digest, unique_digest
 
 DEFAULT_TENANT: Final = "default"
 #: Bytes of one encoded message at most; larger payloads belong into the archive, by reference.
@@ -69,6 +69,7 @@ def submission_of(
     traceparent: str = "",
     priority: int = 0,
     terms: Terms = _NO_TERMS,
+    partitions: int = 1,
     keep_ms: int = 0,
 ) -> Submission:
     """The submission of a message; `tenant`, `priority`, `correlation` and `traceparent` among the
@@ -76,7 +77,8 @@ def submission_of(
     microseconds from the log server's now; both 0 for at once.
 
     What `terms` ask for wins over `due` and `delay`; the terms among the options are not looked at, and
-    not stored. With an idempotency key, the head stays for `keep_ms` milliseconds after the job's end.
+    not stored. An idempotency key gives the job its id, and its head stays for `keep_ms` milliseconds
+    after its end; a unique key among several partitions may give it another id too.
     Raises ValidationError naming the field that is wrong.
     """
     due = _microseconds("due", terms.due or due)
@@ -86,7 +88,12 @@ def submission_of(
     if plain := plain_options(message.options):
         message = message.copy(options=plain)
     options = message.options
-    tenant = tenant_of(message, tenant)
+    tenant = str(options.get("tenant") or tenant or DEFAULT_TENANT)
+    unique = terms.unique
+    name, args, kwargs = message.actor_name, message.args, message.kwargs
+    digest = unique_digest(unique, tenant, name, args, kwargs) if unique else ""
+    if digest or terms.idempotency_key:
+        message = _named(message, tenant, terms.idempotency_key, digest, partitions)
     priority = _whole("priority", options.get("priority", priority))
     for field, value in (
         ("message_id", message.message_id),
@@ -99,9 +106,6 @@ def submission_of(
     if correlation:
         _name("correlation", correlation)
     traceparent = str(options.get("traceparent") or traceparent)
-    unique = terms.unique
-    name, args, kwargs = message.actor_name, message.args, message.kwargs
-    digest = unique_digest(unique, tenant, name, args, kwargs) if unique else ""
     body = without_terms(message).encode()
     if len(body) > MAX_BODY:
         raise ValidationError(
@@ -134,9 +138,19 @@ def submission_of(
     )
 
 
-def tenant_of(message: Message[Any], default: str = "") -> str:
-    """Whose job a message is."""
-    return str(message.options.get("tenant") or default or DEFAULT_TENANT)
+def _named(
+    message: Message[Any], tenant: str, key: str, digest: str, partitions: int
+) -> Message[Any]:
+    """The message under the id that its keys ask for. A unique key must lie in the job's partition, so
+    that one script reaches both: then it is the first id that lies there."""
+
+    def make(number: int) -> str:
+        if key:
+            return job_id_for(tenant, f"{key}\0{number}" if number else key)
+        return child_id(message.message_id, 0, number) if number else message.message_id
+
+    job = fitting_id(make, digest, partitions) if digest and partitions > 1 else make(0)
+    return message._replace(message_id=job)
 
 
 def _whole(field: str, value: object) -> int:

@@ -4,7 +4,7 @@ the same as. Pure: the present comes in as an argument.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from dramatiq import Message
 
 from triton.errors import ValidationError
 from triton.events.envelope import to_datetime, to_microseconds
-from triton.uniqueness import MAX_KEY, Unique, fitting_id, unique_digest, unique_of
+from triton.uniqueness import MAX_KEY, Unique, unique_of
 
 #: The message options that are terms: they are taken out, and never stored with the message.
 OPTIONS: Final = ("run_at", "ttl", "unique", "idempotency_key")
@@ -57,33 +57,29 @@ def terms_of(
     if run_at is not None:
         if delay or due:
             raise invalid("run_at", "given beside a delay", "one of both")
-        due = due_of(run_at, now)
-    return checked(
-        Terms(
-            due=due,
-            delay=delay,
-            ttl=_ttl(given.get("ttl")),
-            unique=unique_of(given.get("unique")),
-            idempotency_key=_key(given.get("idempotency_key")),
-        ),
-        now,
+        # Under a key it may be a repeat, of a job that ran long ago: the log decides.
+        due = due_of(run_at, 0 if given.get("idempotency_key") else now)
+    ttl = _ttl(given.get("ttl"))
+    wait = delay or (due - now if due else 0)
+    if ttl and wait >= ttl:
+        raise invalid(
+            "ttl",
+            f"{ttl // 1000} ms, but the job is due {wait // 1000} ms from now",
+            "a longer one: the job would expire before it may start",
+        )
+    return Terms(
+        due=due,
+        delay=delay,
+        ttl=ttl,
+        unique=unique_of(given.get("unique")),
+        idempotency_key=_key(given.get("idempotency_key")),
     )
 
 
-def checked(terms: Terms, now: int) -> Terms:
-    """The terms; raises ValidationError where a job could never start in time."""
-    wait = terms.delay or (terms.due - now if terms.due else 0)
-    if terms.ttl and wait >= terms.ttl:
-        raise invalid(
-            "ttl",
-            f"{terms.ttl // 1000} ms, but the job is due {wait // 1000} ms from now",
-            "a longer one: the job would expire before it may start",
-        )
-    return terms
-
-
 def due_of(run_at: object, now: int) -> int:
-    """Microseconds since 1970 of a time to run at. Raises ValidationError for a naive or past one."""
+    """Microseconds since 1970 of a time to run at. Raises ValidationError for a naive one, and one that
+    does not come after `now`.
+    """
     if not isinstance(run_at, datetime):
         raise invalid("run_at", repr(run_at), "an aware datetime")
     if run_at.tzinfo is None or run_at.utcoffset() is None:
@@ -106,34 +102,6 @@ def without_terms(message: Message[Any]) -> Message[Any]:
         return message
     kept = {name: value for name, value in message.options.items() if name not in OPTIONS}
     return message._replace(options=kept)
-
-
-def named(
-    message: Message[Any],
-    terms: Terms,
-    *,
-    tenant: str,
-    partitions: int,
-    job_id: Callable[[str, str], str],
-    fresh: Callable[[int], str],
-) -> Message[Any]:
-    """The message under the id that its keys ask for.
-
-    An idempotency key names it: `job_id(tenant, key)`. A unique key wants it in its own partition, so that
-    one script reaches both: the first of the ids that lies there, made from the idempotency key, or by
-    `fresh(number)`.
-    """
-    key, unique = terms.idempotency_key, terms.unique
-    if unique is None or partitions == 1:
-        return message._replace(message_id=job_id(tenant, key)) if key else message
-    digest = unique_digest(unique, tenant, message.actor_name, message.args, message.kwargs)
-
-    def make(number: int) -> str:
-        if key:
-            return job_id(tenant, f"{key}\0{number}" if number else key)
-        return fresh(number) if number else message.message_id
-
-    return message._replace(message_id=fitting_id(make, digest, partitions))
 
 
 def _ttl(value: object) -> int:

@@ -251,6 +251,8 @@ class Model:
         if isinstance(decided, str):
             known = self.payload.get(sent.job, ("", 0))[0]
             return "differs" if sent.payload and known not in ("", sent.payload) else decided
+        if sent.payload and 0 < data.due <= self.now:
+            return "past"
         if not sent.causation and self.held.get(sent.queue, ("",))[0] == "draining":
             return "closed"
         if sent.unique in self.unique:

@@ -75,6 +75,8 @@ WORKERS = ("w1", "w:2 ☃")
 
 def _consistent(terms: dict[str, Any]) -> dict[str, Any]:
     """Terms as a client sends them: what belongs to a key comes with it."""
+    if "due" in terms:
+        terms["delay"] = 0
     for key, its in (("unique", ("window_ms", "conflict")), ("payload", ("keep_ms",))):
         if key not in terms:
             for name in its:
@@ -117,19 +119,19 @@ sent = st.builds(
     traceparent=st.sampled_from(("", "00-1-2-01")),
     **{name: st.just(Sent._field_defaults[name]) for name in TERMS},
 ) | st.builds(
-    lambda job, queue, body, delay, terms: Sent(job, queue, body, delay=delay, **terms),
+    lambda job, queue, body, terms: Sent(job, queue, body, **terms),
     job_ids,
     queues,
     bodies,
-    delays,
     st.fixed_dictionaries(
-        {},
+        {"delay": delays},
         optional={
             "ttl": st.sampled_from((1, SECOND, 30 * SECOND)),
             "unique": st.sampled_from(DIGESTS),
             "window_ms": windows,
             "conflict": conflicts,
             "payload": st.sampled_from(("p1", "p2")),
+            "due": st.sampled_from((START - SECOND, START + 90 * SECOND)),
             "keep_ms": st.sampled_from((0, 2 * FAILED_TTL_MS)),
         },
     ).map(_consistent),

@@ -10,13 +10,13 @@ import msgspec
 import uuid_utils
 
 from triton.api.problems import MalformedError
-from triton.api.submission import MAX_KEY, SubmitRequest, submission_for
+from triton.api.submission import SubmitRequest, submission_for
 from triton.api.wire import decode
 from triton.archive import TooLargeError
 from triton.bulk import MAX_JOBS, Mode, Receipt, refused
 from triton.errors import ValidationError
 from triton.events.scripts import Submission
-from triton.submit import job_id_for
+from triton.uniqueness import MAX_KEY
 
 #: Bytes of a body at most.
 MAX_BULK: Final = 32 * 1024 * 1024
@@ -61,6 +61,9 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     #: The whole call's idempotency key; empty for none.
     key: str
+    partitions: int
+    #: Milliseconds after its end for which a job answers to its idempotency key.
+    keep_ms: int
 
 
 def check_count(request: BulkRequest) -> None:
@@ -97,12 +100,15 @@ def checked_item(
     try:
         return submission_for(
             item,
-            job=_id_of(index, item, tenant, caller.key),
+            job=str(uuid_utils.uuid7()),
             queue=item.queue or queues[item.actor],
             tenant=tenant,
             by=caller.by,
             at_ms=caller.at_ms,
             traceparent=caller.traceparent,
+            idempotency_key=_key_of(index, item, caller.key),
+            partitions=caller.partitions,
+            keep_ms=caller.keep_ms,
         )
     except ValidationError as error:
         return refused(index, error)
@@ -113,9 +119,7 @@ def is_keyed(item: BulkItem | Receipt, caller: Caller) -> bool:
     return bool(caller.key) or (isinstance(item, BulkItem) and item.idempotency_key is not None)
 
 
-def _id_of(index: int, item: BulkItem, tenant: str, key: str) -> str:
+def _key_of(index: int, item: BulkItem, key: str) -> str:
     if item.idempotency_key is not None:
-        return job_id_for(tenant, item.idempotency_key)
-    if key:
-        return job_id_for(tenant, f"{hashlib.sha256(key.encode()).hexdigest()}/{index}")
-    return str(uuid_utils.uuid7())
+        return item.idempotency_key
+    return f"{hashlib.sha256(key.encode()).hexdigest()}/{index}" if key else ""

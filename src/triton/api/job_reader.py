@@ -77,13 +77,22 @@ class JobReader:
         line = views.to_json(view)
         return Snapshot(line, view.tenant, view.state, view.version, view.position, live)
 
-    async def known(self, jobs: Sequence[str]) -> set[str]:
-        """Those of the jobs that PostgreSQL has; none where it does not answer."""
+    async def forgotten(self, jobs: Sequence[str]) -> set[str]:
+        """Those of the jobs that PostgreSQL has (none where it does not answer), and Redis has no more: the
+        submit script would take them for new."""
         try:
             rows = await self.rows("known", {"jobs": list(jobs)}) if jobs else []
         except UnavailableError:
             return set()
-        return {row["job"] for row in rows}
+        known = [row["job"] for row in rows]
+        if not known:
+            return set()
+        async with self._client.pipeline(transaction=False) as pipe:
+            for job in known:
+                partition = keys.partition_of(job, self._partitions)
+                pipe.exists(keys.job(keys.prefix(self._namespace, partition), job))
+            there = await pipe.execute()
+        return {job for job, is_there in zip(known, there, strict=True) if not is_there}
 
     async def page(self, chosen: Filter, *, next_page: str | None, limit: int) -> list[JobView]:
         """The newest jobs that fit, after the ones before. As far as the projector has come.

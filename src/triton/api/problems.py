@@ -25,9 +25,12 @@ STATUS: Final[Mapping[str, int]] = {
     "not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,
+    "not_unique": 409,
+    "queue_closed": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
     "validation": 422,
+    "idempotency_mismatch": 422,
     # The log broke a promise: nothing is wrong with the request.
     "log": 503,
     "log_hole": 503,

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
 
+from triton.errors import ValidationError
 from triton.events.scripts import Submission
 from triton.retry import RetryPolicy
 from triton.submit import MAX_NAME, message_for, submission_of
+from triton.terms import Terms, terms_of
+from triton.uniqueness import MAX_KEY, Conflict
 
-#: Characters of an idempotency key at most.
-MAX_KEY: Final = 255
 _YEARS_MS: Final = 10 * 365 * 86_400_000
 _Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=_YEARS_MS)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 #: What Dramatiq's middleware leaves in a message between attempts.
 _TRACES: Final = ("retries", "traceback", "requeue_timestamp", "eta")
+
+
+class UniqueOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """No second job of the same tenant and actor while this key is held: by default until the job ends.
+
+    `conflict` says what a submission gets while it is held. `return`: the job that holds it. `replace`: that
+    job is cancelled if it waits, and left alone if it runs; the new one is accepted. `reject`: 409.
+    """
+
+    #: Without one, the arguments are the key.
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)] | None = None
+    #: Held for so long from submit, also after the job completed; a failed or cancelled job frees it.
+    window_ms: _Milliseconds = 0
+    conflict: Conflict = "return"
 
 
 class SubmitOptions(
@@ -27,6 +43,12 @@ class SubmitOptions(
 
     #: Milliseconds before the job may start.
     delay_ms: _Milliseconds = 0
+    #: The time at which the job may start, instead of a delay; RFC 3339 with a time zone.
+    run_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    #: Milliseconds within which it must first start, or it fails with the reason `expired`.
+    ttl_ms: Annotated[int, msgspec.Meta(ge=1, le=_YEARS_MS)] | None = None
+    #: True: by its arguments, until it ends.
+    unique: UniqueOptions | bool | None = None
     #: Smaller is sooner; 0 is the default.
     priority: Annotated[int, msgspec.Meta(ge=-1000, le=1000)] = 0
     tenant: _Name | None = None
@@ -57,7 +79,7 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class SubmitReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The job. `existing` is true where its idempotency key had submitted it before."""
+    """The job. `existing` is true where its idempotency key or its unique key found it there."""
 
     id: str
     state: str
@@ -75,7 +97,9 @@ class ReasonRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 #: Options that are of the submission, not of the message.
-_OWN: Final = ("delay_ms", "priority", "tenant", "correlation")
+#: Terms as they are called here.
+_NAMES: Final = {"run_at": "options.run_at", "ttl": "options.ttl_ms", "unique": "options.unique"}
+_OWN: Final = ("delay_ms", "run_at", "ttl_ms", "unique", "priority", "tenant", "correlation")
 
 
 def submission_for(
@@ -87,8 +111,15 @@ def submission_for(
     by: str,
     at_ms: int,
     traceparent: str = "",
+    idempotency_key: str = "",
+    partitions: int = 1,
+    keep_ms: int = 0,
 ) -> Submission:
-    """Raises ValidationError for a message that is too large or a name that is not printable."""
+    """`job` is a new id, taken where no key says otherwise; `keep_ms` how long an idempotency key is known
+    after its job's end.
+
+    Raises ValidationError for a message that is too large, a name that is not printable, a time that is past.
+    """
     options = msgspec.to_builtins(request.options)
     message = message_for(
         job=job,
@@ -102,12 +133,35 @@ def submission_for(
     return submission_of(
         message,
         by=by,
-        delay=request.options.delay_ms * 1000,
+        terms=_terms(request.options, idempotency_key, at_ms),
+        partitions=partitions,
+        keep_ms=keep_ms,
         tenant=tenant,
         correlation=request.options.correlation or "",
         traceparent=traceparent,
         priority=request.options.priority,
     )
+
+
+def _terms(options: SubmitOptions, idempotency_key: str, at_ms: int) -> Terms:
+    unique: object = options.unique
+    if isinstance(options.unique, UniqueOptions):
+        wanted = options.unique
+        unique = {"key": wanted.key, "window": wanted.window_ms, "conflict": wanted.conflict}
+    given = {
+        "run_at": options.run_at,
+        "ttl": options.ttl_ms,
+        "unique": unique,
+        "idempotency_key": idempotency_key or None,
+    }
+    try:
+        return terms_of(given, now=at_ms * 1000, delay_ms=options.delay_ms)
+    except ValidationError as error:
+        fields = [
+            {**field, "field": _NAMES.get(field["field"], field["field"])}
+            for field in error.details["fields"]
+        ]
+        raise ValidationError(error.message, fields=fields) from None
 
 
 def fresh_body(body: bytes) -> bytes:

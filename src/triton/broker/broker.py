@@ -27,16 +27,19 @@ from triton.broker.dispatcher import Dispatcher
 from triton.broker.hooks import follows, is_named, run_hooks
 from triton.broker.intake import Intake
 from triton.broker.limits import TimeLimits
+from triton.broker.prepare import Sender, prepared
 from triton.broker.proxy import JobProxy
 from triton.broker.pulse import IDLE_BLOCK
 from triton.broker.results import TritonResultBackend
-from triton.bulk import Mode, Receipt, accepted, nothing_submitted, refused
+from triton.bulk import Mode, Receipt, nothing_submitted, receipt_of, refused
 from triton.errors import ValidationError
 from triton.events.client import connect
 from triton.events.scripts import Scripts, Submission
 from triton.retry import plain_options
 from triton.settings import Settings, load
-from triton.submit import child_id, submission_of
+from triton.submit import child_id
+from triton.terms import ACTOR_OPTIONS, terms_of
+from triton.verdict import verdict_of
 
 
 class TritonBroker(Broker):
@@ -52,6 +55,7 @@ class TritonBroker(Broker):
       max_deaths: leases a job may lose before it ends as failed.
       completed_ttl_ms, failed_ttl_ms: how long the heads of ended jobs stay in Redis; within it the
         same message id is the same job.
+      idempotency_ms: how long after its end a job answers to its idempotency key, at least.
       by: who submits, where it is no actor: `system`, or `user:NAME`, `key:ID`.
       fail_fast_default: for tests: `join` raises what a job failed with that ran in this process, as
         Dramatiq's StubBroker does. It keeps the first exception of each queue until `join` or `flush`.
@@ -68,6 +72,7 @@ class TritonBroker(Broker):
         max_deaths: int | None = None,
         completed_ttl_ms: int | None = None,
         failed_ttl_ms: int | None = None,
+        idempotency_ms: int | None = None,
         by: str = "system",
         fail_fast_default: bool = False,
     ) -> None:
@@ -77,7 +82,7 @@ class TritonBroker(Broker):
         self._own = own
         super().__init__(middleware=own if middleware is None else middleware)
         # Dramatiq's decorator takes it of an actor beside the options that middleware knows.
-        self.actor_options |= {"retry"}
+        self.actor_options |= {"retry", *ACTOR_OPTIONS}
         if middleware is None:
             # Every result is kept, so nobody is warned that one was discarded.
             own_results = Results(backend=TritonResultBackend(self), store_results=True)
@@ -88,6 +93,7 @@ class TritonBroker(Broker):
         self.namespace = settings.namespace if namespace is None else namespace
         self.partitions = settings.partitions if partitions is None else partitions
         self.by = by
+        self._idempotency_ms = idempotency_ms or settings.idempotency_ms
         self._lease_ms = settings.lease_ms if lease_ms is None else lease_ms
         self._max_deaths = settings.max_deaths if max_deaths is None else max_deaths
         self._scripts = Scripts(
@@ -116,7 +122,8 @@ class TritonBroker(Broker):
         super().add_middleware(middleware, **place)
 
     def declare_actor(self, actor: Actor[Any, Any]) -> None:
-        """Raises ValidationError for a `retry` that is no policy."""
+        """Raises ValidationError for a `retry` that is no policy, a `ttl` or `unique` that is none."""
+        terms_of({}, actor.options, now=0)
         plain_options({"retry": actor.options.get("retry")})
         super().declare_actor(actor)
 
@@ -136,15 +143,21 @@ class TritonBroker(Broker):
 
         An id that is known already is the same job: nothing happens. In a worker, the message of the
         running job is its retry, and what middleware sends goes out together with the job's outcome.
+        The message that is answered has the id of the job: another than the given one where the options
+        `unique` or `idempotency_key` name a job.
 
-        Raises ConnectionClosed when Redis does not answer, ValidationError for what cannot be a job.
+        Raises ConnectionClosed when Redis does not answer, ValidationError for what cannot be a job,
+        NotUniqueError, IdempotencyError and QueueClosedError for what the log refuses.
         """
         self.emit_before("enqueue", message, delay)
         proxy = current_proxy.get()
         if proxy is not None and follows(proxy, message):
             message = self._follow(proxy, message, delay)
         else:
-            self._intake.submit([self._submission(message, delay, proxy)])
+            submission = self._submission(message, delay, proxy)
+            message = _under(
+                message, verdict_of(submission, self._intake.submit([submission])[0]).job
+            )
         self.emit_after("enqueue", message, delay)
         return message
 
@@ -155,13 +168,16 @@ class TritonBroker(Broker):
 
         All are checked before the first is sent: in mode `all` one that cannot be a job raises
         ValidationError, which names each such message by its index, and none is submitted; in mode
-        `partial` its receipt says why, and the others are submitted. Each chunk of CHUNK messages is one
+        `partial` its receipt says why, and the others are submitted. What only the log can refuse (a unique
+        key that is held, say) is in the receipts in both modes. Each chunk of CHUNK messages is one
         atomic step: after a ConnectionClosed the same call again submits what is missing.
         """
         proxy = current_proxy.get()
         if proxy is not None and proxy.after_actor:
             ids = [self.enqueue(message, delay=delay).message_id for message in messages]
-            return [accepted(index, job, "ok") for index, job in enumerate(ids)]
+            return [
+                Receipt(index=index, id=job, status="accepted") for index, job in enumerate(ids)
+            ]
         receipts: dict[int, Receipt] = {}
         submissions: dict[int, Submission] = {}
         for index, message in enumerate(messages):
@@ -174,7 +190,7 @@ class TritonBroker(Broker):
             raise nothing_submitted(list(receipts.values()), len(messages))
         done = self._intake.submit(list(submissions.values()))
         for (index, submission), answer in zip(submissions.items(), done, strict=True):
-            receipts[index] = accepted(index, submission.job, answer)
+            receipts[index] = receipt_of(index, submission, answer)
             self.emit_after("enqueue", messages[index], delay)
         return [receipts[index] for index in range(len(messages))]
 
@@ -191,45 +207,24 @@ class TritonBroker(Broker):
             message = message.copy(message_id=derived)
         proxy.followed += 1
         submission = self._submission(message, delay, proxy)
-        if self.prefix_of(message.message_id) == self.prefix_of(proxy.claimed.job):
+        if self.prefix_of(submission.job) == self.prefix_of(proxy.claimed.job):
             proxy.outbox.append(submission)
-        else:
-            self._intake.submit([submission])
-        return message
+            return _under(message, submission.job)
+        answer = self._intake.submit([submission])[0]
+        return _under(message, verdict_of(submission, answer).job)
 
     def _submission(
         self, message: Message[Any], delay: int | None, proxy: JobProxy | None
     ) -> Submission:
-        if delay is not None and delay < 0:
-            raise ValidationError(
-                f"delay is {delay}, expected milliseconds from now, 0 or more",
-                fields=[{"field": "delay", "message": "expected 0 or more"}],
-            )
-        if isinstance(message, JobProxy):
-            message = message.message
-        due = 0
-        if "eta" in message.options:
-            # A message that another broker delayed. Left there, a worker would wait for it in its memory.
-            message = message.copy()
-            eta = message.options.pop("eta")
-            due = int(eta * 1000) if isinstance(eta, int | float) and not delay else 0
-        actor = self.actors.get(message.actor_name)
-        priority = actor.priority if actor is not None else 0
-        delay_us = int((delay or 0) * 1000)
-        if proxy is None:
-            return submission_of(message, by=self.by, due=due, delay=delay_us, priority=priority)
-        parent = proxy.claimed
-        return submission_of(
-            message,
-            by=self._get_dispatcher().by,
-            due=due,
-            delay=delay_us,
-            priority=priority,
-            tenant=parent.tenant,
-            causation=f"job:{parent.job}",
-            correlation=parent.correlation or parent.job,
-            traceparent=parent.traceparent,
+        sender = Sender(
+            by=self.by if proxy is None else self._get_dispatcher().by,
+            partitions=self.partitions,
+            keep_ms=self._idempotency_ms,
+            parent=proxy,
         )
+        actor = self.actors.get(message.actor_name)
+        now = time.time_ns() // 1000
+        return prepared(message, sender, actor=actor, delay=delay, now=now)
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -314,6 +309,25 @@ class TritonBroker(Broker):
         if failure is not None and (self.fail_fast_default if fail_fast is None else fail_fast):
             raise failure from None
 
+    def pause(self, queue_name: str, reason: str = "") -> bool:
+        """Hand out no job of a queue, in any process, until `resume`; whether that is new.
+
+        What runs goes on, and jobs are taken still. Leases, due times and times to live go on too.
+        """
+        return self._intake.hold(queue_name, "paused", self.by, reason)
+
+    def drain(self, queue_name: str, reason: str = "") -> bool:
+        """Take no new jobs into a queue until `resume`; whether that is new.
+
+        What is there is run to its end, and so is what running jobs send. Everybody else's submit raises
+        QueueClosedError.
+        """
+        return self._intake.hold(queue_name, "draining", self.by, reason)
+
+    def resume(self, queue_name: str) -> bool:
+        """End a pause or a drain; whether there was one."""
+        return self._intake.hold(queue_name, "open", self.by, "")
+
     def flush(self, queue_name: str) -> None:
         """Cancel every job of a queue that has not started; each gets its event."""
         if queue_name not in self.queues:
@@ -367,3 +381,10 @@ def _default_middleware(settings: Settings) -> list[Middleware]:
 
 def _ended_elsewhere(args: tuple[Any, ...]) -> bool:
     return bool(args) and isinstance(args[0], JobProxy) and args[0].ended_elsewhere
+
+
+def _under(message: Message[Any], job: str) -> Message[Any]:
+    """The message under the id of the job that it became."""
+    if job == message.message_id:
+        return message
+    return (message.message if isinstance(message, JobProxy) else message)._replace(message_id=job)

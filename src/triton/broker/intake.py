@@ -20,7 +20,7 @@ from triton.bulk import waves
 from triton.errors import UnavailableError
 from triton.events.client import send
 from triton.events.log import checked_epochs
-from triton.events.scripts import Scripts, Submission, answers
+from triton.events.scripts import Hold, Scripts, Submission, answers
 
 #: Jobs read from a queue at once when it is flushed.
 _FLUSH_PAGE: Final = 200
@@ -70,7 +70,7 @@ class Intake:
         self._opened_by = os.getpid()
 
     def submit(self, submissions: Sequence[Submission]) -> list[str]:
-        """Answers `ok` or `exists` for each."""
+        """Answers the log's word for each (see `triton.verdict`)."""
         self.open()
         chunks = [chunk for wave in waves(submissions, len(self.prefixes)) for chunk in wave]
         calls = [
@@ -111,6 +111,19 @@ class Intake:
                     pipe.zcard(kind(prefix, queue))
             counts = pipe.execute()
         return {kind.__name__: sum(counts[i :: len(kinds)]) for i, kind in enumerate(kinds)}
+
+    def hold(self, queue: str, state: Hold, by: str, reason: str) -> bool:
+        """Pause, drain or open a queue in every partition; whether that changed anything."""
+        self.open()
+        calls = [
+            self._scripts.hold(prefix, queue, state, by=by, reason=reason)
+            for prefix in self.prefixes
+        ]
+        with answering():
+            changed = b"ok" in send(self._client, calls)
+        if changed:
+            _log.info("queue_held", queue=queue, state=state, by=by, reason=reason)
+        return changed
 
     def flush(self, queue: str, by: str) -> None:
         """Cancel every job of a queue that has not started; each gets its event."""

@@ -28,12 +28,12 @@ from triton.api.bulk import (
 )
 from triton.api.identity import Identity, identify
 from triton.api.services import Services, services_of
-from triton.api.submission import MAX_KEY
 from triton.api.wire import Json, decode, read_body
-from triton.bulk import Receipt, accepted, nothing_submitted, waves
+from triton.bulk import Receipt, existing, nothing_submitted, receipt_of, waves
 from triton.errors import UnavailableError
 from triton.events.client import send_async
 from triton.events.scripts import Submission, answers
+from triton.uniqueness import MAX_KEY
 
 #: Jobs that are checked before other requests have their turn.
 _SLICE: Final = 100
@@ -66,8 +66,10 @@ async def submit_many(
 ) -> Response:
     """Every job is checked before the first is submitted: in mode `all` one that does not fit makes the
     call a 422 that names each such job by its index, and nothing is submitted; in mode `partial` the others
-    are. Then they go in chunks, each of which is one atomic step. Where the answer is lost on the way, or is
-    503, the same call with the same `Idempotency-Key` completes it: what was submitted answers `exists`.
+    are. What only the log can refuse (a unique key that is held, an idempotency key of another call, a queue
+    that drains) is a rejected receipt in both modes. Then they go in chunks, each of which is one atomic
+    step. Where the answer is lost on the way, or is 503, the same call with the same `Idempotency-Key`
+    completes it: what was submitted answers `exists`.
     """
     body = await read_body(request, MAX_BULK, "send several calls")
     call = decode(body, BulkRequest)
@@ -78,6 +80,8 @@ async def submit_many(
         traceparent=traceparent,
         at_ms=time.time_ns() // 1_000_000,
         key=idempotency_key or "",
+        partitions=services.settings.partitions,
+        keep_ms=services.settings.idempotency_ms,
     )
     checked, keyed = await _check(services, call, caller)
     rejected = [one for one in checked if isinstance(one, Receipt)]
@@ -129,14 +133,14 @@ async def _submit(
     services: Services, checked: list[Submission | Receipt], keyed: list[str]
 ) -> list[Receipt]:
     """Raises UnavailableError where Redis stops answering on the way."""
-    known = await services.jobs.known(keyed)
+    known = await services.jobs.forgotten(keyed)
     receipts = {one.index: one for one in checked if isinstance(one, Receipt)}
     places: list[int] = []
     submissions: list[Submission] = []
     for at, one in enumerate(checked):
         if isinstance(one, Submission):
             if one.job in known:
-                receipts[at] = accepted(at, one.job, "exists")
+                receipts[at] = existing(at, one.job)
             else:
                 places.append(at)
                 submissions.append(one)
@@ -154,7 +158,7 @@ async def _submit(
             raise _broken_off(len(receipts), len(checked), error) from error
         for (_, chunk), reply in zip(wave, replies, strict=True):
             for i, answer in zip(chunk, answers(reply), strict=True):
-                receipts[places[i]] = accepted(places[i], submissions[i].job, answer)
+                receipts[places[i]] = receipt_of(places[i], submissions[i], answer)
     return [receipts[at] for at in range(len(checked))]
 
 

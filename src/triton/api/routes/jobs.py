@@ -11,7 +11,6 @@ import uuid_utils
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
-from triton import keys
 from triton.api import openapi, views
 from triton.api.actors import queues_of
 from triton.api.identity import Identity, identify
@@ -19,12 +18,13 @@ from triton.api.job_answers import prefix_of, show_job, unknown_job
 from triton.api.job_reader import Filter, next_page
 from triton.api.parameters import JobId, Name, aware
 from triton.api.services import Services, services_of
-from triton.api.submission import MAX_KEY, SubmitReply, SubmitRequest, submission_for
+from triton.api.submission import SubmitReply, SubmitRequest, submission_for
 from triton.api.views import JobView
 from triton.api.wire import Json, read_json
 from triton.events.client import send_async
 from triton.events.scripts import Submission, answers
-from triton.submit import job_id_for
+from triton.uniqueness import MAX_KEY
+from triton.verdict import verdict_of
 
 State = Literal["scheduled", "pending", "processing", "completed", "failed", "cancelled"]
 
@@ -48,7 +48,7 @@ router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
             **openapi.answer(SubmitReply, "Accepted; `Location` is the job."),
             "headers": {"Location": {"schema": {"type": "string"}}},
         },
-        **openapi.problems(400, 413),
+        **openapi.problems(400, 409, 413),
     },
     openapi_extra=openapi.body(
         SubmitRequest,
@@ -66,28 +66,32 @@ async def submit(
     traceparent: Annotated[str, Header(max_length=200)] = "",
 ) -> Response:
     """The same `Idempotency-Key` of the same tenant never makes a second job: it answers with the first,
-    marked `existing`."""
+    marked `existing`; with another actor or other arguments it is a 422. A 409 says that the job was to be
+    unique and is not, or that its queue drains."""
     wanted = await read_json(request, SubmitRequest)
     tenant = wanted.options.tenant or identity.tenant
     namespace = services.settings.namespace
     queue = (
         wanted.queue or (await queues_of(services.redis, namespace, [wanted.actor]))[wanted.actor]
     )
-    job = job_id_for(tenant, idempotency_key) if idempotency_key else str(uuid_utils.uuid7())
     submission = submission_for(
         wanted,
-        job=job,
+        job=str(uuid_utils.uuid7()),
         queue=queue,
         tenant=tenant,
         by=identity.by,
         at_ms=time.time_ns() // 1_000_000,
         traceparent=traceparent,
+        idempotency_key=idempotency_key or "",
+        partitions=services.settings.partitions,
+        keep_ms=services.settings.idempotency_ms,
     )
-    known = bool(idempotency_key) and await _known(services, job)
-    if not known:
+    job, existing = submission.job, True
+    if not (idempotency_key and await services.jobs.forgotten([job])):
         call = services.scripts.submit(prefix_of(services, job), [submission])
-        known = answers((await send_async(services.redis, [call]))[0]) == ["exists"]
-    reply = await _existing(services, job) if known else _accepted(submission)
+        (answer,) = answers((await send_async(services.redis, [call]))[0])
+        job, existing = verdict_of(submission, answer)
+    reply = await _existing(services, job) if existing else _accepted(submission)
     return Json(reply, 202, {"Location": views.links_of(job)["self"]})
 
 
@@ -131,13 +135,6 @@ async def read(job_id: JobId, services: Annotated[Services, Depends(services_of)
     return await show_job(services, job_id, 200)
 
 
-async def _known(services: Services, job: str) -> bool:
-    """Whether PostgreSQL has a job whose head is gone from Redis: the script would take it for new."""
-    if await services.redis.exists(keys.job(prefix_of(services, job), job)):
-        return True
-    return bool(await services.jobs.known([job]))
-
-
 async def _existing(services: Services, job: str) -> SubmitReply:
     view = await services.jobs.find(job)
     if view is None:
@@ -156,7 +153,7 @@ async def _existing(services: Services, job: str) -> SubmitReply:
 def _accepted(submission: Submission) -> SubmitReply:
     return SubmitReply(
         id=submission.job,
-        state="scheduled" if submission.delay else "pending",
+        state="scheduled" if submission.delay or submission.due else "pending",
         actor=submission.actor,
         queue=submission.queue,
         tenant=submission.tenant,

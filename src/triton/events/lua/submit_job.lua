@@ -3,8 +3,8 @@
 -- delay in microseconds that the server counts from its own clock; the event's data; the body.
 -- (Binary values stand alone because the server's msgpack knows no binary type.)
 -- terms, where it has any: {ttl in microseconds, unique digest, window ms, conflict, payload digest, keep ms}.
--- Answers 'ok'; 'exists'; 'differs' (exists, and was asked for with another payload); 'closed' (the queue
--- drains, and no job sent this one); 'held ID' or 'taken ID': the job that has the unique key, to be
+-- Answers 'ok'; 'exists'; 'differs' (exists, and was asked for with another payload); 'past' (new under its
+-- key, and due before now); 'closed' (the queue drains, and no job sent this one); 'held ID' or 'taken ID': the job that has the unique key, to be
 -- answered with or to be refused for.
 local known_queues = {}
 
@@ -44,6 +44,7 @@ local function submit_job(i, failed_ttl)
     local payload = kept and cmsgpack.unpack(kept)[4] or ''
     return payload ~= '' and payload ~= terms[5] and 'differs' or 'exists'
   end
+  if terms and terms[5] ~= '' and due > 0 and due <= NOW then return 'past' end
   if s[6] == '' and hold_of(queue) == 'draining' then return 'closed' end
   local refused = terms and refusal(s, terms, failed_ttl)
   if refused then return refused end

@@ -1,0 +1,73 @@
+"""Owns how a message that is sent becomes a submission: its actor's options, its parent, its own. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from dramatiq import Actor, Message
+
+from triton.broker.proxy import JobProxy
+from triton.events.scripts import Submission
+from triton.submit import submission_of
+from triton.terms import terms_of
+
+
+class Sender(msgspec.Struct, frozen=True, kw_only=True):
+    """Who sends, and into which log."""
+
+    by: str
+    partitions: int
+    #: Milliseconds after its end for which a job answers to its idempotency key.
+    keep_ms: int
+    #: The job that sends, if one does.
+    parent: JobProxy | None = None
+
+
+def prepared(
+    message: Message[Any],
+    sender: Sender,
+    *,
+    actor: Actor[Any, Any] | None,
+    delay: int | None,
+    now: int,
+) -> Submission:
+    """The submission; `delay` in milliseconds, `now` in microseconds since 1970.
+
+    Raises ValidationError for what cannot be a job.
+    """
+    if isinstance(message, JobProxy):
+        message = message.message
+    due = 0
+    if "eta" in message.options:
+        # A message that another broker delayed. Left there, a worker would wait for it in its memory.
+        message = message.copy()
+        eta = message.options.pop("eta")
+        due = int(eta * 1000) if isinstance(eta, int | float) and not delay else 0
+    declared = actor.options if actor is not None else None
+    terms = terms_of(message.options, declared, now=now, due=due, delay_ms=delay)
+    priority = actor.priority if actor is not None else 0
+    if sender.parent is None:
+        return submission_of(
+            message,
+            by=sender.by,
+            due=due,
+            priority=priority,
+            terms=terms,
+            partitions=sender.partitions,
+            keep_ms=sender.keep_ms,
+        )
+    parent = sender.parent.claimed
+    return submission_of(
+        message,
+        by=sender.by,
+        due=due,
+        priority=priority,
+        tenant=parent.tenant,
+        causation=f"job:{parent.job}",
+        correlation=parent.correlation or parent.job,
+        traceparent=parent.traceparent,
+        terms=terms,
+        partitions=sender.partitions,
+        keep_ms=sender.keep_ms,
+    )
