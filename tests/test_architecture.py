@@ -12,6 +12,7 @@ PURE = {
     "job",
     "keys",
     "submit",
+    "retry",
     "bulk",
     "causes",
     "explain",
@@ -35,6 +36,7 @@ IMPURE = {"redis", "psycopg", "clickhouse_connect", "boto3", "socket", "subproce
 #: The write side and the read side meet in `events` only.
 APART = {
     "broker": {"projections", "feed", "api", "cli"},
+    "keeper": {"broker", "projections", "feed", "api", "cli", "stack"},
     "projections": {"broker", "feed", "api", "cli"},
     "feed": {"broker", "projections", "api", "cli"},
     "events": {"broker", "projections", "feed", "api", "cli", "stack"},
@@ -42,7 +44,7 @@ APART = {
     "archive": {"broker", "events", "projections", "feed", "api", "cli", "stack"},
 }
 DRIVERS = {
-    "redis": {"events", "broker", "feed", "api", "projections", "stack", "cli"},
+    "redis": {"events", "broker", "keeper", "feed", "api", "projections", "stack", "cli"},
     "psycopg": {
         "projections",
         "documents",
@@ -140,4 +142,9 @@ def test_only_the_settings_read_the_environment() -> None:
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
     }
 
-    assert reading <= {"settings", "worker", *(n for n in reading if top(n) in {"stack", "cli"})}
+    assert reading <= {
+        "settings",
+        "worker",
+        "keeper.parent",
+        *(n for n in reading if top(n) in {"stack", "cli"}),
+    }

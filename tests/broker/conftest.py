@@ -33,7 +33,8 @@ def make_broker(
         for middleware in broker.middleware:
             if quick and isinstance(middleware, dramatiq.middleware.Retries):
                 middleware.min_backoff, middleware.max_backoff = 10, 20
-        broker.emit_after("process_boot")
+            # What the `dramatiq` command does in each of its processes.
+            middleware.after_process_boot(broker)
         dramatiq.set_broker(broker)
         made.append(broker)
         return broker
@@ -82,7 +83,9 @@ def start(tmp_path: Path, engines: Engines, namespace: str) -> Iterator[StartCom
     """Starts the command on the test's namespace; what of it still lives at the end is killed."""
     started: list[Command] = []
 
-    def command(*options: str, lease_ms: int = 15_000, max_deaths: int = 3) -> Command:
+    def command(
+        *options: str, lease_ms: int = 15_000, max_deaths: int = 3, **settings: object
+    ) -> Command:
         folder = tmp_path / f"command{len(started)}"
         folder.mkdir()
         environment = {
@@ -90,6 +93,7 @@ def start(tmp_path: Path, engines: Engines, namespace: str) -> Iterator[StartCom
             "TRITON_NAMESPACE": namespace,
             "TRITON_LEASE_MS": str(lease_ms),
             "TRITON_MAX_DEATHS": str(max_deaths),
+            **{f"TRITON_{name.upper()}": str(value) for name, value in settings.items()},
         }
         started.append(Command(folder, environment, *options))
         return started[-1]

@@ -29,12 +29,14 @@ from triton.broker.intake import Intake
 from triton.broker.limits import TimeLimits
 from triton.broker.prepare import Sender, prepared
 from triton.broker.proxy import JobProxy
-from triton.broker.pulse import IDLE_BLOCK
+from triton.broker.pulse import IDLE_BLOCK, beat_interval
 from triton.broker.results import TritonResultBackend
 from triton.bulk import Mode, Receipt, nothing_submitted, receipt_of, refused
 from triton.errors import ValidationError
 from triton.events.client import connect
 from triton.events.scripts import Scripts, Submission
+from triton.keeper.holds import Holds
+from triton.keeper.parent import Charge, Keeper
 from triton.retry import plain_options
 from triton.settings import Settings, load
 from triton.submit import child_id
@@ -96,15 +98,18 @@ class TritonBroker(Broker):
         self._idempotency_ms = idempotency_ms or settings.idempotency_ms
         self._lease_ms = settings.lease_ms if lease_ms is None else lease_ms
         self._max_deaths = settings.max_deaths if max_deaths is None else max_deaths
+        self._completed_ttl_ms = completed_ttl_ms or settings.completed_ttl_ms
+        self._failed_ttl_ms = failed_ttl_ms or settings.failed_ttl_ms
         self._scripts = Scripts(
-            completed_ttl_ms=completed_ttl_ms or settings.completed_ttl_ms,
-            failed_ttl_ms=failed_ttl_ms or settings.failed_ttl_ms,
+            completed_ttl_ms=self._completed_ttl_ms, failed_ttl_ms=self._failed_ttl_ms
         )
         self.client = connect(self.url)
         self._intake = Intake(self.client, self._scripts, self.namespace, self.partitions)
         self._lock = threading.Lock()
         self._dispatcher: Dispatcher | None = None
         self._threads: int | None = None
+        #: Whether this is a process of the `dramatiq` command.
+        self._booted = False
         self.fail_fast_default = fail_fast_default
         self._failures: dict[str, BaseException] = {}
 
@@ -270,6 +275,8 @@ class TritonBroker(Broker):
             return
         if signal == "skip_message":
             args[0].leave(None, None)
+        elif signal == "process_boot":
+            self._booted = True
         super().emit_after(signal, *args, **kwargs)
         if signal in ("ack", "nack"):
             current_proxy.set(None)
@@ -362,8 +369,25 @@ class TritonBroker(Broker):
                     prefix_of=self.prefix_of,
                     lease_ms=self._lease_ms,
                     max_deaths=self._max_deaths,
+                    keeper=self._keeper,
+                    keeper_at_once=self._booted,
                 )
             return self._dispatcher
+
+    def _keeper(self, holds: Holds, worker: str) -> Keeper:
+        charge = Charge(
+            parent=os.getpid(),
+            fd=holds.fd,
+            url=self.url,
+            namespace=self.namespace,
+            partitions=self.partitions,
+            worker=worker,
+            lease_ms=self._lease_ms,
+            completed_ttl_ms=self._completed_ttl_ms,
+            failed_ttl_ms=self._failed_ttl_ms,
+            interval=beat_interval(self._lease_ms),
+        )
+        return Keeper(holds, charge)
 
 
 def _default_middleware(settings: Settings) -> list[Middleware]:

@@ -25,6 +25,7 @@ from dramatiq.errors import DecodeError
 from redis.exceptions import RedisError
 
 from triton import keys
+from triton.broker.held import Held
 from triton.broker.intake import answering
 from triton.broker.outcomes import failure, outcome_of, pack, rejected
 from triton.broker.proxy import JobProxy, message_of
@@ -33,6 +34,8 @@ from triton.broker.sender import send_until_answered
 from triton.broker.trip import Claim, Finished, Report, Trip, grouped
 from triton.events.client import send
 from triton.events.scripts import CHUNK, Call, Claimed, ClaimReply, Packed, Scripts
+from triton.keeper.holds import Holds
+from triton.keeper.parent import Keeper
 
 #: Seconds at shutdown within which outcomes must be committed; then they are left to the leases.
 DRAIN: Final = 10.0
@@ -60,6 +63,8 @@ class Dispatcher:
         prefix_of: Callable[[str], str],
         lease_ms: int,
         max_deaths: int,
+        keeper: Callable[[Holds, str], Keeper],
+        keeper_at_once: bool = False,
     ) -> None:
         self.pid = os.getpid()
         self.worker = f"{socket.gethostname()}-{self.pid}-{secrets.token_hex(3)}"
@@ -73,7 +78,8 @@ class Dispatcher:
         self._lease_ms = lease_ms
         self._max_deaths = max_deaths
         self._bell = Bell(bell_client, self._bells, self._rung)
-        self._heart = Heart(client, scripts, prefix_of, lease_ms, self._holding)
+        self._heart = Heart(client, scripts, prefix_of, lease_ms, self._holding, self._beating)
+        self._keeper_at_once = keeper_at_once
         self._log = structlog.get_logger("triton.worker").bind(worker=self.worker)
 
         self._lock = threading.Lock()
@@ -81,7 +87,8 @@ class Dispatcher:
         self._run: _Run | None = None
         self._inboxes: dict[str, SimpleQueue[JobProxy]] = {}
         self._prefetch: dict[str, int] = {}
-        self._held: dict[tuple[str, int], JobProxy] = {}
+        self._held = Held()
+        self._keeper = keeper(self._held.holds, self.worker)
         self._finished: list[Finished] = []
         self._reporting: dict[tuple[str, int], JobProxy] = {}
         self._reports_due = _NEVER
@@ -170,7 +177,7 @@ class Dispatcher:
                 self._log.warning("release_failed", jobs=len(proxies), error=str(error))
         with self._lock:
             for proxy in proxies:
-                self._held.pop(proxy.lease, None)
+                self._held.drop(proxy)
 
     def report_at(self, proxy: JobProxy, at: float) -> None:
         """A job has said something that is due at a time (monotonic seconds)."""
@@ -184,6 +191,7 @@ class Dispatcher:
 
     def say_deadline(self, proxy: JobProxy, at: float) -> None:
         """An attempt must be over at a time (monotonic seconds)."""
+        self._held.limit(proxy, at)
 
     def recorded_steps(self, proxy: JobProxy) -> dict[bytes, bytes]:
         """What earlier attempts of a job recorded, in one round trip."""
@@ -211,6 +219,7 @@ class Dispatcher:
         deadline = time.monotonic() + DRAIN
         for thread in run.threads:
             thread.join(max(0.1, deadline - time.monotonic()))
+        self._keeper.stop()
         if self._finished:
             self._log.warning("outcomes_left_to_leases", outcomes=len(self._finished))
 
@@ -218,6 +227,8 @@ class Dispatcher:
 
     def _start(self) -> _Run:
         run = _Run()
+        if self._keeper_at_once:
+            self._keeper.start()
         bodies = (("pump", self._pump), ("bell", self._bell.listen), ("heart", self._heart.beat))
         for name, body in bodies:
             thread = threading.Thread(target=body, args=(run.stopped,), name=f"triton-{name}")
@@ -306,7 +317,7 @@ class Dispatcher:
         finally:
             with self._lock:
                 for each in finished:
-                    self._held.pop(each.proxy.lease, None)
+                    self._held.drop(each.proxy)
             trip.give_receipts(replies)
         if replies is None:
             self._log.error("outcomes_left_to_leases", outcomes=len(finished))
@@ -340,7 +351,7 @@ class Dispatcher:
         unwanted = []
         with self._lock:
             for proxy in proxies:
-                self._held[proxy.lease] = proxy
+                self._held.add(proxy)
                 inbox = self._inboxes.get(proxy.queue_name)
                 if proxy.packed:
                     continue
@@ -394,6 +405,11 @@ class Dispatcher:
     def _holding(self) -> list[JobProxy]:
         with self._lock:
             return list(self._held.values())
+
+    def _beating(self, held: int) -> None:
+        """The interpreter runs. A process that never held a job for a while needs no keeper."""
+        if held or self._keeper.started:
+            self._keeper.beat()
 
     def _prefix_of_proxy(self, proxy: JobProxy) -> str:
         return self._prefix_of(proxy.claimed.job)

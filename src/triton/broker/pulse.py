@@ -81,6 +81,11 @@ class Bell:
                 self._rung()
 
 
+def beat_interval(lease_ms: int) -> float:
+    """Seconds between two beats of a worker's heart."""
+    return min(lease_ms / 3000, MAX_HEARTBEAT)
+
+
 class Heart:
     """Extends the leases of what is held; interrupts what was cancelled or lost."""
 
@@ -91,17 +96,21 @@ class Heart:
         prefix_of: Callable[[str], str],
         lease_ms: int,
         held: Callable[[], list[JobProxy]],
+        beating: Callable[[int], None],
     ) -> None:
         self._client = client
         self._scripts = scripts
         self._prefix_of = prefix_of
         self._lease_ms = lease_ms
         self._held = held
+        self._beating = beating
 
     def beat(self, stopped: threading.Event) -> None:
         """The thread's body."""
-        while not stopped.wait(min(self._lease_ms / 3000, MAX_HEARTBEAT)):
+        while not stopped.wait(beat_interval(self._lease_ms)):
             held = self._held()
+            # Before the trip: while that hangs, the keeper extends the leases.
+            self._beating(len(held))
             if not held:
                 continue
             groups = list(grouped(held, lambda proxy: self._prefix_of(proxy.claimed.job)))

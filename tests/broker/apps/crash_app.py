@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
@@ -58,3 +59,12 @@ def in_steps(count: int) -> list[int]:
 def noted(number: int) -> int:
     note(f"step-{number}")
     return number * 10
+
+
+@dramatiq.actor(max_retries=0)
+def keeps_the_interpreter(seconds: float) -> str:
+    """No other thread of the process runs meanwhile: PyDLL does not let go of the interpreter."""
+    note("begin")
+    ctypes.PyDLL(None).usleep(ctypes.c_uint(int(seconds * 1_000_000)))
+    note("end")
+    return "done"
