@@ -33,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: str = "127.0.0.1"
     #: TCP port of the HTTP API; 0 takes a free one.
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
+    #: Where commands find the HTTP API, instead of looking it up by the data folder.
+    api_url: str = ""
     #: Prefix of every Redis key; two platforms can share one server under two namespaces.
     namespace: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}\Z")] = "triton"
     #: Number of log partitions; fixed when the log is created.
@@ -63,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     modules: str = "triton.handlers"
     #: debug | info | warning | error
     log_level: str = "info"
+    #: Show tracebacks of the commands' own errors.
+    debug: bool = False
 
     def environment(self) -> dict[str, str]:
         """The variables that give another process the same settings."""
@@ -94,3 +98,9 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
                 f"{PREFIX}{name.upper()} is {value!r}: {error}", setting=name
             ) from error
     return msgspec.convert(values, Settings, strict=False)
+
+
+def debugging(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether tracebacks are wanted, also where another setting is wrong."""
+    text = (os.environ if environ is None else environ).get(PREFIX + "DEBUG", "")
+    return text.strip().lower() not in ("", "0", "false")

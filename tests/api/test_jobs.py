@@ -7,6 +7,7 @@ import threading
 import uuid
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from live_api import Hand, LiveApi, log_events, project
@@ -64,19 +65,40 @@ def test_what_a_worker_gets_is_a_plain_dramatiq_message(api: LiveApi, hand: Hand
     assert found.tenant == "acme"
 
 
-def test_the_view_of_a_completed_job_keeps_its_arguments_once_the_row_is_there(
+def test_the_view_of_a_completed_job_keeps_its_arguments(api: LiveApi, hand: Hand) -> None:
+    """From the log until the row is there, however many events of others lie between."""
+    job = submit(api, args=["kept"])["id"]
+    noisy = hand.submit(queue="noise")
+    hand.start(noisy, queue="noise")
+    hand.output(noisy, *("noise" for _ in range(1200)))
+    hand.run(job, {"answer": 42})
+    shown = []
+    for _ in range(2):
+        view = api.http.get(f"{JOBS}/{job}").json()
+        shown.append((view["state"], view["result"], view["args"]))
+        project(api.settings)
+    assert shown == [("completed", {"answer": 42}, ["kept"])] * 2
+
+
+def test_an_id_with_slashes_and_percents_is_reached_by_every_route(
     api: LiveApi, hand: Hand
 ) -> None:
-    job = submit(api, args=["kept"])["id"]
-    hand.run(job, {"answer": 42})
-    before = api.http.get(f"{JOBS}/{job}").json()
-    assert (before["state"], before["result"], before["args"]) == (
-        "completed",
-        {"answer": 42},
-        None,
-    )
-    project(api.settings)
-    assert api.http.get(f"{JOBS}/{job}").json()["args"] == ["kept"]
+    odd, plain = "orders/7%2F of\u00fc/", "orders"
+    for job in (odd, plain):
+        hand.submit(job, job=job, queue="odd")
+    home = f"{JOBS}/{quote(odd, safe='')}"
+    view = api.http.get(home).json()
+    assert (view["id"], view["args"]) == (odd, [odd])
+    assert view["links"]["self"] == home
+    assert api.http.get(view["links"]["events"]).json()["events"][0]["subject"] == odd
+    assert api.http.get(f"{home}/explain").json()["job"] == odd
+    assert api.http.post(f"{home}/cancel").json()["state"] == "cancelled"
+    assert api.http.post(f"{home}/requeue").json()["state"] == "pending"
+    with api.http.stream("GET", view["links"]["subscribe"]) as stream:
+        assert any(line == "event: triton.hello" for line in stream.iter_lines())
+    assert api.http.get(f"{JOBS}/{plain}").json()["id"] == plain
+    assert api.http.get(f"{JOBS}/orders/7").status_code == 404
+    assert api.http.get(f"{JOBS}/orders%2F8").status_code == 404
 
 
 def test_the_row_and_the_head_look_the_same(api: LiveApi, hand: Hand) -> None:

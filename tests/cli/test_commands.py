@@ -260,14 +260,26 @@ def test_replay_folds_the_log_to_any_position(commands: Commands) -> None:
     ]
     assert last["job"]["result"] == {"counted": 2}
     started = steps[1]["event"]["position"]
-    before = commands.json("replay", "--to", str(started))
+    partition = ("--partition", str(steps[1]["event"]["partition"]))
+    before = commands.json("replay", "--to", str(started), *partition)
     states = {found["id"]: found["state"] for found in before["jobs"]}
     assert states[job] == "processing"
     assert before["partitions"][0]["last"] == started
-    after = commands.json("replay", "--from", str(steps[-1]["event"]["position"]))
+    after = commands.json("replay", "--from", str(steps[-1]["event"]["position"]), *partition)
     assert job in {found["id"] for found in after["jobs"]}
     assert "Jobs by state" in commands.run("replay").stdout
     assert "no event of job" in commands.run("replay", "--job", "unknown", status=1).stderr
+
+
+def test_commands_use_the_running_stack_s_namespace_and_partitions(
+    commands: Commands, up: Up
+) -> None:
+    """A person's shell need not have the settings that the stack was started with."""
+    published = json.loads((up.data / "stack.json").read_text())
+    assert (published["namespace"], published["partitions"]) == ("up.test", 2)
+    job = commands.ended("cli.count", "--args", "[1]")
+    assert job in commands.run("replay", "--job", job).stdout
+    eventually(lambda: commands.json("verify")["ok"])
 
 
 def test_verify_finds_a_changed_row(commands: Commands, up: Up) -> None:

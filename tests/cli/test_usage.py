@@ -147,6 +147,25 @@ def test_api_that_does_not_answer(invoke: Invoke) -> None:
     assert "http://127.0.0.1:9 does not answer" in result.stderr
 
 
+def test_the_api_is_found_by_option_then_folder_then_setting(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    env = {"TRITON_API_URL": "http://127.0.0.1:9/"}
+    assert "http://127.0.0.1:9 does not answer" in invoke("jobs", env=env).stderr
+    other = invoke("jobs", "--url", "http://127.0.0.1:10", env=env)
+    assert "http://127.0.0.1:10 does not answer" in other.stderr
+    named = invoke("jobs", "--data", str(tmp_path / "none"), env=env)
+    assert "No Triton stack runs on" in named.stderr
+
+
+def test_a_traceback_is_shown_to_who_wants_it(invoke: Invoke) -> None:
+    wrong = {"TRITON_PORT": "many"}
+    assert "Traceback" not in str(invoke("jobs", env=wrong).exception)
+    debugged = invoke("jobs", env={**wrong, "TRITON_DEBUG": "1"})
+    assert isinstance(debugged.exception, ConfigurationError)
+    assert isinstance(invoke("jobs", env={**wrong, "TRITON_DEBUG": "0"}).exception, SystemExit)
+
+
 def test_doctor_without_a_stack_still_looks_at_the_machine(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("doctor", "--data", str(tmp_path / "d"), "--json")
     assert result.exit_code == 1

@@ -13,6 +13,7 @@ import triton
 from triton.api import openapi, problems
 from triton.api.bulk import BulkCall, BulkReply
 from triton.api.dead_letters import DeadLetterCounts, DeadLetterPage
+from triton.api.encoded_slash import EncodedSlashMiddleware
 from triton.api.request_id import RequestIdMiddleware
 from triton.api.routes import (
     bulk,
@@ -83,6 +84,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         redirect_slashes=False,
     )
     app.state.failure = None
+    app.add_middleware(EncodedSlashMiddleware)
     app.add_middleware(RequestIdMiddleware)
     problems.install(app)
     for module in (

@@ -6,7 +6,7 @@ projector has come. So a job that was submitted a moment ago is always found.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -25,9 +25,13 @@ from triton.api.views import JobView
 from triton.errors import UnavailableError
 from triton.events.envelope import to_datetime, to_microseconds
 from triton.events.heads import head_of
+from triton.events.log import Log
+from triton.events.types import Submitted
 from triton.feed.contract import Snapshot
 from triton.job import Head
 
+#: Entries of the log that are looked through for the arguments of a job that completed a moment ago.
+_LOOKED_THROUGH: Final = 20_000
 #: Seconds that a request waits for a connection to PostgreSQL.
 _TIMEOUT: Final = 1.0
 
@@ -54,7 +58,9 @@ class JobReader:
         namespace: str,
         partitions: int,
         pool: AsyncConnectionPool[psycopg.AsyncConnection[DictRow]],
+        log: Callable[[int], Log],
     ) -> None:
+        self._log = log
         self._client = client
         self._namespace = namespace
         self._partitions = partitions
@@ -120,10 +126,10 @@ class JobReader:
             return views.from_head(head, body), True
         row = await self._row_if_needed(job, needed=head is None)
         if head is not None:
-            view = views.from_head(head, body)
-            if row is not None:
-                view = msgspec.structs.replace(view, args=row["args"], kwargs=row["kwargs"])
-            return view, True
+            if row is None:
+                return views.from_head(head, await self._logged_body(head)), True
+            view = views.from_head(head, None)
+            return msgspec.structs.replace(view, args=row["args"], kwargs=row["kwargs"]), True
         if row is not None:
             return views.from_row(row), False
         if trouble is not None:
@@ -139,6 +145,17 @@ class JobReader:
             pipe.get(keys.body(prefix, job))
             fields, body = await pipe.execute()
         return (head_of(job, partition, fields) if fields else None), body
+
+    async def _logged_body(self, head: Head) -> bytes | None:
+        """The message of a job that completed before its row was written."""
+        log = self._log(head.partition)
+        try:
+            event = await log.submission(
+                head.job, head.position, since=head.submitted, most=_LOOKED_THROUGH
+            )
+        except RedisError:
+            return None
+        return event.data.body if event and isinstance(event.data, Submitted) else None
 
     async def _row_if_needed(self, job: str, *, needed: bool) -> DictRow | None:
         try:

@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Annotated, Final, TypeAlias
 
 from fastapi import Path, Query
+from pydantic import BeforeValidator
 
+from triton.api.encoded_slash import with_slashes
 from triton.errors import ValidationError
 from triton.submit import MAX_NAME
 
@@ -14,7 +16,9 @@ from triton.submit import MAX_NAME
 _PATTERN: Final = r"^[^\x00]+$"
 
 JobId: TypeAlias = Annotated[
-    str, Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="The job's id.")
+    str,
+    BeforeValidator(with_slashes),
+    Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="The job's id."),
 ]
 DocumentId: TypeAlias = Annotated[
     str, Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="The document's id.")

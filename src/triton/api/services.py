@@ -119,7 +119,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
         stack.push_async_callback(hub.stop)
         await hub.start()
         history = History(hub.log, pool, framer.source)
-        jobs = JobReader(client, settings.namespace, settings.partitions, pool)
+        jobs = JobReader(client, settings.namespace, settings.partitions, pool, hub.log)
         yield Services(
             settings=settings,
             redis=client,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -17,8 +18,7 @@ PREFIX: Final = "/api/v1"
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """One job. Times are RFC 3339 in UTC, null for "not yet".
 
-    `args` and `kwargs` are null where the message is not JSON, and for a job that completed a moment ago
-    until its row is written.
+    `args` and `kwargs` are null where the message is not JSON.
     """
 
     id: str
@@ -61,7 +61,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def links_of(job: str) -> dict[str, str]:
-    home = f"{PREFIX}/jobs/{job}"
+    home = f"{PREFIX}/jobs/{quote(job, safe='')}"
     return {"self": home, "events": f"{home}/events", "subscribe": f"{home}/subscribe"}
 
 

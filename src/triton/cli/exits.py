@@ -10,13 +10,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any, Final, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
+from triton import settings
 from triton.errors import (
     ConfigurationError,
     StartupError,
@@ -55,16 +55,11 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
-            ending = None if debugging() else ending_of(error)
+            ending = None if settings.debugging() else ending_of(error)
             if ending is None:
                 raise
             print(f"error: {ending.sentence}", file=sys.stderr)
             raise typer.Exit(ending.status) from None
-
-
-def debugging() -> bool:
-    """Whether tracebacks are wanted: TRITON_DEBUG is set to anything but 0."""
-    return os.environ.get("TRITON_DEBUG", "0") not in ("", "0")
 
 
 def ending_of(error: Exception) -> Ending | None:

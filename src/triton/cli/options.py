@@ -20,8 +20,8 @@ Url = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        envvar="TRITON_API_URL",
-        help="Where the API answers, instead of looking it up by the folder.",
+        help="Where the API answers, instead of looking it up by the folder.  "
+        "\\[env: TRITON_API_URL]",
         show_default=False,
     ),
 ]

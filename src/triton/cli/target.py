@@ -20,14 +20,16 @@ _ENGINES = {
 
 
 def api_url(data: str | None, url: str | None) -> str:
-    """Where the API answers: `url`, or that of the stack on the folder, or what TRITON_HOST and
-    TRITON_PORT say where all engines are outside ones.
+    """Where the API answers: `url`, or that of the stack on a folder that was named; else TRITON_API_URL, the
+    stack on the default folder, or what TRITON_HOST and TRITON_PORT say where all engines are outside ones.
 
     Raises UnavailableError when nothing runs on the folder.
     """
     if url:
         return url.rstrip("/")
     chosen = settings.load(data=data)
+    if chosen.api_url and data is None:
+        return chosen.api_url.rstrip("/")
     running = running_stack(Path(chosen.data))
     if running is not None and running.api:
         return running.api
@@ -50,10 +52,14 @@ def engines(data: str | None, *needed: str) -> Settings:
     raise _nothing_runs(chosen)
 
 
-def _filled(chosen: Settings, running: RunningStack) -> dict[str, str]:
-    return {
+def _filled(chosen: Settings, running: RunningStack) -> dict[str, str | int]:
+    """What the stack says, besides the URLs that were given: those may lead to another one's engines."""
+    urls = {
         name: getattr(chosen, name) or getattr(running, source) for name, source in _ENGINES.items()
     }
+    if chosen.redis_url:
+        return urls
+    return {**urls, "namespace": running.namespace, "partitions": running.partitions}
 
 
 def _all_outside(chosen: Settings) -> bool:

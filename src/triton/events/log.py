@@ -8,7 +8,7 @@ checkpoint with what it read there (LogForkedError).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -24,6 +24,9 @@ from triton.events.client import send_async
 from triton.events.codec import decode_entry, digest_of, position_of, record_of
 from triton.events.envelope import FIELDS, Event
 from triton.events.scripts import Scripts
+
+#: Entries in one read of who looks for something backwards.
+_BACKWARDS: Final = 500
 
 
 class Entry(NamedTuple):
@@ -149,6 +152,26 @@ class Log:
                 if entry.fields[3] == wanted:
                     yield entry.event()
             after = entries[-1].position
+
+    async def submission(self, job: str, before: int, *, since: int, most: int) -> Event | None:
+        """The job's newest `job.submitted` up to position `before`, or None.
+
+        Looks backwards through `most` entries, and through none that was written before `since`
+        (microseconds since 1970), when the job was submitted.
+        """
+        partition = keys.partition_of(job, self.partitions)
+        wanted = job.encode()
+        last, stop = before, max(0, before - most)
+        while last > stop:
+            first = max(stop, last - _BACKWARDS) + 1
+            raw = await self._xrange(partition, f"{first}-0", f"{last}-0", _BACKWARDS)
+            for entry_id, fields in reversed(raw):
+                if fields[3] == wanted and fields[1] == b"job.submitted":
+                    return decode_entry(partition, entry_id, fields)
+            if not raw or int(raw[0][1][9]) < since:
+                return None
+            last = first - 1
+        return None
 
     async def checkpoint(self, partition: int, position: int) -> Checkpoint:
         """The checkpoint of a reader that has read up to `position`."""

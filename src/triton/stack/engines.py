@@ -76,7 +76,7 @@ class Engines:
         self.supervisor.stop(timeout=timeout)
         self.folder.close()
 
-    def publish(self, *, api: str = "") -> None:
+    def publish(self, *, api: str = "", namespace: str = "triton", partitions: int = 1) -> None:
         """Writes `<data>/stack.json`, so that commands find this stack by its folder."""
         self.folder.publish(
             RunningStack(
@@ -86,6 +86,8 @@ class Engines:
                 clickhouse=self.clickhouse_url,
                 archive=self.archive_url,
                 api=api,
+                namespace=namespace,
+                partitions=partitions,
             )
         )
 

@@ -28,7 +28,7 @@ LEFTOVERS = ("valkey.sock", "postgres/.s.PGSQL.5432", "postgres/.s.PGSQL.5432.lo
 PREDECESSOR_SECONDS = 10.0
 
 
-class RunningStack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RunningStack(msgspec.Struct, frozen=True, kw_only=True):
     """What `stack.json` holds: who runs the stack and where its parts answer."""
 
     pid: int
@@ -37,6 +37,9 @@ class RunningStack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     clickhouse: str
     archive: str
     api: str = ""
+    #: What the log was created with.
+    namespace: str = "triton"
+    partitions: int = 1
 
 
 class DataFolder:

@@ -81,7 +81,11 @@ class Stack:
             for spec in self._roles():
                 self.engines.supervisor.spawn(spec)
             self._await_api()
-            self.engines.publish(api=self.api_url)
+            self.engines.publish(
+                api=self.api_url,
+                namespace=self.settings.namespace,
+                partitions=self.settings.partitions,
+            )
         except BaseException:
             self.stop()
             raise
