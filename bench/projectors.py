@@ -26,8 +26,8 @@ from triton.events.scripts import Scripts
 from triton.projections.checkpoint import Lease
 from triton.projections.clickhouse import SETTINGS, ClickHouseProjection
 from triton.projections.postgres import PostgresProjection
-from triton.projections.projector import Projection, Projector
-from triton.projections.rows import COLUMNS
+from triton.projections.projector import PAGE, Projection, Projector
+from triton.projections.rows import COLUMNS, Piece, RowReader
 from triton.projections.running import collect_rarely
 
 T = TypeVar("T")
@@ -49,11 +49,15 @@ MEASURES = (
         Measure("PostgreSQL projector", "events/s", "pg", "copy_values", None, 0, "pg"),
     ),
     (
-        "insert of the same rows, rendered before",
+        "insert of the same blocks, rendered before",
         Measure("ClickHouse projector", "events/s", "ch", "insert", GOAL, 0, "ch"),
     ),
     (
-        "the same insert with the view that follows",
+        "insert of the same rows as tab-separated text, rendered before",
+        Measure("ClickHouse projector", "events/s", "ch", "insert_text", None, 0, "ch"),
+    ),
+    (
+        "the first of these with the view that follows",
         Measure("ClickHouse projector", "events/s", "ch", "view", None, 0, "ch"),
     ),
     (
@@ -83,26 +87,73 @@ def run(scale: Scale) -> list[str]:
     with engines() as started:
         with connect(started.redis_url) as client:
             events = history.write(client, NAMESPACE, scale.events)
-        for turn in range(scale.repeats):
-            stores = _Stores(started.database_url, started.clickhouse_url)
-            with Foreign() as postgres:
-                pg = asyncio.run(catch_up(started.redis_url, stores, PostgresProjection(), events))
-            copied = raw_copy(stores.database_url, turn)
-            with Foreign() as clickhouse:
-                projection = ClickHouseProjection(stores.clickhouse_url)
-                ch = asyncio.run(catch_up(started.redis_url, stores, projection, events))
+
+        def project(stores: _Stores) -> Sample:
+            figures: dict[str, float] = {}
+            for key, projection in (
+                ("pg", PostgresProjection()),
+                ("ch", ClickHouseProjection(stores.clickhouse_url)),
+            ):
+                with Foreign() as foreign:
+                    seconds = asyncio.run(catch_up(started.redis_url, stores, projection, events))
                 projection.close()
-            inserted = raw_insert(stores.clickhouse_url)
-            ours.append(
-                {
-                    "pg": events / pg,
-                    "ch": events / ch,
-                    "foreign:pg": postgres.cores,
-                    "foreign:ch": clickhouse.cores,
-                }
-            )
-            raw.append({**copied, **inserted})
+                figures |= {key: events / seconds, f"foreign:{key}": foreign.cores}
+            return figures
+
+        # What is written raw is what the projectors left; and nobody is the first to use the engines.
+        stores = _Stores(started.database_url, started.clickhouse_url)
+        project(stores)
+        left = _Left(stores, asyncio.run(blocks(started.redis_url)))
+        for turn in range(scale.repeats):
+            for ready in (turn % 2 == 0, turn % 2 == 1):
+                stores = _Stores(started.database_url, started.clickhouse_url)
+                if ready:
+                    raw.append({**raw_copy(stores, left, turn), **raw_insert(stores, left)})
+                else:
+                    ours.append(project(stores))
     return [line for name, measure in MEASURES for line in lines([measure], ours, raw, name)]
+
+
+class _Left:
+    """The rows that the projectors left, in pieces as large as their batches, in every form."""
+
+    def __init__(self, stores: _Stores, native: Sequence[bytes]) -> None:
+        with psycopg.connect(stores.database_url, autocommit=True) as connection:
+            connection.adapters.register_loader("jsonb", TextLoader)
+            texts = {table: _texts(connection, table) for table in TABLES}
+            values = {table: _values(connection, table) for table in TABLES}
+        self.count = len(texts["job_events"])
+        pieces = -(-self.count // PostgresProjection.batch)
+        self.copy_texts = [
+            [b"".join(_piece(texts[t], n, pieces)) for t in TABLES] for n in range(pieces)
+        ]
+        self.copy_values = [[_piece(values[t], n, pieces) for t in TABLES] for n in range(pieces)]
+        with clickhouse_connect.get_client(dsn=stores.clickhouse_url) as client:
+            select = f"SELECT {', '.join(COLUMNS)} FROM job_events ORDER BY position"
+            found = client.raw_query(f"{select} FORMAT TabSeparated").splitlines(keepends=True)
+            rows = client.query(select).result_rows
+        pieces = -(-self.count // ClickHouseProjection.batch)
+        self.insert_blocks = native
+        self.insert_texts = [b"".join(_piece(found, n, pieces)) for n in range(pieces)]
+        self.insert_values = [_piece(rows, n, pieces) for n in range(pieces)]
+
+
+async def blocks(redis_url: str) -> list[bytes]:
+    """What the ClickHouse projector sends, batch by batch."""
+    projection = ClickHouseProjection("")
+    reader = RowReader(projection.form)
+    sent = []
+    async with connect_async(redis_url) as client:
+        log = await Log.open(client, Scripts(), NAMESPACE, 1, "bench")
+        after = 0
+        pieces: list[Piece] = []
+        while page := await log.page(0, after, count=PAGE):
+            pieces += reader.read(page)
+            after = page.positions[-1]
+            if after % projection.batch == 0 or page.size < PAGE:
+                sent.append((await projection.prepare(pieces)).body)
+                pieces.clear()
+    return sent
 
 
 async def catch_up(redis_url: str, stores: _Stores, projection: Projection, events: int) -> float:
@@ -129,27 +180,20 @@ async def catch_up(redis_url: str, stores: _Stores, projection: Projection, even
     return seconds
 
 
-def raw_copy(database_url: str, turn: int) -> dict[str, float]:
-    """The rows that the projector left, copied into empty tables of the same shape, in transactions as
-    large: all three tables as text that is ready, the history alone, all three as Python values.
-    Who comes first, and finds the least room prepared in files, changes with every turn."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.adapters.register_loader("jsonb", TextLoader)
-        texts = {table: _texts(connection, table) for table in TABLES}
-        count = len(texts["job_events"])
-        pieces = -(-count // PostgresProjection.batch)
-        text = [[b"".join(_piece(texts[t], n, pieces)) for t in TABLES] for n in range(pieces)]
-        values = {table: _values(connection, table) for table in TABLES}
+def raw_copy(stores: _Stores, left: _Left, turn: int) -> dict[str, float]:
+    """The rows copied into empty tables of the same shape, in transactions as large: all three tables as text
+    that is ready, the history alone, all three as Python values. Who comes first changes with every turn."""
+    with psycopg.connect(stores.database_url, autocommit=True) as connection:
 
         def write_text(tables: Sequence[str], number: int) -> None:
-            for table, block in zip(tables, text[number], strict=False):
+            for table, text in zip(tables, left.copy_texts[number], strict=False):
                 with connection.cursor().copy(f"COPY raw_{table} FROM STDIN") as copy:
-                    copy.write(block)
+                    copy.write(text)
 
         def write_values(number: int) -> None:
-            for table in TABLES:
+            for table, values in zip(TABLES, left.copy_values[number], strict=True):
                 with connection.cursor().copy(f"COPY raw_{table} FROM STDIN") as copy:
-                    for row in _piece(values[table], number, pieces):
+                    for row in values:
                         copy.write_row(row)
 
         ways: list[tuple[str, Callable[[int], None]]] = [
@@ -162,10 +206,10 @@ def raw_copy(database_url: str, turn: int) -> dict[str, float]:
             for key, write in ways[turn % 3 :] + ways[: turn % 3]:
                 _empty(connection)
                 begin = time.monotonic()
-                for number in range(pieces):
+                for number in range(len(left.copy_texts)):
                     with connection.transaction():
                         write(number)
-                figures[key] = count / (time.monotonic() - begin)
+                figures[key] = left.count / (time.monotonic() - begin)
     return {**figures, "foreign:pg": foreign.cores}
 
 
@@ -190,39 +234,37 @@ def _piece(found: Sequence[T], number: int, pieces: int) -> Sequence[T]:
     return found[begin:end]
 
 
-def raw_insert(clickhouse_url: str) -> dict[str, float]:
-    """The rows that the projector left, inserted as many at a time into an empty table of the same shape: as
-    text that is ready, the same with the view that follows from it, and as Python values."""
-    columns = ", ".join(COLUMNS)
-    with clickhouse_connect.get_client(dsn=clickhouse_url) as client:
-        select = f"SELECT {columns} FROM job_events ORDER BY position"
-        found = client.raw_query(f"{select} FORMAT TabSeparated").splitlines(keepends=True)
-        values = client.query(select).result_rows
-        pieces = -(-len(found) // ClickHouseProjection.batch)
-        blocks = [b"".join(_piece(found, n, pieces)) for n in range(pieces)]
+def raw_insert(stores: _Stores, left: _Left) -> dict[str, float]:
+    """The rows inserted as many at a time into an empty table of the same shape: as blocks that are ready, as
+    text, as Python values; and the blocks with the view that follows from them."""
+    with clickhouse_connect.get_client(dsn=stores.clickhouse_url) as client:
         figures = {}
-        for table in ("raw_events", "raw_values"):
-            client.command(f"CREATE TABLE {table} AS job_events")
 
-        def timed(insert: Callable[[int, dict[str, Any]], object]) -> float:
+        def timed(key: str, pieces: Sequence[T], insert: Callable[..., object]) -> None:
+            table = f"raw_{key}"
+            if key == "view":
+                table = "job_events"
+            else:
+                client.command(f"CREATE TABLE {table} AS job_events")
             begin = time.monotonic()
-            for n in range(pieces):
-                insert(n, {**SETTINGS, "insert_deduplication_token": f"raw-{n}"})
-            return len(found) / (time.monotonic() - begin)
+            for number, piece in enumerate(pieces):
+                token = f"raw-{number}"
+                insert(
+                    table,
+                    piece,
+                    column_names=COLUMNS,
+                    settings={**SETTINGS, "insert_deduplication_token": token},
+                )
+            figures[key] = left.count / (time.monotonic() - begin)
 
-        def ready(table: str) -> Callable[[int, dict[str, Any]], object]:
-            return lambda n, settings: client.raw_insert(
-                table, COLUMNS, blocks[n], fmt="TabSeparated", settings=settings
+        def raw(fmt: str) -> Callable[..., object]:
+            return lambda table, piece, **more: client.raw_insert(
+                table, insert_block=piece, fmt=fmt, **more
             )
 
         with Foreign() as foreign:
-            figures["insert"] = timed(ready("raw_events"))
-            client.command("TRUNCATE TABLE job_events")
-            client.command("TRUNCATE TABLE job_times")
-            figures["view"] = timed(ready("job_events"))
-            figures["insert_values"] = timed(
-                lambda n, settings: client.insert(
-                    "raw_values", _piece(values, n, pieces), COLUMNS, settings=settings
-                )
-            )
+            timed("insert", left.insert_blocks, raw("Native"))
+            timed("insert_text", left.insert_texts, raw("TabSeparated"))
+            timed("view", left.insert_blocks, raw("Native"))
+            timed("insert_values", left.insert_values, client.insert)
     return {**figures, "foreign:ch": foreign.cores}

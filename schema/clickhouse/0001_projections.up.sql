@@ -20,9 +20,10 @@ CREATE TABLE IF NOT EXISTS job_events
     traceparent String,
     schema      UInt16,
     data        String CODEC(ZSTD(1)),
-    actor       LowCardinality(String) DEFAULT if(type = 'job.submitted', JSONExtractString(data, 'actor'), ''),
-    due_at      Nullable(DateTime64(6, 'UTC')) DEFAULT if(type = 'job.submitted' AND JSONHas(data, 'due'), fromUnixTimestamp64Micro(JSONExtractInt(data, 'due'), 'UTC'), NULL),
-    error       LowCardinality(String) DEFAULT if(type IN ('job.failed', 'job.retry_scheduled'), JSONExtractString(data, 'error', 'type'), ''),
+    -- Computed when they are asked for.
+    actor       String ALIAS if(type = 'job.submitted', JSONExtractString(data, 'actor'), ''),
+    due_at      Nullable(DateTime64(6, 'UTC')) ALIAS if(type = 'job.submitted' AND JSONHas(data, 'due'), fromUnixTimestamp64Micro(JSONExtractInt(data, 'due'), 'UTC'), NULL),
+    error       String ALIAS if(type IN ('job.failed', 'job.retry_scheduled'), JSONExtractString(data, 'error', 'type'), ''),
     INDEX by_position position TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree
@@ -50,13 +51,14 @@ SETTINGS non_replicated_deduplication_window = 1000;
 CREATE MATERIALIZED VIEW IF NOT EXISTS job_times_fill TO job_times AS
 SELECT
     tenant, queue, job,
-    max(e.actor) AS actor,
+    max(if(type = 'job.submitted', JSONExtractString(data, 'actor'), '')) AS actor,
     min(if(type = 'job.submitted', at, NULL)) AS submitted_at,
-    min(if(type = 'job.submitted', coalesce(e.due_at, at), NULL)) AS ready_at,
+    min(if(type = 'job.submitted', greatest(at, fromUnixTimestamp64Micro(JSONExtractInt(data, 'due'), 'UTC')), NULL)) AS ready_at,
     min(if(type = 'job.started', at, NULL)) AS started_at,
     max(if(type = 'job.started', at, NULL)) AS restarted_at,
     max(if(type IN ('job.completed', 'job.failed', 'job.cancelled'), at, NULL)) AS finished_at
-FROM job_events AS e
+FROM job_events
+WHERE type IN ('job.submitted', 'job.started', 'job.completed', 'job.failed', 'job.cancelled')
 GROUP BY tenant, queue, job;
 
 CREATE VIEW IF NOT EXISTS throughput_per_minute AS

@@ -211,10 +211,9 @@ def project(settings: Settings, partitions: Sequence[int] = (0,)) -> None:
                 )
                 assert lease is not None
                 await projection.open(lease)
-                reader = RowReader()
-                while entries := await log.range(partition, lease.checkpoint.position):
-                    rows = [reader.read(entry) for entry in entries]
-                    await projection.apply(lease, await projection.prepare(rows))
+                reader = RowReader(projection.form)
+                while page := await log.page(partition, lease.checkpoint.position):
+                    await projection.apply(lease, await projection.prepare(reader.read(page)))
                 await lease.release()
 
     asyncio.run(run())

@@ -116,7 +116,7 @@ def test_interrupted_at_every_await(
                 "SELECT count(), max(position) FROM job_events FINAL"
             ).result_rows
         assert found == (writer.position, writer.position), f"after the interruption at await {at}"
-    assert at > 20
+    assert at > 15
     run(catch_up(settings, *{postgres_projection, clickhouse_projection} - {make}))
     report = verify(settings)
     assert report.ok, render(report)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triton.events.codec import encode_data
+from triton.events.entries import Entry, page_of
 from triton.events.envelope import FIELDS, Event
-from triton.events.log import Entry
 from triton.events.types import (
     Cancelled,
     CancelRequested,
@@ -35,8 +35,9 @@ from triton.events.types import (
 )
 from triton.job import Head, evolve
 from triton.projections.fold import JobFold, sift
+from triton.projections.lines import each, escaped_json, fields_of, lines_of
 from triton.projections.render import body_of, clean_text, to_json
-from triton.projections.rows import COLUMNS, Poison, Row, RowReader
+from triton.projections.rows import COLUMNS, Piece, Poison, RowReader, Rows
 from triton.projections.stamps import LAST, stamp
 
 texts = st.sampled_from(["", "a", "tab\tnul\0", "\\N"])
@@ -81,6 +82,23 @@ def entry(position: int, job: str, version: int, attempt: int, at: int, data: Ev
     return Entry(0, position, [part for name in FIELDS for part in (name, values[name])])
 
 
+def read(entries: Sequence[Entry], reader: RowReader | None = None) -> list[Piece]:
+    """What a projector makes of entries that follow one another."""
+    raw = [(b"%d-0" % one.position, one.fields) for one in entries]
+    page = page_of(0, entries[0].position - 1, raw)
+    return (reader or RowReader(escaped_json)).read(page)
+
+
+def take(fold: JobFold, pieces: Sequence[Piece]) -> list[tuple[int, str]]:
+    """Positions of what the fold refuses, with the reason."""
+    sifted = sift(pieces, ())
+    refused = [(one.entry.position, one.reason) for one in sifted.parked]
+    for rows in sifted.applied:
+        reasons = fold.take(each(rows, fields_of(rows)))
+        refused += [(rows.page.positions[index], reason) for index, reason in reasons.items()]
+    return refused
+
+
 moves = st.tuples(st.sampled_from("abc"), st.integers(0, 9), times, datas)
 
 
@@ -108,7 +126,7 @@ class Tables:
 
     def apply(self, entries: Sequence[Entry], reader: RowReader) -> None:
         fold = JobFold()
-        assert not sift([reader.read(one) for one in entries], (), None, fold.take).parked
+        assert not take(fold, read(entries, reader))
         for job, patch in fold.patches.items():
             assert self.jobs[job]["version"] == patch["expected"]
             self.jobs[job] |= patch
@@ -125,10 +143,11 @@ def test_any_cut_of_any_log_folds_to_the_heads(log: list[Entry], sizes: list[int
     for one in log:
         event: Event = one.event()
         heads[event.job] = evolve(heads.get(event.job), event)
-    tables, reader = Tables(), RowReader()
+    tables, reader = Tables(), RowReader(escaped_json)
     rest = log
     for size in sizes:
-        tables.apply(rest[:size], reader)
+        if rest:
+            tables.apply(rest[:size], reader)
         rest = rest[size:]
     for job, head in heads.items():
         row = tables.jobs[job]
@@ -152,31 +171,40 @@ def test_any_cut_of_any_log_folds_to_the_heads(log: list[Entry], sizes: list[int
 @settings(max_examples=60)
 @given(logs)
 def test_a_line_has_all_columns_and_no_stray_separators(log: list[Entry]) -> None:
-    reader = RowReader()
-    for one in log:
-        row = reader.read(one)
-        assert isinstance(row, Row)
-        assert row.line.endswith(b"\n")
-        assert row.line.count(b"\n") == 1
-        assert row.line.count(b"\t") == len(COLUMNS) - 1
-        assert b"\0" not in row.line
-        json.loads(row.line.split(b"\t")[-1].replace(b"\\\\", b"\\"))
+    (rows,) = read(log)
+    assert isinstance(rows, Rows)
+    lines = lines_of(0, fields_of(rows)).splitlines(keepends=True)
+    assert len(lines) == len(log)
+    for line in lines:
+        assert line.endswith(b"\n")
+        assert line.count(b"\t") == len(COLUMNS) - 1
+        assert b"\0" not in line
+        json.loads(line.split(b"\t")[-1].replace(b"\\\\", b"\\"))
 
 
 def test_an_entry_that_cannot_be_read_is_poison_with_its_reason() -> None:
-    good = entry(1, "a", 1, 0, 5, Submitted(actor="x", body=b""))
+    """Whatever else is in its page: that is read as if the poison were not there."""
+    good = [
+        entry(position, job, 1, 0, 5, Submitted(actor="x", body=b""))
+        for position, job in enumerate(("b", "a", "c"), start=1)
+    ]
     for name, value, reason in (
         (b"data", b"\xc1", "DecodeError"),
         (b"type", b"job.vanished", "unknown event type"),
         (b"tenant", b"\xff", "UnicodeDecodeError"),
         (b"version", b"one", "ValueError"),
+        (b"version", b"3000000000", "ValueError"),
+        (b"at", b"", "ValueError"),
     ):
-        fields = list(good.fields)
+        fields = list(good[1].fields)
         fields[fields.index(name) + 1] = value
-        found = RowReader().read(Entry(0, 1, fields))
+        first, found, last = read([good[0], Entry(0, 2, fields), good[2]])
         assert isinstance(found, Poison)
-        assert found.job == "a"
+        assert (found.job, found.entry) == ("a", Entry(0, 2, fields))
         assert reason in found.reason
+        assert isinstance(first, Rows)
+        assert isinstance(last, Rows)
+        assert [*first.jobs(), *last.jobs()] == ["b", "c"]
 
 
 def test_what_follows_a_poison_event_of_the_same_job_is_parked() -> None:
@@ -184,17 +212,34 @@ def test_what_follows_a_poison_event_of_the_same_job_is_parked() -> None:
         entry(1, "a", 1, 0, 1, Submitted(actor="x", body=b"")),
         entry(2, "b", 1, 0, 1, Submitted(actor="x", body=b"")),
         entry(3, "a", 3, 1, 1, Started(worker="w")),
-        entry(4, "a", 4, 1, 1, Completed()),
+        entry(4, "a", 2, 1, 1, Completed()),
         entry(5, "b", 2, 1, 1, Started(worker="w")),
     ]
     fold = JobFold()
-    sifted = sift([RowReader().read(one) for one in log], (), None, fold.take)
-    assert [row.entry.position for row in sifted.applied] == [1, 2, 5]
-    assert [(one.entry.position, one.reason) for one in sifted.parked] == [
+    assert take(fold, read(log)) == [
         (3, "version 3 of the job follows 1"),
         (4, "behind position 3 of this job"),
     ]
     assert fold.births["a"].changed()["state"] == "pending"
+    assert fold.births["b"].changed()["state"] == "processing"
+
+
+def test_events_of_parked_and_refused_jobs_are_sifted_out() -> None:
+    log = [
+        entry(position, job, 1, 0, 1, Submitted(actor="x", body=b""))
+        for position, job in enumerate("abcabc", start=1)
+    ]
+    sifted = sift(read(log), {"a"}, {"b": "why"})
+    assert [(one.entry, one.reason) for one in sifted.parked] == [
+        (log[0], "behind a parked event of this job"),
+        (log[1], "why"),
+        (log[3], "behind position 1 of this job"),
+        (log[4], "behind position 2 of this job"),
+    ]
+    (rows,) = sifted.applied
+    assert list(rows.page.positions) == [3, 6]
+    assert rows.jobs() == ["c", "c"]
+    assert rows.last == log[5]
 
 
 @pytest.mark.parametrize(

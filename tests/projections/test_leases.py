@@ -26,7 +26,7 @@ from triton.errors import FencedError
 from triton.projections.checkpoint import Lease
 from triton.projections.lag import await_projection
 from triton.projections.projector import Projection, Projector
-from triton.projections.rows import Reading
+from triton.projections.rows import Piece
 from triton.projections.running import Keeper
 from triton.projections.verify import verify
 from triton.settings import Settings
@@ -40,19 +40,20 @@ class Paused:
         self.name = projection.name
         self.pause = 0.0
         self.batch = projection.batch
+        self.form = projection.form
         self.reached = asyncio.Event()
         self.go = asyncio.Event()
 
     async def open(self, lease: Lease) -> int | None:
         return await self._projection.open(lease)
 
-    async def prepare(self, rows: Sequence[Reading]) -> Any:
-        return await self._projection.prepare(rows)
+    async def prepare(self, pieces: Sequence[Piece]) -> Any:
+        return await self._projection.prepare(pieces)
 
-    async def apply(self, lease: Lease, batch: Any, sent: asyncio.Event | None = None) -> None:
+    async def apply(self, lease: Lease, batch: Any) -> None:
         self.reached.set()
         await self.go.wait()
-        await self._projection.apply(lease, batch, sent)
+        await self._projection.apply(lease, batch)
 
     def close(self) -> None:
         self._projection.close()
@@ -199,9 +200,9 @@ def test_a_second_projector_does_not_undo_an_open_intent(
     seen: list[int] = []
 
     class Watched(type(clickhouse_projection(settings))):  # type: ignore[misc]
-        async def apply(self, lease: Lease, batch: Any, sent: Any = None) -> None:
-            seen.append(len(batch.rows))
-            await super().apply(lease, batch, sent)
+        async def apply(self, lease: Lease, batch: Any) -> None:
+            seen.append(sum(piece.size for piece in batch.pieces))
+            await super().apply(lease, batch)
 
     run(catch_up(settings, lambda s: Watched(s.clickhouse_url), batch=5))
     assert seen == [7, 5]

@@ -13,7 +13,8 @@ from projecting import opened, postgres_projection, project, run
 
 from triton.events.types import Completed, Error, Failed, Progressed
 from triton.projections.clickhouse import SETTINGS
-from triton.projections.rows import COLUMNS, Row, RowReader
+from triton.projections.native import block, text
+from triton.projections.rows import COLUMNS, RowReader, Rows
 from triton.settings import Settings
 
 VIEWS = ("throughput_per_minute", "latency_per_minute", "failures_per_minute")
@@ -60,8 +61,8 @@ def test_views_are_exact_however_often_and_however_cut_a_batch_is_inserted(
     chance = random.Random(7)
     for _ in range(6):
         # Other tokens, or none: as after a crash, a changed batch size, or an expired window.
-        start = chance.randrange(len(rows))
-        some = rows[start : start + chance.randrange(1, len(rows))]
+        start = chance.randrange(rows.size)
+        some = rows.part(start, start + chance.randrange(1, rows.size))
         settings_sent = {**SETTINGS, "insert_deduplication_token": secrets.token_hex(4)}
         if chance.random() < 0.5:
             settings_sent["insert_deduplicate"] = 0
@@ -69,8 +70,8 @@ def test_views_are_exact_however_often_and_however_cut_a_batch_is_inserted(
         clickhouse.raw_insert(
             "job_events",
             COLUMNS,
-            b"".join(row.line for row in some),
-            fmt="TabSeparated",
+            block(some),
+            fmt="Native",
             settings=settings_sent,
         )
         assert answers(clickhouse) == wanted
@@ -85,13 +86,13 @@ def test_the_same_token_inserts_once(
     settings: Settings, writer: LogWriter, clickhouse: Client
 ) -> None:
     writer.run(3)
-    (row, *_) = run(read_rows(settings, 9))
+    rows = run(read_rows(settings, 9))
     for _ in range(2):
         clickhouse.raw_insert(
             "job_events",
             COLUMNS,
-            row.line,
-            fmt="TabSeparated",
+            block(rows.part(0, 1)),
+            fmt="Native",
             settings={**SETTINGS, "insert_deduplication_token": "one"},
         )
     assert clickhouse.query("SELECT count() FROM job_events").result_rows == [(1,)]
@@ -105,8 +106,10 @@ def answers(clickhouse: Client) -> dict[str, list[Any]]:
     }
 
 
-async def read_rows(settings: Settings, until: int) -> list[Row]:
-    reader = RowReader()
+async def read_rows(settings: Settings, until: int) -> Rows:
     async with opened(settings) as (log, _):
-        entries = await log.range(0, 0, until=until, count=until)
-    return [row for row in map(reader.read, entries) if isinstance(row, Row)]
+        page = await log.page(0, 0, until=until, count=until)
+    assert page is not None
+    (rows,) = RowReader(text).read(page)
+    assert isinstance(rows, Rows)
+    return rows

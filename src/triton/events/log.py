@@ -14,37 +14,17 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from triton import keys
-from triton.errors import (
-    ConfigurationError,
-    HoleError,
-    LogForkedError,
-    UnavailableError,
-)
+from triton.errors import ConfigurationError, HoleError, LogForkedError, UnavailableError
 from triton.events.client import send_async
-from triton.events.codec import decode_entry, digest_of, position_of, record_of
-from triton.events.envelope import FIELDS, Event
+from triton.events.codec import position_of
+from triton.events.entries import Entry, Page, Raw, dense, page_of
+from triton.events.envelope import Event
 from triton.events.scripts import Scripts
+
+__all__ = ["Checkpoint", "Entry", "Log", "checked_epochs"]
 
 #: Entries in one read of who looks for something backwards.
 _BACKWARDS: Final = 500
-
-
-class Entry(NamedTuple):
-    """One raw entry: what hashes and archives are made of, and events are decoded from."""
-
-    partition: int
-    position: int
-    fields: Sequence[bytes]
-
-    def event(self) -> Event:
-        """Raises ForeignEntryError, DecodeError."""
-        return decode_entry(self.partition, b"%d-0" % self.position, self.fields)
-
-    def record(self) -> bytes:
-        return record_of(self.position, self.fields)
-
-    def digest(self) -> str:
-        return digest_of(self.record())
 
 
 class Checkpoint(NamedTuple):
@@ -116,10 +96,14 @@ class Log:
 
         Raises HoleError where a position is missing, also when it was trimmed; ForeignEntryError.
         """
-        last = "+" if until is None else f"{until}-0"
-        # After `after`, not from after+1 on: `<after>-1` is no position, and must be noticed.
-        raw = await self._xrange(partition, f"({after}-0", last, count)
-        return dense(partition, after, raw)
+        return dense(partition, after, await self._after(partition, after, until, count))
+
+    async def page(
+        self, partition: int, after: int, *, until: int | None = None, count: int = 1000
+    ) -> Page | None:
+        """The same as a page; None for no entries."""
+        raw = await self._after(partition, after, until, count)
+        return page_of(partition, after, raw) if raw else None
 
     async def entry(self, partition: int, position: int) -> Entry | None:
         """The entry at a position, or None when it is not in Redis (any more, or yet)."""
@@ -133,11 +117,14 @@ class Log:
 
         block_ms must stay below the client's socket timeout.
         """
-        key = keys.log(self.prefix(partition))
-        reply = await self.client.execute_command(
-            "XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", key, f"{after}-0"
-        )
-        return dense(partition, after, reply[0][1]) if reply else []
+        return dense(partition, after, await self._xread(partition, after, block_ms, count))
+
+    async def wait_page(
+        self, partition: int, after: int, *, block_ms: int, count: int = 1000
+    ) -> Page | None:
+        """The same as a page; None for no entries."""
+        raw = await self._xread(partition, after, block_ms, count)
+        return page_of(partition, after, raw) if raw else None
 
     async def history(self, job: str, *, page: int = 1000) -> AsyncIterator[Event]:
         """The events of one job in the log, oldest first.
@@ -221,36 +208,23 @@ class Log:
                 position=position + 1,
             )
 
-    async def _xrange(
-        self, partition: int, first: str, last: str, count: int
-    ) -> list[tuple[bytes, Sequence[bytes]]]:
+    async def _after(self, partition: int, after: int, until: int | None, count: int) -> Raw:
+        last = "+" if until is None else f"{until}-0"
+        # After `after`, not from after+1 on: `<after>-1` is no position, and must be noticed.
+        return await self._xrange(partition, f"({after}-0", last, count)
+
+    async def _xread(self, partition: int, after: int, block_ms: int, count: int) -> Raw:
+        key = keys.log(self.prefix(partition))
+        reply: Any = await self.client.execute_command(
+            "XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", key, f"{after}-0"
+        )
+        return cast("Raw", reply[0][1] if reply else [])
+
+    async def _xrange(self, partition: int, first: str, last: str, count: int) -> Raw:
         reply: Any = await self.client.execute_command(
             "XRANGE", keys.log(self.prefix(partition)), first, last, "COUNT", count
         )
-        return cast("list[tuple[bytes, Sequence[bytes]]]", reply)
-
-
-def dense(partition: int, after: int, raw: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Entry]:
-    """Entries of a raw reply that must continue after a position.
-
-    Raises HoleError, ForeignEntryError.
-    """
-    entries = []
-    expected = after
-    for entry_id, fields in raw:
-        expected += 1
-        position = position_of(entry_id)
-        if tuple(fields[::2]) != FIELDS:
-            decode_entry(partition, entry_id, fields)  # raises ForeignEntryError with its reason
-        if position != expected:
-            raise HoleError(
-                f"partition {partition} holds {position} after {expected - 1}: "
-                f"{expected} to {position - 1} are missing",
-                partition=partition,
-                position=expected,
-            )
-        entries.append(Entry(partition, position, fields))
-    return entries
+        return cast("Raw", reply)
 
 
 def checked_epochs(namespace: str, partitions: int, replies: Sequence[Any]) -> list[str]:

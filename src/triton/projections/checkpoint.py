@@ -72,16 +72,32 @@ class Lease:
         checkpoint = Checkpoint(found, position, digest)
         return cls(connection, projector, partition, fence, checkpoint, seconds)
 
+    def checkpoint_at(self, last: Entry) -> Checkpoint:
+        """The checkpoint once everything up to an entry is applied."""
+        return Checkpoint(self.checkpoint.epoch, last.position, last.digest())
+
     async def move(self, last: Entry) -> Checkpoint:
         """Within the caller's transaction, move the checkpoint to an entry; answers the new one, which the
         caller sets after the commit. Raises FencedError."""
-        to = Checkpoint(self.checkpoint.epoch, last.position, last.digest())
-        await self._update("advance", {"to": to.position, "digest": to.digest})
+        to = self.checkpoint_at(last)
+        await self.fenced("advance", {"to": to.position, "digest": to.digest})
         return to
 
     async def renew(self) -> None:
         """Stay the holder. Raises FencedError."""
-        await self._update("renew", {})
+        await self.fenced("renew", {})
+
+    async def fenced(self, name: str, values: dict[str, object]) -> None:
+        """Run a statement of `sql/` that touches one row for the holder, and none for who was replaced.
+        Raises FencedError."""
+        cursor = await self.connection.execute(sql(name), {**self._key(), **values})
+        if cursor.rowcount != 1:
+            raise FencedError(
+                f"projector {self.projector} of partition {self.partition} was replaced: its fence "
+                f"{self.fence} at position {self.checkpoint.position} is no longer the checkpoint's",
+                projector=self.projector,
+                partition=self.partition,
+            )
 
     async def release(self) -> None:
         """Let another begin at once. Does nothing for who was replaced."""
@@ -103,13 +119,3 @@ class Lease:
             "from": self.checkpoint.position,
             "seconds": self.seconds,
         }
-
-    async def _update(self, name: str, values: dict[str, object]) -> None:
-        cursor = await self.connection.execute(sql(name), {**self._key(), **values})
-        if cursor.rowcount != 1:
-            raise FencedError(
-                f"projector {self.projector} of partition {self.partition} was replaced: its fence "
-                f"{self.fence} at position {self.checkpoint.position} is no longer the checkpoint's",
-                projector=self.projector,
-                partition=self.partition,
-            )

@@ -17,9 +17,9 @@ import msgspec
 from triton.errors import LogForkedError, UnavailableError
 from triton.projections.checkpoint import Lease
 from triton.projections.fold import sift
+from triton.projections.native import block, text
 from triton.projections.parking import park
-from triton.projections.rows import COLUMNS, Poison, Reading
-from triton.projections.statements import sql
+from triton.projections.rows import COLUMNS, Piece, Poison
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -31,22 +31,26 @@ SETTINGS: Final[dict[str, Any]] = {
     "insert_deduplicate": 1,
     "deduplicate_insert": "enable",
     "deduplicate_blocks_in_dependent_materialized_views": 1,
-    "input_format_parallel_parsing": 0,
+    "input_format_native_allow_types_conversion": 1,
     "max_insert_block_size": 1_000_000,
-    "date_time_input_format": "basic",
 }
 
 
 class ClickHouseBatch(msgspec.Struct, frozen=True):
-    """Rows, and their lines. `digest` tells other lines for the same positions apart."""
+    """What was read, and the blocks that it becomes. `digest` tells other content at the same positions
+    apart."""
 
-    rows: Sequence[Reading]
+    pieces: Sequence[Piece]
     #: How many jobs were parked when this was prepared.
     jobs_parked: int
     parked: Sequence[Poison]
     count: int
-    lines: bytes
+    body: bytes
     digest: str
+
+
+def _first(piece: Piece) -> int:
+    return piece.entry.position if isinstance(piece, Poison) else piece.page.positions[0]
 
 
 class ClickHouseProjection:
@@ -55,7 +59,9 @@ class ClickHouseProjection:
     name = "clickhouse"
     pause = 1.0
     #: ClickHouse makes a part of every insert, so it wants few and large ones.
-    batch = 10_000
+    batch = 25_000
+
+    form = staticmethod(text)
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -75,55 +81,50 @@ class ClickHouseProjection:
         self._begun = await cursor.fetchone()
         return self._begun[1] if self._begun else None
 
-    async def prepare(self, rows: Sequence[Reading]) -> ClickHouseBatch:
-        sifted = sift(rows, self._parked)
-        lines = b"".join([row.line for row in sifted.applied])
-        await asyncio.sleep(0)
+    async def prepare(self, pieces: Sequence[Piece]) -> ClickHouseBatch:
+        sifted = sift(pieces, self._parked)
+        blocks = []
+        for rows in sifted.applied:
+            blocks.append(block(rows))
+            await asyncio.sleep(0)
+        body = b"".join(blocks)
         return ClickHouseBatch(
-            rows=rows,
+            pieces=pieces,
             jobs_parked=len(self._parked),
             parked=sifted.parked,
-            count=len(sifted.applied),
-            lines=lines,
-            digest=hashlib.sha256(lines).hexdigest()[:16],
+            count=sum(rows.size for rows in sifted.applied),
+            body=body,
+            digest=hashlib.sha256(body).hexdigest()[:16],
         )
 
-    async def apply(
-        self, lease: Lease, batch: ClickHouseBatch, sent: asyncio.Event | None = None
-    ) -> None:
-        if sent is not None:
-            sent.set()
-        rows = batch.rows
+    async def apply(self, lease: Lease, batch: ClickHouseBatch) -> None:
+        pieces = batch.pieces
         if batch.jobs_parked != len(self._parked):
-            batch = await self.prepare(rows)
-        first, last = rows[0].entry.position, rows[-1].entry
+            batch = await self.prepare(pieces)
+        first, last = _first(pieces[0]), pieces[-1].last
         token = f"{lease.checkpoint.epoch}:{lease.partition}:{first}-{last.position}:{batch.digest}"
         if self._begun is not None:
             self._check_begun(lease, first, last.position, last.digest())
-        async with lease.connection.transaction():
-            await lease.renew()
-            await lease.connection.execute(
-                sql("intend"),
-                {
-                    "projector": lease.projector,
-                    "partition": lease.partition,
-                    "epoch": lease.checkpoint.epoch,
-                    "first": first,
-                    "last": last.position,
-                    "rows": batch.count,
-                    "digest": last.digest(),
-                    "token": token,
-                },
-            )
-        if batch.lines:
-            await asyncio.to_thread(self._insert, batch.lines, token)
-        async with lease.connection.transaction():
-            to = await lease.move(last)
-            await park(lease, batch.parked)
-            await lease.connection.execute(
-                "DELETE FROM insert_intents WHERE projector = %s AND partition = %s",
-                (lease.projector, lease.partition),
-            )
+        to = lease.checkpoint_at(last)
+        await lease.fenced(
+            "intend",
+            {
+                "epoch": to.epoch,
+                "first": first,
+                "last": to.position,
+                "rows": batch.count,
+                "digest": to.digest,
+                "token": token,
+            },
+        )
+        if batch.body:
+            await asyncio.to_thread(self._insert, batch.body, token)
+        if batch.parked:
+            async with lease.connection.transaction():
+                await lease.fenced("landed", {"to": to.position, "digest": to.digest})
+                await park(lease, batch.parked)
+        else:
+            await lease.fenced("landed", {"to": to.position, "digest": to.digest})
         lease.checkpoint = to
         self._begun = None
         self._parked.update(poison.job for poison in batch.parked)
@@ -163,7 +164,7 @@ class ClickHouseProjection:
         names = {name for (name,) in known.result_rows}
         self._settings = {name: value for name, value in SETTINGS.items() if name in names}
 
-    def _insert(self, lines: bytes, token: str) -> None:
+    def _insert(self, body: bytes, token: str) -> None:
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
         assert self._client is not None
@@ -171,8 +172,8 @@ class ClickHouseProjection:
             self._client.raw_insert(
                 "job_events",
                 column_names=COLUMNS,
-                insert_block=lines,
-                fmt="TabSeparated",
+                insert_block=body,
+                fmt="Native",
                 settings={**self._settings, "insert_deduplication_token": token},
             )
         except ClickHouseError as error:

@@ -6,13 +6,14 @@ batch fold to the last value of what they touch, and nothing need be read back f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from triton.events.types import Submitted
 from triton.job import changes
+from triton.projections.lines import Row, escaped, escaped_json
 from triton.projections.render import clean_text, to_json
-from triton.projections.rows import Poison, Reading, Row, escaped, escaped_json
+from triton.projections.rows import Piece, Poison, Rows
 from triton.projections.stamps import stamp
 
 #: Fields of a fold that are times: 0 is "none", which a patch writes as `epoch`.
@@ -37,44 +38,55 @@ _NEWBORN: Final[dict[str, Any]] = {
 class Sifted(NamedTuple):
     """A batch, parted into what can be applied and what is parked; both in order."""
 
-    applied: list[Row]
+    applied: list[Rows]
     parked: list[Poison]
 
 
 def sift(
-    rows: Sequence[Reading],
-    parked: Collection[str],
-    refused: Mapping[str, str] | None = None,
-    take: Callable[[Row], str | None] | None = None,
+    pieces: Sequence[Piece], parked: Collection[str], refused: Mapping[str, str] | None = None
 ) -> Sifted:
     """Part a batch.
 
-    Parked are: entries that cannot be read, events of a job in `refused` (with the reason), events for
-    which `take` answers a reason, and whatever comes after a parked event of the same job, in this batch
-    or (the jobs in `parked`) before it.
+    Parked are: entries that cannot be read, events of a job in `refused` (with the reason), and whatever
+    comes after a parked event of the same job, in this batch or (the jobs in `parked`) before it.
     """
     sifted = Sifted([], [])
-    behind: dict[str, str] = {}
-    for row in rows:
-        job = row.job
-        if job in behind:
-            sifted.parked.append(Poison(row.entry, job, behind[job]))
-            continue
-        reason: str | None = None
-        if isinstance(row, Poison):
-            reason = row.reason
-        elif job in parked:
-            reason = "behind a parked event of this job"
-        elif refused and job in refused:
-            reason = refused[job]
-        elif take is not None:
-            reason = take(row)
-        if reason is None:
-            sifted.applied.append(cast("Row", row))
+    reasons = {**dict.fromkeys(parked, "behind a parked event of this job"), **(refused or {})}
+    for piece in pieces:
+        if isinstance(piece, Poison):
+            reason = reasons.get(piece.job, piece.reason)
+            reasons[piece.job] = _behind(piece.entry.position)
+            sifted.parked.append(Poison(piece.entry, piece.job, reason))
+        elif not reasons or reasons.keys().isdisjoint(jobs := piece.jobs()):
+            sifted.applied.append(piece)
         else:
-            sifted.parked.append(Poison(row.entry, job, reason))
-            behind[job] = f"behind position {row.entry.position} of this job"
+            found: dict[int, str] = {}
+            for index, job in enumerate(jobs):
+                if job in reasons:
+                    found[index] = reasons[job]
+                    reasons[job] = _behind(piece.page.positions[index])
+            sifted.parked.extend(poisons(piece, found))
+            rest = without(piece, found)
+            if rest.size:
+                sifted.applied.append(rest)
     return sifted
+
+
+def _behind(position: int) -> str:
+    return f"behind position {position} of this job"
+
+
+def poisons(rows: Rows, reasons: Mapping[int, str]) -> list[Poison]:
+    """The rows at these indexes, to be parked."""
+    jobs = rows.jobs()
+    return [
+        Poison(rows.page.entry(index), jobs[index], reason) for index, reason in reasons.items()
+    ]
+
+
+def without(rows: Rows, reasons: Mapping[int, str]) -> Rows:
+    """The rows but those at these indexes."""
+    return rows.only([index not in reasons for index in range(rows.size)])
 
 
 class JobFold:
@@ -83,11 +95,24 @@ class JobFold:
     def __init__(self) -> None:
         self.births: dict[str, Birth] = {}
         self.patches: dict[str, dict[str, Any]] = {}
+        self._late: dict[str, str] = {}
 
-    def take(self, row: Row) -> str | None:
-        """Fold one event in; or why it cannot follow the job's last one."""
+    def take(self, rows: Sequence[Row]) -> dict[int, str]:
+        """Fold events in. Answers which of them, by their index, cannot follow their job's last one, and
+        why; nor does what comes after them of the same job."""
+        reasons: dict[int, str] = {}
+        for index, row in enumerate(rows):
+            reason = self._take(row)
+            if reason is not None:
+                reasons[index] = reason
+                self._late[row.job] = _behind(row.position)
+        return reasons
+
+    def _take(self, row: Row) -> str | None:
         job = row.job
-        data = row.data
+        if self._late and job in self._late:
+            return self._late[job]
+        data = row.datum.data
         if isinstance(data, Submitted):
             self.births[job] = Birth(row)
             self.patches.pop(job, None)
@@ -99,14 +124,14 @@ class JobFold:
         elif row.version != known["version"] + 1:
             return f"version {row.version} of the job follows {known['version']}"
         known["version"] = row.version
-        known["position"] = row.entry.position
+        known["position"] = row.position
         known["at"] = row.at
         known |= changes(data, row.attempt, row.at)
         return None
 
-    def submission_lines(self) -> bytes:
+    def submission_lines(self, partition: int) -> bytes:
         """The births as lines for `sql/copy_submissions.sql`."""
-        return b"".join([_submission(born.row) for born in self.births.values()])
+        return b"".join([_submission(born.row, partition) for born in self.births.values()])
 
     def state_lines(self) -> bytes:
         """The births as lines for `sql/copy_states.sql`."""
@@ -128,13 +153,13 @@ class Birth:
         """The state, to be changed by a later event."""
         if self.state is None:
             row = self.row
-            due = cast("Submitted", row.data).due
+            due = cast("Submitted", row.datum.data).due
             self.state = {
                 **_NEWBORN,
                 "state": "scheduled" if due else "pending",
                 "due": due,
                 "version": row.version,
-                "position": row.entry.position,
+                "position": row.position,
                 "at": row.at,
             }
         return self.state
@@ -143,10 +168,10 @@ class Birth:
         row = self.row
         if self.state is not None:
             return _state(row.job, self.state)
-        due = cast("Submitted", row.data).due
+        due = cast("Submitted", row.datum.data).due
         return (
-            f"{escaped(row.job)}\t{'scheduled' if due else 'pending'}\t0\t{row.version}\t"
-            f"{row.entry.position}\t0\t\t\t0\tf\t\t{_time(due)}\t\\N\t\\N\t{stamp(row.at)}\t\\N\t\\N\n"
+            f"{_text(row.job)}\t{'scheduled' if due else 'pending'}\t0\t{row.version}\t"
+            f"{row.position}\t0\t\t\t0\tf\t\t{_time(due)}\t\\N\t\\N\t{stamp(row.at)}\t\\N\t\\N\n"
         )
 
 
@@ -162,19 +187,16 @@ def _written(patch: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _submission(row: Row) -> bytes:
-    # Of the event's own line: partition, position, job, version, type, attempt, at, by, tenant, queue, ...
-    partition, _, job, _, _, _, at, by, tenant, queue, causation, correlation, trace, _ = (
-        row.line.split(b"\t", 13)
-    )
-    data = cast("Submitted", row.data)
-    body = row.body
+def _submission(row: Row, partition: int) -> bytes:
+    _, job, _, _, _, at, by, tenant, queue, causation, correlation, trace, _, _ = row.fields
+    data = cast("Submitted", row.datum.data)
+    body = row.datum.body
     return b"\t".join(
         (
             job,
             tenant,
             queue,
-            escaped(clean_text(data.actor)).encode(),
+            escaped(clean_text(data.actor).encode()),
             b"%d" % data.priority,
             at,
             by,
@@ -183,7 +205,7 @@ def _submission(row: Row) -> bytes:
             trace,
             _field(body.args if body else None),
             _field(body.kwargs if body else None),
-            partition + b"\n",
+            b"%d\n" % partition,
         )
     )
 
@@ -191,7 +213,7 @@ def _submission(row: Row) -> bytes:
 def _state(job: str, state: Mapping[str, Any]) -> str:
     return "\t".join(
         (
-            escaped(job),
+            _text(job),
             state["state"],
             f"{state['attempt']}\t{state['version']}\t{state['position']}\t{state['percent']}",
             _text(state["stage"]),
@@ -210,7 +232,7 @@ def _state(job: str, state: Mapping[str, Any]) -> str:
 
 
 def _text(text: str) -> str:
-    return escaped(clean_text(text)) if text else ""
+    return escaped(clean_text(text).encode()).decode() if text else ""
 
 
 def _time(at: int) -> str:

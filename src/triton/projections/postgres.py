@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 import psycopg
 
 from triton.projections.checkpoint import Connection, Lease
-from triton.projections.fold import JobFold, sift
+from triton.projections.fold import JobFold, poisons, sift
+from triton.projections.lines import each, escaped_json, fields_of, lines_of
 from triton.projections.parking import park
-from triton.projections.projector import BATCH
-from triton.projections.rows import Poison, Reading
+from triton.projections.rows import Piece, Poison, Rows
 from triton.projections.statements import sql
+
+#: Bytes of a batch on its way to PostgreSQL.
+_ROOM: Final = 4 << 20
 
 
 class _BehindError(Exception):
@@ -21,14 +27,14 @@ class _BehindError(Exception):
 
 
 class PostgresBatch(msgspec.Struct, frozen=True):
-    """Rows, and what they become in each table."""
+    """What was read, and what it becomes in each table."""
 
-    rows: Sequence[Reading]
+    pieces: Sequence[Piece]
     #: How many jobs were parked when this was prepared.
     jobs_parked: int
     parked: Sequence[Poison]
     fold: JobFold
-    events: bytes
+    events: Sequence[bytes]
     patches: str
     submissions: bytes
     states: bytes
@@ -39,12 +45,15 @@ class PostgresProjection:
 
     name = "postgres"
     pause = 0.05
-    batch = BATCH
+    batch = 20_000
+
+    form = staticmethod(escaped_json)
 
     def __init__(self) -> None:
         self._parked: set[str] = set()
 
     async def open(self, lease: Lease) -> int | None:
+        _make_room(lease.connection)
         # Times go as text without a zone.
         await lease.connection.execute("SET timezone TO 'UTC'")
         self._parked = await lease.parked_jobs()
@@ -54,46 +63,56 @@ class PostgresProjection:
         """The connection is the lease's."""
 
     async def prepare(
-        self, rows: Sequence[Reading], refused: Mapping[str, str] | None = None
+        self, pieces: Sequence[Piece], refused: Mapping[str, str] | None = None
     ) -> PostgresBatch:
         """`refused` are jobs whose events are to be parked, with the reason."""
+        sifted = sift(pieces, self._parked, refused)
+        parked = sifted.parked
         fold = JobFold()
-        sifted = sift(rows, self._parked, refused, fold.take)
+        events = []
+        for rows in sifted.applied:
+            await asyncio.sleep(0)
+            fields = fields_of(rows)
+            reasons = fold.take(each(rows, fields))
+            if reasons:
+                parked += poisons(rows, reasons)
+                fields = [line for index, line in enumerate(fields) if index not in reasons]
+            if fields:
+                events.append(lines_of(rows.page.partition, fields))
         await asyncio.sleep(0)
         patches = fold.patches_json() if fold.patches else ""
         await asyncio.sleep(0)
-        submissions = fold.submission_lines()
+        submissions = fold.submission_lines(pieces[0].last.partition)
         await asyncio.sleep(0)
         return PostgresBatch(
-            rows=rows,
+            pieces=pieces,
             jobs_parked=len(self._parked),
-            parked=sifted.parked,
+            parked=parked,
             fold=fold,
-            events=b"".join([row.line for row in sifted.applied]),
+            events=events,
             patches=patches,
             submissions=submissions,
             states=fold.state_lines(),
         )
 
-    async def apply(
-        self, lease: Lease, batch: PostgresBatch, sent: asyncio.Event | None = None
-    ) -> None:
+    async def apply(self, lease: Lease, batch: PostgresBatch) -> None:
         """Rows that PostgreSQL refuses are found by halving the batch; the last one left is parked."""
-        rows = batch.rows
+        pieces = batch.pieces
         if batch.jobs_parked != len(self._parked):
-            batch = await self.prepare(rows)
+            batch = await self.prepare(pieces)
         try:
-            await self._apply(lease, batch, sent)
+            await self._apply(lease, batch)
         except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
-            if len(rows) == 1:
+            halves = _halves(pieces)
+            if halves is None:
+                (job,) = pieces[0].jobs() if isinstance(pieces[0], Rows) else (pieces[0].job,)
                 reason = f"PostgreSQL refuses it: {error.diag.message_primary}"
-                await self._apply(lease, await self.prepare(rows, {rows[0].job: reason}), sent)
+                await self._apply(lease, await self.prepare(pieces, {job: reason}))
                 return
-            half = len(rows) // 2
-            await self.apply(lease, await self.prepare(rows[:half]))
-            await self.apply(lease, await self.prepare(rows[half:]))
+            for half in halves:
+                await self.apply(lease, await self.prepare(half))
 
-    async def _apply(self, lease: Lease, batch: PostgresBatch, sent: asyncio.Event | None) -> None:
+    async def _apply(self, lease: Lease, batch: PostgresBatch) -> None:
         """What the tables refuse is known only in the transaction; then the batch is tried again, without
         the jobs that do not stand where their first event expects them, or over those that were born
         before."""
@@ -102,17 +121,17 @@ class PostgresProjection:
         while True:
             try:
                 async with lease.connection.transaction():
-                    to = await lease.move(batch.rows[-1].entry)
+                    to = await lease.move(batch.pieces[-1].last)
                     if again:
                         await lease.connection.execute(
                             sql("forget"), {"jobs": list(batch.fold.births)}
                         )
-                    await _write(lease.connection, batch, sent)
+                    await _write(lease.connection, batch)
                     await park(lease, batch.parked)
                 break
             except _BehindError:
                 refused |= await _late(lease.connection, batch.fold)
-                batch = await self.prepare(batch.rows, refused)
+                batch = await self.prepare(batch.pieces, refused)
             except psycopg.errors.UniqueViolation:
                 if again:
                     raise
@@ -121,27 +140,44 @@ class PostgresProjection:
         self._parked.update(poison.job for poison in batch.parked)
 
 
-async def _write(connection: Connection, batch: PostgresBatch, sent: asyncio.Event | None) -> None:
+def _make_room(connection: Connection) -> None:
+    """Let the kernel hold a batch that PostgreSQL has not read yet, or as much of it as it may: else the
+    server would idle whenever this process renders. TCP finds the size by itself."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as same:
+        if same.family == socket.AF_UNIX:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
+
+
+def _halves(pieces: Sequence[Piece]) -> tuple[Sequence[Piece], Sequence[Piece]] | None:
+    """None for a single event."""
+    if len(pieces) > 1:
+        half = len(pieces) // 2
+        return pieces[:half], pieces[half:]
+    piece = pieces[0]
+    if isinstance(piece, Poison) or piece.size == 1:
+        return None
+    half = piece.size // 2
+    return [piece.part(0, half)], [piece.part(half, piece.size)]
+
+
+async def _write(connection: Connection, batch: PostgresBatch) -> None:
     """Raises _BehindError where a job is not at the version before its first event, UniqueViolation where a
     job is born that is there already."""
     if batch.events:
-        # By far the largest part: PostgreSQL would idle if this task had to share the processor now. All
-        # later parts fit into the socket's buffer.
         await _copy(connection, "copy_events", batch.events)
-    if sent is not None:
-        sent.set()
     if batch.patches:
         cursor = await connection.execute(sql("patches"), {"rows": batch.patches})
         if cursor.rowcount != len(batch.fold.patches):
             raise _BehindError
     if batch.submissions:
-        await _copy(connection, "copy_submissions", batch.submissions)
-        await _copy(connection, "copy_states", batch.states)
+        await _copy(connection, "copy_submissions", [batch.submissions])
+        await _copy(connection, "copy_states", [batch.states])
 
 
-async def _copy(connection: Connection, statement: str, lines: bytes) -> None:
+async def _copy(connection: Connection, statement: str, blocks: Sequence[bytes]) -> None:
     async with connection.cursor().copy(sql(statement)) as copy:
-        await copy.write(lines)
+        for lines in blocks:
+            await copy.write(lines)
 
 
 async def _late(connection: Connection, fold: JobFold) -> dict[str, str]:

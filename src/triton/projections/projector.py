@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from triton.errors import HoleError
-from triton.events.log import Log
+from triton.events.entries import Page
+from triton.events.log import Checkpoint, Log
 from triton.projections.checkpoint import Lease
-from triton.projections.rows import Reading, RowReader
+from triton.projections.rows import Piece, RowReader
 
-#: Events in one transaction of PostgreSQL at most.
-BATCH: Final = 5000
-#: Events in one read: a longer one would hold the server, and with it every writer of the log.
-PAGE: Final = 1000
-#: Rows between two chances for other tasks: a millisecond.
-_SLICE: Final = 500
+#: Events in one read: a longer one would hold the server, and with it every writer of the log. And so many
+#: are rendered before other tasks, above all the sending of the batch before, have their turn: a millisecond.
+PAGE: Final = 500
+#: Pages that are asked for while one is read.
+_AHEAD: Final = 2
 #: Milliseconds that one read waits for an event.
 BLOCK_MS: Final = 1000
 
@@ -33,18 +34,20 @@ class Projection(Protocol):
     #: Events that are applied together at most.
     batch: int
 
+    @property
+    def form(self) -> Callable[[bytes], bytes]:
+        """How the store takes JSON."""
+
     async def open(self, lease: Lease) -> int | None:
         """Prepare for this lease. Answers the last position of a batch that a predecessor began and that
         must be applied as the same batch, or None."""
 
-    async def prepare(self, rows: Sequence[Reading]) -> Any:
+    async def prepare(self, pieces: Sequence[Piece]) -> Any:
         """What `apply` takes: all of its work that needs no store, done while the batch before is under
-        way. At least one row. Lets other tasks run every few milliseconds."""
+        way. At least one piece. Lets other tasks run every few milliseconds."""
 
-    async def apply(self, lease: Lease, batch: Any, sent: asyncio.Event | None = None) -> None:
+    async def apply(self, lease: Lease, batch: Any) -> None:
         """Write a prepared batch and move the lease's checkpoint to its last row, all or nothing.
-
-        `sent` is set when the store works by itself, so that the next batch may take the processor.
 
         Raises FencedError, LogForkedError, UnavailableError and the drivers' errors.
         """
@@ -54,11 +57,12 @@ class Projection(Protocol):
 
 
 class _Read(NamedTuple):
-    """Rows that were read; `batch` is None for no rows."""
+    """What was read. `batch` is None for nothing."""
 
-    size: int
-    #: Position of the last.
-    last: int
+    #: Whether there is more.
+    more: bool
+    #: Of the last entry.
+    end: Checkpoint
     batch: Any
 
 
@@ -82,7 +86,8 @@ class Projector:
         self._batch = batch or projection.batch
         self._block_ms = block_ms
         self._pause = projection.pause if pause is None else pause
-        self._reader = RowReader()
+        self._reader = RowReader(projection.form)
+        self._size = min(PAGE, self._batch)
         self._renewed = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -90,77 +95,107 @@ class Projector:
         await self._log.validate(self._partition, self.lease.checkpoint)
         begun = await self._projection.open(self.lease)
         if begun is not None:
-            await self._apply(await self._range(begun), None)
+            await self._apply(await self._begun(begun))
         stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
-        reading: asyncio.Future[Any] = asyncio.ensure_future(
-            self._read(self.lease.checkpoint.position)
-        )
+        reading: asyncio.Future[Any] = asyncio.ensure_future(self._read(self.lease.checkpoint))
         try:
             while not stop.is_set():
                 await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if stopping.done():
                     return
                 read: _Read = reading.result()
-                if read.size == self._batch:
-                    # A backlog: the next batch is read while the store works on this one.
-                    sent = asyncio.Event()
-                    reading = asyncio.ensure_future(self._read_ahead(read.last, sent))
-                    await self._apply(read.batch, sent)
-                    sent.set()
+                if read.more:
+                    # The next batch is read and prepared while the store works on this one.
+                    reading = asyncio.ensure_future(self._read(read.end))
+                    await self._apply(read.batch)
                     continue
-                await self._apply(read.batch, None)
-                if read.size and self._pause:
+                await self._apply(read.batch)
+                if read.batch is not None and self._pause:
                     await asyncio.wait({stopping}, timeout=self._pause)
-                reading = asyncio.ensure_future(self._read(read.last))
+                reading = asyncio.ensure_future(self._read(read.end))
         finally:
             for task in (reading, stopping):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await task
+                await _ended(task)
 
-    async def _apply(self, batch: Any, sent: asyncio.Event | None) -> None:
-        # After reading, before applying: a failover between two reads must not pass unnoticed.
-        await self._log.validate(self._partition, self.lease.checkpoint)
+    async def _apply(self, batch: Any) -> None:
         now = time.monotonic()
         if batch is not None:
-            await self._projection.apply(self.lease, batch, sent)
+            await self._projection.apply(self.lease, batch)
         elif now - self._renewed > self.lease.seconds / 3:
             await self.lease.renew()
         else:
             return
         self._renewed = now
 
-    async def _read_ahead(self, after: int, sent: asyncio.Event) -> _Read:
-        await sent.wait()
-        return await self._read(after)
+    async def _read(self, begin: Checkpoint) -> _Read:
+        """What follows, as many as are there, up to a batch; waits for the first a little.
 
-    async def _read(self, after: int) -> _Read:
-        """What follows, as many as are there, up to a batch; waits for the first a little."""
-        rows: list[Reading] = []
-        size = min(PAGE, self._batch)
-        entries = await self._log.wait(self._partition, after, block_ms=self._block_ms, count=size)
-        while entries:
-            for start in range(0, len(entries), _SLICE):
-                rows += self._reader.read_all(entries[start : start + _SLICE])
+        The first batch of a backlog is small, so that the store begins at once; each next one is four
+        times as large.
+        """
+        count = min(PAGE, self._size)
+        page = await self._log.wait_page(
+            self._partition, begin.position, block_ms=self._block_ms, count=count
+        )
+        pieces = await self._pieces(page, self._size) if page is not None else []
+        # After reading, before applying: a failover between two reads must not pass unnoticed.
+        await self._log.validate(self._partition, begin)
+        if not pieces:
+            return _Read(more=False, end=begin, batch=None)
+        more = sum(piece.size for piece in pieces) == self._size
+        self._size = min(self._batch, 4 * self._size if more else PAGE)
+        last = pieces[-1].last
+        end = Checkpoint(begin.epoch, last.position, last.digest())
+        return _Read(more, end, await self._projection.prepare(pieces))
+
+    async def _pieces(self, page: Page, size: int) -> list[Piece]:
+        """A page and the full ones that follow it at once, up to so many entries in all.
+
+        Positions are dense, so the next pages can be asked for before this one came: the server works on
+        them while this one is read.
+        """
+        pieces: list[Piece] = []
+        found: Page | None = page
+        asked = page.positions[-1]
+        end = page.positions[0] + size - 1
+        ahead: deque[asyncio.Future[Page | None]] = deque()
+        try:
+            while found is not None:
+                while found.size == PAGE and len(ahead) < _AHEAD and asked < end:
+                    count = min(PAGE, end - asked)
+                    coming = self._log.page(self._partition, asked, count=count)
+                    ahead.append(asyncio.ensure_future(coming))
+                    asked += count
                 await asyncio.sleep(0)
-            after = entries[-1].position
-            size = min(PAGE, self._batch - len(rows))
-            if len(entries) < PAGE or not size:
-                break
-            entries = await self._log.range(self._partition, after, count=size)
-        return _Read(len(rows), after, await self._projection.prepare(rows) if rows else None)
+                pieces += self._reader.read(found)
+                # After a page that is not full the log ended; what was asked for may have been added since.
+                found = await ahead.popleft() if found.size == PAGE and ahead else None
+        finally:
+            for task in ahead:
+                await _ended(task)
+        return pieces
 
-    async def _range(self, until: int) -> Any:
+    async def _begun(self, until: int) -> Any:
         """Exactly what follows the checkpoint up to `until`, prepared."""
         after = self.lease.checkpoint.position
-        entries = await self._log.range(
-            self._partition, after, until=until, count=max(1, until - after)
-        )
-        if not entries or entries[-1].position != until:
-            raise HoleError(
-                f"positions {after + 1} to {until} of partition {self._partition} were read before, but "
-                "the log does not hold them all any more",
-                partition=self._partition,
-                position=until,
-            )
-        return await self._projection.prepare(self._reader.read_all(entries))
+        pieces: list[Piece] = []
+        at = after
+        while at < until:
+            page = await self._log.page(self._partition, at, until=until, count=PAGE)
+            if page is None:
+                raise HoleError(
+                    f"positions {after + 1} to {until} of partition {self._partition} were read before, "
+                    "but the log does not hold them all any more",
+                    partition=self._partition,
+                    position=until,
+                )
+            pieces += self._reader.read(page)
+            at = page.positions[-1]
+        return await self._projection.prepare(pieces) if pieces else None
+
+
+async def _ended(task: asyncio.Future[Any]) -> None:
+    """Ends a task, whatever it says."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await task

@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
-from triton.events.types import EventData, Submitted
+from triton.events.types import TYPES, EventData, Submitted, type_of
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
@@ -23,6 +24,8 @@ _decode: Final = msgspec.json.Decoder().decode
 _NUL_ESCAPE: Final = re.compile(rb"\\\\|\\u0000")
 #: JSON text of these bytes alone looks the same in a line, and holds no escape that a store could refuse.
 _SAFE: Final = bytes(byte for byte in range(32, 127) if byte != ord("\\"))
+#: Bytes of an encoded Struct up to its first own field: its tag, with what stands around it.
+_TAGS: Final = {cls: len(b'{"type":"%b",' % name.encode()) for name, cls in TYPES.items()}
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -136,22 +139,23 @@ def data_json(data: EventData) -> bytes:
 
 def submitted_json(data: Submitted, body: Body | None) -> bytes:
     """The same for a job.submitted whose body was read already."""
-    shown = b'{"actor":%b,"body":%b' % (
-        to_json(data.actor),
-        to_json(data.body) if body is None else body.shown,
-    )
-    if data.priority:
-        shown += b',"priority":%d' % data.priority
+    more = b',"priority":%d' % data.priority if data.priority else b""
     if data.due:
-        shown += b',"due":%d' % data.due
-    return shown + b"}"
+        more += b',"due":%d' % data.due
+    shown = to_json(data.body) if body is None else body.shown
+    return b'{"actor":%b,"body":%b%b}' % (_actor_json(data.actor), shown, more)
+
+
+@lru_cache(maxsize=1024)
+def _actor_json(actor: str) -> bytes:
+    return to_json(actor)
 
 
 def _untagged(data: EventData) -> bytes:
     try:
         encoded = _encode(data)
     except (TypeError, UnicodeEncodeError):
-        encoded = _encode({"type": ""} | plain(data) | {"type": ""})
-    # `{"type":"job.started","worker":...}` -> `{"worker":...}`; the tag comes first and holds no quote.
-    end = encoded.index(b'"', len(b'{"type":"'))
-    return b"{" + encoded[end + 2 :] if encoded[end + 1 : end + 2] == b"," else b"{}"
+        encoded = _encode({"type": type_of(data)} | plain(data))
+    # `{"type":"job.started","worker":...}` -> `{"worker":...}`
+    rest = encoded[_TAGS[type(data)] :]
+    return b"{" + rest if rest else b"{}"

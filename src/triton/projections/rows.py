@@ -1,50 +1,90 @@
-"""Owns what a projector makes of one log entry: the decoded event and its line for the stores. Pure.
+"""Owns what a projector makes of a page of the log: its events as columns for the stores. Pure.
 
-This is the hot path of every projection. So an entry is not decoded into an Event: its values go into the
-line as the bytes they are, and texts and small data that repeat are looked up.
+This is the hot path of every projection. So entries are not decoded into Events: where a page looks like
+nearly all do, its columns are used as the bytes they are, and small data that repeats is looked up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, TypeAlias
+from collections.abc import Callable, Sequence
+from itertools import compress
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from triton.errors import DecodeError
 from triton.events.codec import decode_data
-from triton.events.log import Entry
+from triton.events.entries import Entry, Page
 from triton.events.types import EventData, Submitted
 from triton.projections.render import Body, body_of, clean_text, data_json, submitted_json
-from triton.projections.stamps import stamp
+from triton.projections.stamps import LAST
 
-#: The columns of a line, the same for PostgreSQL's COPY and ClickHouse's TabSeparated.
+#: The columns of `job_events`, the same in both stores.
 COLUMNS: Final = (
     *("partition", "position", "job", "version", "type", "attempt", "at", "by", "tenant", "queue"),
     *("causation", "correlation", "traceparent", "schema", "data"),
 )
-#: Data of at most so many bytes is remembered: `{}`, a worker's name, an empty result.
-_SMALL: Final = 64
-#: Times after this have all their digits: a second of 1970, and six for the microseconds.
-_LATER: Final = 10_000_000
+#: Data of at most so many bytes is remembered: `{}`, a worker's name, a step of progress.
+_SMALL: Final = 48
 #: So many texts and data are remembered before all are forgotten.
 _REMEMBERED: Final = 20_000
+#: The greatest number that both stores take.
+_MOST: Final = 2**31 - 1
+_SCHEMAS: Final = 2**15 - 1
 
 
-class Row(msgspec.Struct, gc=False):
-    """One event, as the projections need it.
+class Datum(NamedTuple):
+    """An event's data: decoded, as JSON in the form of the store, and the body of a submitted message."""
 
-    `line` ends with a line feed. `body` is that of a submitted message, None for all else.
-    """
-
-    entry: Entry
-    job: str
-    version: int
-    attempt: int
-    at: int
     data: EventData
-    line: bytes
+    shown: bytes
     body: Body | None
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """Events as columns, in order; texts without what a store refuses, `at` in microseconds."""
+
+    page: Page
+    job: Sequence[bytes]
+    version: Sequence[int]
+    kind: Sequence[bytes]
+    attempt: Sequence[int]
+    at: Sequence[int]
+    by: Sequence[bytes]
+    tenant: Sequence[bytes]
+    queue: Sequence[bytes]
+    causation: Sequence[bytes]
+    correlation: Sequence[bytes]
+    trace: Sequence[bytes]
+    schema: Sequence[int]
+    data: Sequence[Datum]
+
+    @property
+    def size(self) -> int:
+        return self.page.size
+
+    @property
+    def last(self) -> Entry:
+        return self.page.entry(-1)
+
+    def jobs(self) -> Sequence[str]:
+        """The jobs' ids as the stores have them."""
+        return [job.decode() for job in self.job]
+
+    def part(self, begin: int, end: int) -> Rows:
+        """Those from one index up to before another."""
+        columns = (getattr(self, name)[begin:end] for name in self.__struct_fields__[1:])
+        return Rows(self.page.part(begin, end), *columns)
+
+    def only(self, kept: Sequence[bool]) -> Rows:
+        """Those whose flag is true."""
+        page = Page(
+            self.page.partition,
+            list(compress(self.page.positions, kept)),
+            [list(compress(column, kept)) for column in self.page.columns],
+        )
+        columns = (list(compress(getattr(self, n), kept)) for n in self.__struct_fields__[1:])
+        return Rows(page, *columns)
 
 
 class Poison(msgspec.Struct, frozen=True):
@@ -54,122 +94,118 @@ class Poison(msgspec.Struct, frozen=True):
     job: str
     reason: str
 
+    @property
+    def size(self) -> int:
+        return 1
 
-Reading: TypeAlias = Row | Poison
+    @property
+    def last(self) -> Entry:
+        return self.entry
+
+
+#: What a batch is made of, in order.
+Piece: TypeAlias = Rows | Poison
 
 
 class RowReader:
-    """Reads entries; one per projector, for what it remembers."""
+    """Reads pages; one per projector, for what it remembers. `form` is how its store takes JSON."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: Callable[[bytes], bytes]) -> None:
         self._texts = _Texts()
-        self._seconds = _Seconds()
-        self._contexts = _Contexts(self._texts)
-        #: (type, schema, data) -> the decoded data, and schema and data as fields of a line.
-        self._data: dict[tuple[bytes, bytes, bytes], tuple[EventData, bytes]] = {}
+        self._data = _Data(form)
 
-    def read_all(self, entries: Sequence[Entry]) -> list[Reading]:
-        """Each entry's Row, or a Poison where it holds what no event may hold."""
-        rows: list[Reading] = []
-        add = rows.append
-        row = self._row
-        for entry in entries:
-            try:
-                add(row(entry))
-            except (DecodeError, ValueError, OverflowError, RecursionError) as error:
+    def read(self, page: Page) -> list[Piece]:
+        """The page's rows, and a Poison for each entry that holds what no event may hold."""
+        try:
+            return [self._rows(page)]
+        except (DecodeError, ValueError, OverflowError, RecursionError) as error:
+            if page.size == 1:
+                entry = page.entry(0)
                 job = clean_text(entry.fields[3].decode(errors="replace"))
-                add(Poison(entry, job, clean_text(f"{type(error).__name__}: {error}")))
-        return rows
+                return [Poison(entry, job, clean_text(f"{type(error).__name__}: {error}"))]
+            half = page.size // 2
+            return [*self.read(page.part(0, half)), *self.read(page.part(half, page.size))]
 
-    def read(self, entry: Entry) -> Reading:
-        """The same for one entry."""
-        return self.read_all([entry])[0]
-
-    def _row(self, entry: Entry) -> Row:
-        partition, position, fields = entry
-        event_type, job, version, attempt, at = fields[1:11:2]
-        schema, raw = fields[23], fields[25]
-        body: Body | None = None
-        known = self._data.get((event_type, schema, raw))
-        if known is not None:
-            data, shown = known
-        else:
-            data = decode_data(event_type.decode(), int(schema), raw)
-            if isinstance(data, Submitted):
-                body = body_of(data.body)
-                shown = b"%d\t%b" % (int(schema), escaped_json(submitted_json(data, body)))
-            else:
-                shown = b"%d\t%b" % (int(schema), escaped_json(data_json(data)))
-                if len(raw) <= _SMALL:
-                    self._remember((event_type, schema, raw), data, shown)
-        when = int(at)
-        number = int(version)
-        fence = int(attempt)
-        line = b"%d\t%d\t%b\t%d\t%b\t%d\t%b\t%b\t%b\n" % (
-            partition,
-            position,
-            self._texts[job],
-            number,
-            self._texts[event_type],
-            fence,
-            self._seconds[at[:-6]] + at[-6:]
-            if when > _LATER and at.isdigit()
-            else stamp(when).encode(),
-            # by, causation, correlation, traceparent, tenant, queue
-            self._contexts[tuple(fields[11:23:2])],
-            shown,
+    def _rows(self, page: Page) -> Rows:
+        kind, job, version, attempt, at, by, causation, correlation, trace, tenant, queue = (
+            page.columns[:11]
         )
-        return Row(entry, clean_text(job.decode()), number, fence, when, data, line, body)
+        schema, raw = page.columns[11:]
+        data = list(map(self._data.__getitem__, zip(kind, schema, raw, strict=True)))
+        texts: Sequence[Sequence[bytes]] = (
+            *(job, kind, by, tenant, queue, causation, correlation, trace),
+        )
+        every = b"".join([b"".join(column) for column in texts])
+        if not every.isascii() or b"\0" in every:
+            texts = [[self._texts[text] for text in column] for column in texts]
+        job, kind, by, tenant, queue, causation, correlation, trace = texts
+        return Rows(
+            page=page,
+            job=job,
+            version=_numbers(version, _MOST),
+            kind=kind,
+            attempt=_numbers(attempt, _MOST),
+            at=_moments(at),
+            by=by,
+            tenant=tenant,
+            queue=queue,
+            causation=causation,
+            correlation=correlation,
+            trace=trace,
+            schema=_repeated(schema),
+            data=data,
+        )
 
-    def _remember(self, key: tuple[bytes, bytes, bytes], data: EventData, shown: bytes) -> None:
-        if len(self._data) >= _REMEMBERED:
-            self._data.clear()
-        self._data[key] = (data, shown)
+
+def _numbers(column: Sequence[bytes], most: int) -> list[int]:
+    """Raises ValueError for what is no number, or too large."""
+    numbers = list(map(int, column))
+    if max(numbers) > most or min(numbers) < 0:
+        raise ValueError(f"{min(numbers)} to {max(numbers)} are not between 0 and {most}")
+    return numbers
 
 
-class _Contexts(dict[tuple[bytes, ...], bytes]):
-    """What a job's events have in common (as fields of an entry) -> as fields of a line."""
+def _repeated(column: Sequence[bytes]) -> list[int]:
+    """Small numbers that are nearly always the same. Raises ValueError."""
+    if column.count(column[0]) == len(column):
+        return _numbers(column[:1], _SCHEMAS) * len(column)
+    return _numbers(column, _SCHEMAS)
 
-    def __init__(self, texts: _Texts) -> None:
+
+def _moments(column: Sequence[bytes]) -> list[int]:
+    """Times, none after the last that stores know. Raises ValueError."""
+    moments = list(map(int, column))
+    if max(moments) > LAST or min(moments) < 0:
+        return [min(max(0, at), LAST) for at in moments]
+    return moments
+
+
+class _Data(dict[tuple[bytes, bytes, bytes], Datum]):
+    """(type, schema, data) as in an entry -> what they mean. Raises DecodeError, ValueError."""
+
+    def __init__(self, form: Callable[[bytes], bytes]) -> None:
         super().__init__()
-        self._texts = texts
+        self._form = form
 
-    def __missing__(self, context: tuple[bytes, ...]) -> bytes:
-        if len(self) >= _REMEMBERED:
-            self.clear()
-        by, causation, correlation, trace, tenant, queue = (self._texts[part] for part in context)
-        shown = b"\t".join((by, tenant, queue, causation, correlation, trace))
-        self[context] = shown
-        return shown
-
-
-class _Seconds(dict[bytes, bytes]):
-    """The digits of a time without its microseconds -> the same as text, up to the point."""
-
-    def __missing__(self, digits: bytes) -> bytes:
-        if len(self) >= _REMEMBERED:
-            self.clear()
-        shown = self[digits] = stamp(int(digits) * 1_000_000)[:-6].encode()
-        return shown
+    def __missing__(self, key: tuple[bytes, bytes, bytes]) -> Datum:
+        kind, schema, raw = key
+        data = decode_data(kind.decode(), int(schema), raw)
+        if isinstance(data, Submitted):
+            body = body_of(data.body)
+            return Datum(data, self._form(submitted_json(data, body)), body)
+        datum = Datum(data, self._form(data_json(data)), None)
+        if len(raw) <= _SMALL:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[key] = datum
+        return datum
 
 
 class _Texts(dict[bytes, bytes]):
-    """A text's bytes -> the same without what a store refuses, escaped for a line."""
+    """A text -> the same without what a store refuses."""
 
     def __missing__(self, raw: bytes) -> bytes:
         if len(self) >= _REMEMBERED:
             self.clear()
-        shown = self[raw] = escaped(clean_text(raw.decode())).encode()
+        shown = self[raw] = clean_text(raw.decode()).encode()
         return shown
-
-
-def escaped(text: str) -> str:
-    """A text as one field of a line."""
-    if "\\" in text:
-        text = text.replace("\\", "\\\\")
-    return text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-
-
-def escaped_json(encoded: bytes) -> bytes:
-    """JSON as one field of a line: it has no raw control characters, so only backslashes are special."""
-    return encoded.replace(b"\\", b"\\\\") if b"\\" in encoded else encoded

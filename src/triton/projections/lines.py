@@ -1,0 +1,87 @@
+"""Owns rows as tab-separated lines for PostgreSQL's COPY. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+
+from triton.projections.rows import Datum, Rows
+from triton.projections.stamps import stamp
+
+#: What has a meaning of its own in a line, and how it is written.
+_SPECIAL: Final = ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"))
+
+#: The fields of one line from `position` on, in the order of `rows.COLUMNS`.
+Fields: TypeAlias = tuple[bytes, ...]
+
+
+class Row(msgspec.Struct, gc=False):
+    """One event, as the fold of jobs needs it."""
+
+    position: int
+    job: str
+    version: int
+    attempt: int
+    at: int
+    datum: Datum
+    fields: Fields
+
+
+def fields_of(rows: Rows) -> list[Fields]:
+    """The fields of each row's line."""
+    texts: Sequence[Sequence[bytes]] = (
+        *(rows.job, rows.kind, rows.by, rows.tenant, rows.queue),
+        *(rows.causation, rows.correlation, rows.trace),
+    )
+    every = b"".join([b"".join(column) for column in texts])
+    if any(special in every for special, _ in _SPECIAL):
+        texts = [[escaped(text) for text in column] for column in texts]
+    job, kind, by, tenant, queue, causation, correlation, trace = texts
+    # Their own digits: not worth to be written anew, and whatever is none PostgreSQL refuses.
+    version, attempt, schema = (rows.page.columns[index] for index in (2, 3, 11))
+    return list(
+        zip(
+            map(b"%d".__mod__, rows.page.positions),
+            *(job, version, kind, attempt, "\t".join(map(stamp, rows.at)).encode().split(b"\t")),
+            *(by, tenant, queue, causation, correlation, trace, schema),
+            [datum.shown for datum in rows.data],
+            strict=True,
+        )
+    )
+
+
+def lines_of(partition: int, fields: Sequence[Fields]) -> bytes:
+    """Whole lines, each with a line feed at its end. At least one."""
+    begin = b"%d\t" % partition
+    return begin + (b"\n" + begin).join(map(b"\t".join, fields)) + b"\n"
+
+
+def each(rows: Rows, fields: Sequence[Fields]) -> list[Row]:
+    """The rows one by one."""
+    return list(
+        map(
+            Row,
+            rows.page.positions,
+            rows.jobs(),
+            rows.version,
+            rows.attempt,
+            rows.at,
+            rows.data,
+            fields,
+        )
+    )
+
+
+def escaped(text: bytes) -> bytes:
+    """A text as one field of a line."""
+    for special, written in _SPECIAL:
+        if special in text:
+            text = text.replace(special, written)
+    return text
+
+
+def escaped_json(encoded: bytes) -> bytes:
+    """JSON as one field of a line: it has no raw control characters, so only backslashes are special."""
+    return encoded.replace(b"\\", b"\\\\") if b"\\" in encoded else encoded
