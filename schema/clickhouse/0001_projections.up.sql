@@ -53,7 +53,7 @@ SELECT
     tenant, queue, job,
     max(if(type = 'job.submitted', JSONExtractString(data, 'actor'), '')) AS actor,
     min(if(type = 'job.submitted', at, NULL)) AS submitted_at,
-    min(if(type = 'job.submitted', greatest(at, fromUnixTimestamp64Micro(JSONExtractInt(data, 'due'), 'UTC')), NULL)) AS ready_at,
+    min(if(type = 'job.submitted', if(JSONExtractInt(data, 'due') > 0, fromUnixTimestamp64Micro(JSONExtractInt(data, 'due'), 'UTC'), at), NULL)) AS ready_at,
     min(if(type = 'job.started', at, NULL)) AS started_at,
     max(if(type = 'job.started', at, NULL)) AS restarted_at,
     max(if(type IN ('job.completed', 'job.failed', 'job.cancelled'), at, NULL)) AS finished_at

@@ -24,8 +24,9 @@ from triton.projections.checkpoint import LEASE_SECONDS, Connection, Lease
 from triton.projections.compare_events import ANALYTICS
 from triton.projections.fold import JobFold
 from triton.projections.fork import Fork
+from triton.projections.lines import each, escaped_json, fields_of
 from triton.projections.refold import EVENT_FIELDS
-from triton.projections.rows import Row, RowReader
+from triton.projections.rows import RowReader, Rows
 from triton.projections.statements import sql
 
 if TYPE_CHECKING:
@@ -231,13 +232,13 @@ class _Adoption:
             return
         await self._connection.execute(sql("forget"), {"jobs": list(jobs)})
         await self._connection.execute("SET LOCAL timezone TO 'UTC'")
-        fold = await self._folded({job.encode() for job in jobs})
+        fold = await self._folded(set(jobs))
         if fold.births:
-            await self._copy("copy_submissions", fold.submission_lines())
+            await self._copy("copy_submissions", fold.submission_lines(self._fork.partition))
             await self._copy("copy_states", fold.state_lines())
 
-    async def _folded(self, wanted: set[bytes]) -> JobFold:
-        partition, fold, reader = self._fork.partition, JobFold(), RowReader()
+    async def _folded(self, wanted: set[str]) -> JobFold:
+        partition, fold, reader = self._fork.partition, JobFold(), RowReader(escaped_json)
         first = await self._log.first_position(partition)
         if self._fork.common and first > 1:
             raise HoleError(
@@ -248,12 +249,14 @@ class _Adoption:
             )
         after = 0
         while after < self._fork.common:
-            entries = await self._log.range(partition, after, until=self._fork.common, count=_PAGE)
-            ours = [entry for entry in entries if entry.fields[3] in wanted]
-            for row in reader.read_all(ours):
-                if isinstance(row, Row):
-                    fold.take(row)
-            after = entries[-1].position
+            page = await self._log.page(partition, after, until=self._fork.common, count=_PAGE)
+            assert page is not None, "the shared part of the log was trimmed meanwhile"
+            for piece in reader.read(page):
+                if isinstance(piece, Rows):
+                    ours = piece.only([job in wanted for job in piece.jobs()])
+                    if ours.size:
+                        fold.take(each(ours, fields_of(ours)))
+            after = page.positions[-1]
         return fold
 
     async def _copy(self, statement: str, lines: bytes) -> None:

@@ -142,6 +142,10 @@ def submitted_json(data: Submitted, body: Body | None) -> bytes:
     more = b',"priority":%d' % data.priority if data.priority else b""
     if data.due:
         more += b',"due":%d' % data.due
+    if data.expires:
+        more += b',"expires":%d' % data.expires
+    if data.unique:
+        more += b',"unique":' + to_json(data.unique)
     shown = to_json(data.body) if body is None else body.shown
     return b'{"actor":%b,"body":%b%b}' % (_actor_json(data.actor), shown, more)
 
