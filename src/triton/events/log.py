@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from triton import keys
 from triton.errors import ConfigurationError, HoleError, LogForkedError, UnavailableError
 from triton.events.client import send_async
-from triton.events.codec import position_of
+from triton.events.codec import decode_entry, position_of
 from triton.events.entries import Entry, Page, Raw, dense, page_of
 from triton.events.envelope import Event
 from triton.events.scripts import Scripts
