@@ -11,7 +11,13 @@ from triton import keys
 from triton.events.envelope import Event
 
 #: Keys that live as long as the log.
-LASTING: Final = {"log": "stream", "meta": "hash", "actors": "hash", "queues": "set"}
+LASTING: Final = {
+    "log": "stream",
+    "meta": "hash",
+    "actors": "hash",
+    "queues": "set",
+    "signatures": "hash",
+}
 #: Sorted sets of a queue -> the state of the jobs in them.
 QUEUES: Final = {"ready": "pending", "due": "scheduled", "leases": "processing"}
 

@@ -77,6 +77,11 @@ def actors(prefix: str) -> str:
     return prefix + "actors"
 
 
+def signatures(prefix: str) -> str:
+    """HASH, in partition 0 only: actor -> what it can be called with, as its workers declared it."""
+    return prefix + "signatures"
+
+
 def queues(prefix: str) -> str:
     """SET: the name of every queue that ever held a job."""
     return prefix + "queues"

@@ -14,6 +14,7 @@ from live_api import Hand, LiveApi, log_events, project
 
 from triton import keys
 from triton.settings import Settings
+from triton.signature import encode, signature_of
 
 JOBS = "/api/v1/jobs"
 
@@ -170,6 +171,24 @@ def test_without_a_queue_a_job_goes_where_its_actor_s_workers_listen(
     hand.client.hset(hand.prefix("") + "actors", "known.actor", "its-queue")
     assert submit(api, actor="known.actor")["queue"] == "its-queue"
     assert submit(api, actor="known.actor", queue="mine")["queue"] == "mine"
+
+
+def test_arguments_that_do_not_fit_the_actor_are_refused_field_by_field(
+    api: LiveApi, hand: Hand
+) -> None:
+    """Its workers said what it takes; alone and in bulk, whatever the queue."""
+    taken = encode(signature_of(lambda x, *, y=0: None))
+    hand.client.hset(hand.prefix("") + "signatures", "known.actor", taken)
+    wrong = {"actor": "known.actor", "queue": "mine", "kwargs": {"z": 1}}
+    answer = api.http.post(JOBS, json=wrong)
+    assert answer.status_code == 422
+    assert answer.json()["details"]["fields"] == [
+        {"field": "kwargs.x", "message": "is required"},
+        {"field": "kwargs.z", "message": "is not known; known are x, y"},
+    ]
+    bulk = {"jobs": [wrong, {"actor": "known.actor", "args": [1]}], "mode": "partial"}
+    receipts = api.http.post(f"{JOBS}/bulk", json=bulk).json()["jobs"]
+    assert [receipt["status"] for receipt in receipts] == ["rejected", "accepted"]
 
 
 def test_cancel_ends_what_waits_and_asks_what_runs(api: LiveApi, hand: Hand) -> None:

@@ -29,7 +29,17 @@ def left(redis_client: redis.Redis, namespace: str) -> Callable[[], set[str]]:
     def kinds() -> set[str]:
         found = redis_client.keys(f"{{{namespace}:*")
         names = {key.decode().partition("}:")[2].partition(":")[0] for key in found}
-        return names - {"log", "meta", "actors", "queues", "job", "body", "bell", "claim"}
+        return names - {
+            "log",
+            "meta",
+            "actors",
+            "signatures",
+            "queues",
+            "job",
+            "body",
+            "bell",
+            "claim",
+        }
 
     return kinds
 

@@ -1,31 +1,43 @@
-"""Owns which queue an actor's jobs go to when a request names none.
+"""Owns what the API knows of actors: the queue of each, and what it can be called with.
 
-Workers write the queue of each of their actors into a hash beside the log; the API knows no actors.
+Workers write both into hashes beside the log; the API itself imports no actors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import redis.asyncio
 
 from triton import keys
+from triton.signature import Signature, decode
 
 DEFAULT_QUEUE: Final = "default"
 #: Triton's own actors, for the time before any worker of this log ran.
 OWN: Final[Mapping[str, str]] = {"documents.extract": "documents"}
 
 
-async def queues_of(
+class Declared(NamedTuple):
+    """What the workers of an actor said of it: its queue, and what it can be called with, if they know."""
+
+    queue: str
+    signature: Signature | None
+
+
+async def declared(
     client: redis.asyncio.Redis, namespace: str, actors: Collection[str]
-) -> dict[str, str]:
-    """The queue that each actor's workers listen to; `default` for an actor that none has declared."""
+) -> dict[str, Declared]:
+    """Each actor as its workers declared it; in queue `default` where none has."""
     names = sorted(set(actors))
     if not names:
         return {}
-    declared = await client.hmget(keys.actors(keys.prefix(namespace, 0)), names)
+    first = keys.prefix(namespace, 0)
+    async with client.pipeline(transaction=False) as pipe:
+        pipe.hmget(keys.actors(first), names)
+        pipe.hmget(keys.signatures(first), names)
+        queues, signatures = await pipe.execute()
     return {
-        name: queue.decode() if isinstance(queue, bytes) else OWN.get(name, DEFAULT_QUEUE)
-        for name, queue in zip(names, declared, strict=True)
+        name: Declared(queue.decode() if queue else OWN.get(name, DEFAULT_QUEUE), decode(signature))
+        for name, queue, signature in zip(names, queues, signatures, strict=True)
     }

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import msgspec
 import uuid_utils
 
+from triton.api.actors import Declared
 from triton.api.problems import MalformedError
 from triton.api.submission import SubmitRequest, submission_for
 from triton.api.wire import decode
@@ -91,9 +92,9 @@ def item_of(index: int, raw: msgspec.Raw) -> BulkItem | Receipt:
 
 
 def checked_item(
-    index: int, item: BulkItem | Receipt, queues: Mapping[str, str], caller: Caller
+    index: int, item: BulkItem | Receipt, actors: Mapping[str, Declared], caller: Caller
 ) -> Submission | Receipt:
-    """The item's submission, or its refusal; `queues` has the queue of each actor."""
+    """The item's submission, or its refusal; `actors` has what is known of each."""
     if isinstance(item, Receipt):
         return item
     tenant = item.options.tenant or caller.tenant
@@ -101,7 +102,8 @@ def checked_item(
         return submission_for(
             item,
             job=str(uuid_utils.uuid7()),
-            queue=item.queue or queues[item.actor],
+            queue=item.queue or actors[item.actor].queue,
+            signature=actors[item.actor].signature,
             tenant=tenant,
             by=caller.by,
             at_ms=caller.at_ms,

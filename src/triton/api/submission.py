@@ -11,6 +11,7 @@ import msgspec
 from triton.errors import ValidationError
 from triton.events.scripts import Submission
 from triton.retry import RetryPolicy
+from triton.signature import Signature, check_call
 from triton.submit import MAX_NAME, message_for, submission_of
 from triton.terms import Terms, terms_of
 from triton.uniqueness import MAX_KEY, Conflict
@@ -110,6 +111,7 @@ def submission_for(
     tenant: str,
     by: str,
     at_ms: int,
+    signature: Signature | None = None,
     traceparent: str = "",
     idempotency_key: str = "",
     partitions: int = 1,
@@ -118,8 +120,11 @@ def submission_for(
     """`job` is a new id, taken where no key says otherwise; `keep_ms` how long an idempotency key is known
     after its job's end.
 
-    Raises ValidationError for a message that is too large, a name that is not printable, a time that is past.
+    Raises ValidationError for a message that is too large, a name that is not printable, a time that is
+    past, and arguments that do not fit the actor's signature.
     """
+    if signature is not None:
+        check_call(signature, request.actor, request.args, request.kwargs)
     options = msgspec.to_builtins(request.options)
     message = message_for(
         job=job,

@@ -39,6 +39,7 @@ from triton.keeper.holds import Holds
 from triton.keeper.parent import Charge, Keeper
 from triton.retry import plain_options
 from triton.settings import Settings, load
+from triton.signature import Signature, check_call, encode, signature_of
 from triton.submit import child_id
 from triton.terms import ACTOR_OPTIONS, terms_of
 from triton.verdict import verdict_of
@@ -79,6 +80,7 @@ class TritonBroker(Broker):
         fail_fast_default: bool = False,
     ) -> None:
         settings = load()
+        self._signatures: dict[str, Signature | None] = {}
         own = _default_middleware(settings) if middleware is None else []
         #: Of Triton's default list: gives way to one of its kind that is added later.
         self._own = own
@@ -131,6 +133,7 @@ class TritonBroker(Broker):
         terms_of({}, actor.options, now=0)
         plain_options({"retry": actor.options.get("retry")})
         super().declare_actor(actor)
+        self._signatures[actor.actor_name] = signature_of(actor.fn)
 
     def declare_queue(self, queue_name: str) -> None:
         if queue_name not in self.queues:
@@ -228,6 +231,10 @@ class TritonBroker(Broker):
             parent=proxy,
         )
         actor = self.actors.get(message.actor_name)
+        signature = self._signatures.get(message.actor_name)
+        # What follows from an outcome is not refused: it becomes a job, whose failure everybody sees.
+        if signature is not None and not (proxy is not None and proxy.after_actor):
+            check_call(signature, message.actor_name, message.args, message.kwargs)
         now = time.time_ns() // 1000
         return prepared(message, sender, actor=actor, delay=delay, now=now)
 
@@ -239,7 +246,8 @@ class TritonBroker(Broker):
             raise QueueNotFound(queue_name)
         self._intake.open()
         its_actors = [name for name, a in self.actors.items() if a.queue_name == queue_name]
-        self._intake.announce(queue_name, its_actors)
+        signatures = {name: encode(self._signatures.get(name)) for name in its_actors}
+        self._intake.announce(queue_name, signatures)
         dispatcher = self._get_dispatcher()
         dispatcher.threads = self._threads or prefetch
         inbox = dispatcher.subscribe(queue_name, prefetch)

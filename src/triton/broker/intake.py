@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import redis
 import structlog
@@ -94,12 +94,16 @@ class Intake:
                 done[index] = answer
         return done
 
-    def announce(self, queue: str, actors: Sequence[str]) -> None:
-        """Say beside the log which queue these actors' jobs go to, for who submits by name only."""
+    def announce(self, queue: str, actors: Mapping[str, bytes]) -> None:
+        """Say beside the log which queue these actors' jobs go to, and what they can be called with
+        (see `triton.signature.encode`), for who submits by name only."""
         if actors:
-            with answering():
-                key = keys.actors(self.prefixes[0])
-                self._client.hset(key, mapping=dict.fromkeys(actors, queue))
+            first = self.prefixes[0]
+            fields: dict[Any, Any] = dict(actors)
+            with answering(), self._client.pipeline(transaction=True) as pipe:
+                pipe.hset(keys.actors(first), mapping=dict.fromkeys(actors, queue))
+                pipe.hset(keys.signatures(first), mapping=fields)
+                pipe.execute()
 
     def count(self, queue: str) -> dict[str, int]:
         """How many jobs of a queue wait (`ready`), are scheduled (`due`) and run (`leases`)."""

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from triton import keys
 from triton.api import openapi, views
-from triton.api.actors import queues_of
+from triton.api.actors import declared
 from triton.api.bulk import (
     MAX_BULK,
     BulkCall,
@@ -111,15 +111,15 @@ async def _check(
             item_of(at, raw) for at, raw in enumerate(call.jobs[start : start + _SLICE], start)
         ]
         await asyncio.sleep(0)
-    queues = await queues_of(
+    actors = await declared(
         services.redis,
         services.settings.namespace,
-        {item.actor for item in items if isinstance(item, BulkItem) and item.queue is None},
+        {item.actor for item in items if isinstance(item, BulkItem)},
     )
     checked: list[Submission | Receipt] = []
     for start in range(0, len(items), _SLICE):
         part = items[start : start + _SLICE]
-        checked += [checked_item(at, item, queues, caller) for at, item in enumerate(part, start)]
+        checked += [checked_item(at, item, actors, caller) for at, item in enumerate(part, start)]
         await asyncio.sleep(0)
     keyed = [
         one.job

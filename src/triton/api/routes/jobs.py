@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from triton.api import openapi, views
-from triton.api.actors import queues_of
+from triton.api.actors import declared
 from triton.api.identity import Identity, identify
 from triton.api.job_answers import prefix_of, show_job, unknown_job
 from triton.api.job_reader import Filter, next_page
@@ -71,13 +71,12 @@ async def submit(
     wanted = await read_json(request, SubmitRequest)
     tenant = wanted.options.tenant or identity.tenant
     namespace = services.settings.namespace
-    queue = (
-        wanted.queue or (await queues_of(services.redis, namespace, [wanted.actor]))[wanted.actor]
-    )
+    actor = (await declared(services.redis, namespace, [wanted.actor]))[wanted.actor]
     submission = submission_for(
         wanted,
         job=str(uuid_utils.uuid7()),
-        queue=queue,
+        queue=wanted.queue or actor.queue,
+        signature=actor.signature,
         tenant=tenant,
         by=identity.by,
         at_ms=time.time_ns() // 1_000_000,
