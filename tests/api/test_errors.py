@@ -56,6 +56,11 @@ def test_every_refusal_has_the_one_shape(
     problem(api.http.request(method, path), status, code)
 
 
+def test_a_method_that_is_not_allowed_names_all_that_are(api: LiveApi) -> None:
+    assert api.http.delete(JOBS).headers["allow"] == "GET, POST"
+    assert api.http.put(f"{JOBS}/some/explain").headers["allow"] == "GET"
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code", "fields"),
     [

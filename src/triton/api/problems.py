@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from triton.errors import TritonError
 
@@ -132,7 +133,21 @@ async def _http(request: Request, error: Exception) -> Response:
         404: f"There is nothing at {what}; see /docs for what there is.",
         405: f"{what} is not allowed; see the Allow header.",
     }.get(error.status_code, f"{HTTPStatus(error.status_code).phrase}: {error.detail}")
-    return respond(request, error.status_code, code, message, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405 and (allowed := _methods(request)):
+        headers["Allow"] = ", ".join(allowed)
+    return respond(request, error.status_code, code, message, headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """All methods of the path; the framework names those of its first route only."""
+    path = request.scope["path"]
+    return sorted(
+        method.upper()
+        for template, operations in request.app.openapi()["paths"].items()
+        if compile_path(template)[0].match(path)
+        for method in operations
+    )
 
 
 async def _engine(request: Request, error: Exception) -> Response:

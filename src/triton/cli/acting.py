@@ -234,10 +234,11 @@ def _show(found: dict[str, Any]) -> None:
             one["actor"],
             one["queue"],
             local_time(one["submitted_at"]),
-            ": ".join(part for part in (one["error"], one["reason"]) if part),
+            one["error"],
+            one["reason"],
         )
         for one in found["sample"]
     ]
-    output.table("", ("job", "state", "actor", "queue", "submitted", ""), rows)
+    output.table("", ("job", "state", "actor", "queue", "submitted", "error", "reason"), rows)
     more = found["count"] - len(rows)
     output.line(f"{states}{f'; the {len(rows)} newest are shown' if more > 0 else ''}")
