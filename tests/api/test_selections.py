@@ -161,6 +161,26 @@ def test_a_job_whose_message_is_gone_is_named(api: LiveApi, hand: Hand, tenant: 
     assert {skip["why"] for skip in done["skips"]} == {"gone"}
 
 
+def test_a_job_whose_unique_key_is_another_s_by_now_is_named(
+    api: LiveApi, hand: Hand, tenant: str
+) -> None:
+    options = {"tenant": tenant, "unique": {"key": "one at a time"}}
+    body = {"actor": "work", "queue": tenant, "options": options}
+    first = api.http.post(JOBS, json=body).json()["id"]
+    hand.start(first, queue=tenant)
+    hand.fail(first)
+    second = api.http.post(JOBS, json=body).json()["id"]
+    assert second != first
+    project(api.settings)
+    done = act(api, "requeue", dry(api, "requeue", tenant=tenant)["token"])
+    assert (done["done"], done["skips"]) == (0, [{"id": first, "why": "held"}])
+    alone = api.http.post(f"{JOBS}/{first}/requeue")
+    assert (alone.status_code, alone.json()["code"]) == (409, "conflict")
+    assert "unique key" in alone.json()["message"]
+    api.http.post(f"{JOBS}/{second}/cancel")
+    assert api.http.post(f"{JOBS}/{first}/requeue").status_code == 202
+
+
 def test_cancel_ends_what_waits_and_asks_what_runs(api: LiveApi, hand: Hand, tenant: str) -> None:
     jobs = [hand.submit(n, tenant=tenant, queue=tenant) for n in range(4)]
     hand.start(jobs[0], queue=tenant)

@@ -92,6 +92,11 @@ async def requeue(
         raise ConflictError(
             f"job {job_id} ended too long ago: its message is gone; submit it anew", job=job_id
         )
+    if answer == "held":
+        raise ConflictError(
+            f"another job has the unique key of job {job_id}: cancel that one first, or wait until it ended",
+            job=job_id,
+        )
     if answer != "ok":
         raise ConflictError(
             f"job {job_id} is {view.state}: only failed and cancelled jobs can be requeued",
