@@ -162,6 +162,8 @@ def _keys(client: redis.Redis) -> dict[str, Key]:
                 content = client.smembers(raw)
             case "list":
                 content = client.llen(raw)
+            case "string" if "}:unique:" in name:
+                content = client.get(raw)
         ttl = client.pttl(raw)
         if ttl != -2:
             found[name] = Key(type=kind, ttl=ttl, content=content)

@@ -72,6 +72,30 @@ def _objection(evidence: Evidence, ends: dict[str, str], kind: str, owner: str, 
         case "claim":
             return "" if 0 <= key.ttl <= 4 * evidence.lease_ms else "outlives its worker"
         case _:
+            return _objection_to_terms(evidence, ends, kind, key)
+
+
+def _objection_to_terms(evidence: Evidence, ends: dict[str, str], kind: str, key: Key) -> str:
+    """The same for what jobs, workers and people leave beside the queues."""
+    match kind:
+        case "expires":
+            wrong = [
+                f"{member.decode()} ({ends.get(member.decode(), 'unknown')})"
+                for member, _ in key.content
+                if ends.get(member.decode()) not in ("pending", "scheduled")
+            ]
+            return f"holds {', '.join(wrong)}" if wrong else ""
+        case "unique":
+            holder = ends.get(key.content.decode() if key.content else "", "")
+            lives = holder not in ("", *ENDS)
+            return (
+                "" if lives or key.ttl >= 0 else f"is held by a job that is {holder or 'unknown'}"
+            )
+        case "worker" | "workers":
+            return "" if 0 <= key.ttl <= evidence.lease_ms else "outlives its worker"
+        case "held":
+            return ""
+        case _:
             return "has no owner"
 
 

@@ -345,3 +345,26 @@ def test_demo_on_other_peoples_files(commands: Commands, tmp_path: Path) -> None
     for part in ("Jobs, from PostgreSQL", "Throughput", "Latency", "The history of a report.md"):
         assert part in shown.stdout
     assert "verified: both stores equal the fold of the log" in shown.stdout
+
+
+def test_a_queue_is_held_and_opened_again(commands: Commands) -> None:
+    commands.ended("cli.count", "--args", "[1]")
+    try:
+        held = commands.json("queues", "pause", "cli", "--reason", "repairs")
+        assert (held["state"], held["held"]["reason"]) == ("paused", "repairs")
+        commands.run("submit", "cli.count", "--args", "[1]")
+        listed = commands.run("queues").stdout
+        (row,) = [line for line in listed.splitlines() if line.startswith("cli ")]
+        assert "paused" in row
+        assert "repairs" in row
+        (queue,) = [q for q in commands.json("queues")["queues"] if q["name"] == "cli"]
+        assert queue["ready"] == 1
+    finally:
+        assert "cli  open" in commands.run("queues", "resume", "cli").stdout
+    commands.run("queues", "pause", "nowhere", status=1)
+
+
+def test_workers_are_listed(commands: Commands) -> None:
+    (worker,) = eventually(lambda: commands.json("workers")["workers"])
+    assert "cli" in worker["queues"]
+    assert worker["id"] in commands.run("workers").stdout

@@ -14,6 +14,7 @@ from triton.api import openapi, problems
 from triton.api.bulk import BulkCall, BulkReply
 from triton.api.dead_letters import DeadLetterCounts, DeadLetterPage
 from triton.api.encoded_slash import EncodedSlashMiddleware
+from triton.api.queues import QueueList, QueueView, WorkerList
 from triton.api.request_id import RequestIdMiddleware
 from triton.api.routes import (
     bulk,
@@ -24,6 +25,7 @@ from triton.api.routes import (
     explain,
     health,
     jobs,
+    queues,
     root,
     selections,
 )
@@ -52,11 +54,14 @@ _WIRE: Final[list[type[msgspec.Struct]]] = [
     health.Readiness,
     jobs.JobPage,
     JobView,
+    QueueList,
+    QueueView,
     ReasonRequest,
     root.Service,
     SelectionRequest,
     SubmitReply,
     SubmitRequest,
+    WorkerList,
 ]
 
 
@@ -97,6 +102,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         explain,
         events,
         dead_letters,
+        queues,
         documents,
     ):
         app.include_router(module.router)

@@ -24,16 +24,20 @@ from dramatiq import Message
 from dramatiq.errors import DecodeError
 from redis.exceptions import RedisError
 
+import triton
 from triton import keys
 from triton.broker.held import Held
 from triton.broker.intake import answering
 from triton.broker.outcomes import failure, outcome_of, pack, rejected
+from triton.broker.pace import Pace
 from triton.broker.proxy import JobProxy, message_of
 from triton.broker.pulse import IDLE_BLOCK, Bell, Heart
 from triton.broker.sender import send_until_answered
 from triton.broker.trip import Claim, Finished, Report, Trip, grouped
 from triton.events.client import send
+from triton.events.registry import About, encode_about
 from triton.events.scripts import CHUNK, Call, Claimed, ClaimReply, Packed, Scripts
+from triton.events.types import TERMINAL
 from triton.keeper.holds import Holds
 from triton.keeper.parent import Keeper
 
@@ -78,7 +82,19 @@ class Dispatcher:
         self._lease_ms = lease_ms
         self._max_deaths = max_deaths
         self._bell = Bell(bell_client, self._bells, self._rung)
-        self._heart = Heart(client, scripts, prefix_of, lease_ms, self._holding, self._beating)
+        self._heart = Heart(
+            client,
+            scripts,
+            prefix_of,
+            lease_ms,
+            self._holding,
+            self._beating,
+            worker=self.worker,
+            home=self._prefixes[0],
+            about=self._about,
+        )
+        self._pace = Pace()
+        self._since = time.time_ns() // 1000
         self._keeper_at_once = keeper_at_once
         self._log = structlog.get_logger("triton.worker").bind(worker=self.worker)
 
@@ -382,7 +398,10 @@ class Dispatcher:
 
     def _packed(self, proxy: JobProxy, failed: bool) -> Packed:
         try:
-            return pack(proxy, self.by, outcome_of(proxy, failed=failed))
+            outcome = outcome_of(proxy, failed=failed)
+            if outcome.kind in TERMINAL:
+                self._pace.add(proxy.queue_name)
+            return pack(proxy, self.by, outcome)
         except Exception as error:
             # Say a retry whose options hold what cannot be encoded. It must end, or it is held for ever.
             self._log.exception("outcome_unusable", job=proxy.claimed.job)
@@ -410,6 +429,22 @@ class Dispatcher:
         """The interpreter runs. A process that never held a job for a while needs no keeper."""
         if held or self._keeper.started:
             self._keeper.beat()
+
+    def _about(self) -> bytes:
+        with self._lock:
+            queues = sorted(self._inboxes)
+            held = [proxy.lease for proxy in self._held.values()]
+        about = About(
+            host=socket.gethostname(),
+            pid=self.pid,
+            since=self._since,
+            threads=self.threads,
+            queues=queues,
+            version=triton.__version__,
+            jobs=held,
+            ended=self._pace.last_minute(),
+        )
+        return encode_about(about)
 
     def _prefix_of_proxy(self, proxy: JobProxy) -> str:
         return self._prefix_of(proxy.claimed.job)

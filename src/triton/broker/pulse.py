@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -87,7 +88,11 @@ def beat_interval(lease_ms: int) -> float:
 
 
 class Heart:
-    """Extends the leases of what is held; interrupts what was cancelled or lost."""
+    """Extends the leases of what is held; interrupts what was cancelled or lost.
+
+    Under `home`, the first partition's prefix, each beat also keeps what the worker says of itself; that is
+    all that the beats of an idle worker say, three in a lease.
+    """
 
     def __init__(
         self,
@@ -97,6 +102,10 @@ class Heart:
         lease_ms: int,
         held: Callable[[], list[JobProxy]],
         beating: Callable[[int], None],
+        *,
+        worker: str,
+        home: str,
+        about: Callable[[], bytes],
     ) -> None:
         self._client = client
         self._scripts = scripts
@@ -104,18 +113,32 @@ class Heart:
         self._lease_ms = lease_ms
         self._held = held
         self._beating = beating
+        self._worker = worker
+        self._home = home
+        self._about = about
 
     def beat(self, stopped: threading.Event) -> None:
         """The thread's body."""
+        third = self._lease_ms / 3000
+        last = float("-inf")
         while not stopped.wait(beat_interval(self._lease_ms)):
             held = self._held()
             # Before the trip: while that hangs, the keeper extends the leases.
             self._beating(len(held))
-            if not held:
+            if not held and time.monotonic() < last + third:
                 continue
+            last = time.monotonic()
             groups = list(grouped(held, lambda proxy: self._prefix_of(proxy.claimed.job)))
+            if all(prefix != self._home for prefix, _ in groups):
+                groups.append((self._home, []))
             calls = [
-                self._scripts.heartbeat(prefix, self._lease_ms, [proxy.lease for proxy in group])
+                self._scripts.heartbeat(
+                    prefix,
+                    self._lease_ms,
+                    [proxy.lease for proxy in group],
+                    worker=self._worker if prefix == self._home else "",
+                    about=self._about() if prefix == self._home else b"",
+                )
                 for prefix, group in groups
             ]
             try:

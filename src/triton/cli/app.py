@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 import triton
-from triton.cli import dead, doctor, jobs, log, migrations, replay, submit, up, verify, watch
+from triton.cli import (
+    dead,
+    doctor,
+    jobs,
+    log,
+    migrations,
+    queues,
+    replay,
+    submit,
+    up,
+    verify,
+    watch,
+)
 from triton.cli import demo as demonstration
 from triton.cli.exits import Commands
 
@@ -39,6 +51,7 @@ def root(
 
 _RUN = "Run it"
 _JOBS = "Jobs"
+_QUEUES = "Queues and workers"
 _PROOF = "Proof"
 _PRODUCTION = "Roles and schema, for production"
 
@@ -51,6 +64,8 @@ app.command(rich_help_panel=_JOBS)(watch.watch)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=_JOBS)
 app.command(rich_help_panel=_JOBS)(jobs.events)
 app.command(rich_help_panel=_JOBS)(dead.dead)
+app.add_typer(queues.app, name="queues", rich_help_panel=_QUEUES)
+app.command(rich_help_panel=_QUEUES)(queues.workers)
 app.command(rich_help_panel=_PROOF)(replay.replay)
 app.command(rich_help_panel=_PROOF)(verify.verify)
 app.add_typer(log.app, name="log", rich_help_panel=_PROOF)

@@ -253,7 +253,7 @@ class Scripts:
     ) -> Call:
         """Extend the leases of (job, attempt). Answers `ok`, `cancel` or `stale` for each.
 
-        `about` is what the partition keeps of the worker for one lease, if anything.
+        `worker` is kept for one lease as one that lives, with `about` it or what it said of itself before.
         """
         flat = [part for job, attempt in held for part in (job, attempt)]
         header = _pack((lease_ms, self._failed_ttl, worker))

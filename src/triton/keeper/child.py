@@ -98,7 +98,9 @@ class _Link:
     def extend(self, held: Sequence[Hold]) -> None:
         lease_ms = self._charge["lease_ms"]
         self._send(
-            self._scripts.heartbeat(prefix, lease_ms, [hold[:2] for hold in group])
+            self._scripts.heartbeat(
+                prefix, lease_ms, [hold[:2] for hold in group], worker=self._charge["worker"]
+            )
             for prefix, group in self._grouped(held)
         )
 

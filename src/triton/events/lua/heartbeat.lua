@@ -1,6 +1,6 @@
 -- Extends the leases of a living worker, and says that it lives.
--- ARGV[2]    msgpack {lease ms, failed ttl ms, worker}
--- ARGV[3]    what is known of the worker (msgpack), or '' where another partition keeps it
+-- ARGV[2]    msgpack {lease ms, failed ttl ms, worker, or '' where another partition keeps it}
+-- ARGV[3]    what the worker says of itself (msgpack), or '' for what it said last
 -- ARGV[4..]  job, attempt, job, attempt, ...
 -- Answers  one for each job: 'ok'; 'cancel' (ok, and somebody wants it to stop); 'stale'
 -- Events   job.failed of any job that did not start in time
@@ -22,9 +22,9 @@ for i = 4, #ARGV, 2 do
 end
 expire_all(failed_ttl)
 if pos > before then commit() end
-if about ~= '' then
-  local workers = P .. 'workers'
-  redis.call('SET', P .. 'worker:' .. worker, about, 'PX', ttl_of(lease_ms))
+local key, workers = P .. 'worker:' .. worker, P .. 'workers'
+if about ~= '' then redis.call('SET', key, about, 'PX', ttl_of(lease_ms)) end
+if about ~= '' or (worker ~= '' and redis.call('PEXPIRE', key, ttl_of(lease_ms)) == 1) then
   redis.call('ZREMRANGEBYSCORE', workers, '-inf', whole(NOW))
   redis.call('ZADD', workers, expires, worker)
   redis.call('PEXPIRE', workers, ttl_of(lease_ms))

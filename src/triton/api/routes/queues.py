@@ -1,0 +1,101 @@
+"""Owns the routes of queues and workers: looked at, paused, drained, resumed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import structlog
+from fastapi import APIRouter, Depends, Path, Request
+from starlette.responses import Response
+
+from triton import keys
+from triton.api import openapi, views
+from triton.api.identity import Identity, identify
+from triton.api.queues import QueueList, QueueView, WorkerList, queue_views, worker_views
+from triton.api.services import Services, services_of
+from triton.api.submission import ReasonRequest
+from triton.api.wire import Json, read_json
+from triton.events.client import send_async
+from triton.events.scripts import Hold
+from triton.submit import MAX_NAME
+
+router = APIRouter(prefix=views.PREFIX, tags=["queues and workers"])
+QueueName = Annotated[
+    str, Path(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00]+$", description="The queue.")
+]
+_log: Final = structlog.get_logger("triton.api")
+
+
+@router.get(
+    "/queues",
+    summary="List queues",
+    responses={200: openapi.answer(QueueList, "All queues, by name."), **openapi.problems()},
+)
+async def list_queues(services: Annotated[Services, Depends(services_of)]) -> Response:
+    """As Redis has them now: no projector is asked."""
+    return Json(QueueList(queues=await queue_views(services)))
+
+
+@router.get(
+    "/workers",
+    summary="List living workers",
+    responses={200: openapi.answer(WorkerList, "Who lives, by id."), **openapi.problems()},
+)
+async def list_workers(services: Annotated[Services, Depends(services_of)]) -> Response:
+    """A worker is listed from its first heartbeat until a lease after its last one."""
+    return Json(WorkerList(workers=await worker_views(services)))
+
+
+def _command(name: str, state: Hold, summary: str, said: str) -> None:
+    @router.post(
+        f"/queues/{{name}}/{name}",
+        name=f"{name}_queue",
+        summary=summary,
+        description=said,
+        responses={
+            200: openapi.answer(QueueView, "The queue as it is now."),
+            **openapi.problems(400, 404),
+        },
+        openapi_extra=openapi.body(
+            ReasonRequest, {"reason": "the upstream is away"}, required=False
+        ),
+    )
+    async def command(
+        name: QueueName,
+        request: Request,
+        services: Annotated[Services, Depends(services_of)],
+        identity: Annotated[Identity, Depends(identify)],
+    ) -> Response:
+        wanted = await read_json(request, ReasonRequest, optional=True)
+        await queue_views(services, only=name)
+        await _hold(services, name, state, identity.by, wanted.reason)
+        (view,) = await queue_views(services, only=name)
+        return Json(view)
+
+
+_command(
+    "pause",
+    "paused",
+    "Hand out no job of a queue",
+    "What runs goes on, and jobs are taken still; leases, due times and times to live go on too. Again is no "
+    "error: who paused it first, and why, stays.",
+)
+_command(
+    "drain",
+    "draining",
+    "Take no new jobs into a queue",
+    "What is there is run to its end, and so is what running jobs send. Everybody else's submit is a 409.",
+)
+_command("resume", "open", "End a pause or a drain", "No error where there is none.")
+
+
+async def _hold(services: Services, name: str, state: Hold, by: str, reason: str) -> None:
+    settings = services.settings
+    calls = [
+        services.scripts.hold(
+            keys.prefix(settings.namespace, partition), name, state, by=by, reason=reason
+        )
+        for partition in range(settings.partitions)
+    ]
+    if b"ok" in await send_async(services.redis, calls):
+        _log.info("queue_held", queue=name, state=state, by=by, reason=reason)
