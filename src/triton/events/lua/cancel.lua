@@ -13,7 +13,7 @@ for i = 3, #ARGV do
   local answer
   if not h then
     answer = 'missing'
-  elseif h.op == c[2] then
+  elseif field(h, 'op') == c[2] then
     answer = 'already'
   elseif h.state == 'pending' or h.state == 'scheduled' then
     withdraw(h, c[3], reason, failed_ttl)

@@ -28,7 +28,7 @@ if last then
   if last[1] == op then
     for i = 2, #last do
       local h = head_of(last[i])
-      if h and h.state == 'processing' and h.worker == worker then
+      if h and h.state == 'processing' and field(h, 'worker') == worker then
         give(h, redis.call('GET', P .. 'body:' .. h.id) or '')
       end
     end
@@ -66,36 +66,43 @@ local function reclaim(queue)
   for _, id in ipairs(ids) do
     local h = head_of(id)
     if h then
-      h.deaths = h.deaths + 1
-      append(h, 'job.lease_lost', 'system', cmsgpack.pack({ worker = h.worker, deaths = h.deaths }))
+      local dead, deaths = field(h, 'worker'), number(h, 'deaths') + 1
+      append(h, 'job.lease_lost', 'system', cmsgpack.pack({ worker = dead, deaths = deaths }))
       if h.cancel then
-        redis.call('HSET', key_of(id), 'deaths', h.deaths)
+        redis.call('HSET', key_of(id), 'deaths', deaths)
         end_as_asked(h, 'system', failed_ttl)
-      elseif h.deaths > max_deaths then
+      elseif deaths > max_deaths then
         local failed = cmsgpack.pack({ reason = 'died', error = { type = 'WorkerDied',
-          message = h.deaths .. ' leases lost, the last by worker ' .. h.worker } })
+          message = deaths .. ' leases lost, the last by worker ' .. dead } })
         append(h, 'job.failed', 'system', failed)
         redis.call('HSET', key_of(id), 'state', 'failed', 'version', h.version, 'at', AT,
-          'finished', AT, 'pos', whole(pos), 'deaths', h.deaths, 'outcome', failed)
-        redis.call('HDEL', key_of(id), 'worker')
+          'finished', AT, 'pos', whole(pos), 'deaths', deaths, 'outcome', failed,
+          'worker', '')
         retire(h, failed_ttl, true)
       else
         redis.call('HSET', key_of(id), 'state', 'pending', 'version', h.version, 'at', AT,
-          'pos', whole(pos), 'deaths', h.deaths)
-        redis.call('HDEL', key_of(id), 'worker')
-        redis.call('ZADD', P .. 'ready:' .. queue, whole(h.order), id)
+          'pos', whole(pos), 'deaths', deaths, 'worker', '')
+        redis.call('ZADD', P .. 'ready:' .. queue, whole(number(h, 'order')), id)
       end
     end
   end
   if #ids > 0 then redis.call('ZREM', leases, unpack(ids)) end
 end
 
+local function bodies_of(ids)
+  local names = {}
+  for i, id in ipairs(ids) do names[i] = P .. 'body:' .. id end
+  return redis.call('MGET', unpack(names))
+end
+
 local given = {}
 local function take(queue)
   local ready = P .. 'ready:' .. queue
   local ids = redis.call('ZRANGE', ready, 0, limit - #given - 1)
-  local leases = {}
-  for _, id in ipairs(ids) do
+  if #ids == 0 then return end
+  local lease = whole(NOW + lease_ms * 1000)
+  local leases, bodies = {}, bodies_of(ids)
+  for i, id in ipairs(ids) do
     local h = head_of(id)
     if h and is_expired(h) then
       expire(h, failed_ttl)
@@ -103,16 +110,16 @@ local function take(queue)
       h.attempt = h.attempt + 1
       append(h, 'job.started', by, started)
       redis.call('HSET', key_of(id), 'state', 'processing', 'version', h.version,
-        'attempt', h.attempt, 'at', AT, 'pos', whole(pos), 'started', AT, 'worker', worker)
+        'attempt', h.attempt, 'at', AT, 'pos', whole(pos), 'worker', worker, 'started', AT)
       if h.attempt == 1 then unexpire(h) end
       if h.attempt > 1 then redis.call('HDEL', key_of(id), 'percent', 'stage', 'seq') end
-      leases[#leases + 1] = whole(NOW + lease_ms * 1000)
+      leases[#leases + 1] = lease
       leases[#leases + 1] = id
       given[#given + 1] = id
-      give(h, redis.call('GET', P .. 'body:' .. id) or '')
+      give(h, bodies[i] or '')
     end
   end
-  if #ids > 0 then redis.call('ZREM', ready, unpack(ids)) end
+  redis.call('ZREM', ready, unpack(ids))
   if #leases > 0 then redis.call('ZADD', P .. 'leases:' .. queue, unpack(leases)) end
 end
 

@@ -10,6 +10,7 @@
 local completed_ttl, failed_ttl = tonumber(ARGV[2]), tonumber(ARGV[3])
 local answers = {}
 local before = pos
+local left, spent = {}, {} -- queue -> jobs whose lease is over; bodies of completed jobs
 local AGAIN = { ['job.retry_scheduled'] = true, ['job.snoozed'] = true }
 
 local function close(h, by, kind, data, delay, body)
@@ -25,19 +26,24 @@ local function close(h, by, kind, data, delay, body)
     data = with(data, 'due', due)
     append(h, kind, by, data)
     redis.call('HSET', key, 'state', 'scheduled', 'version', h.version, 'at', AT,
-      'pos', whole(pos), 'due', whole(due), 'closed', h.attempt)
+      'pos', whole(pos), 'due', whole(due), 'closed', h.attempt, 'worker', '')
     if kind == 'job.retry_scheduled' then redis.call('HSET', key, 'outcome', data) end
-    redis.call('HDEL', key, 'worker')
     if body ~= '' then redis.call('SET', P .. 'body:' .. h.id, body) end
     to_due(h, due)
   else
     append(h, kind, by, data)
     redis.call('HSET', key, 'state', string.sub(kind, 5), 'version', h.version, 'at', AT,
-      'finished', AT, 'pos', whole(pos), 'outcome', data, 'closed', h.attempt)
-    redis.call('HDEL', key, 'worker')
-    if kind == 'job.completed' then retire(h, completed_ttl, false) else retire(h, failed_ttl, true) end
+      'finished', AT, 'pos', whole(pos), 'worker', '', 'closed', h.attempt,
+      'outcome', data)
+    if kind == 'job.completed' then
+      retire(h, completed_ttl, false)
+      spent[#spent + 1] = P .. 'body:' .. h.id
+    else
+      retire(h, failed_ttl, true)
+    end
   end
-  unlease(h)
+  local ended = left[h.queue]
+  if ended then ended[#ended + 1] = h.id else left[h.queue] = { h.id } end
 end
 
 local i = 4
@@ -50,7 +56,7 @@ while i <= #ARGV do
   elseif h.state == 'processing' and h.attempt == o[2] then
     close(h, o[3], o[4], ARGV[i + 1], o[5], ARGV[i + 2])
     for n = 0, o[6] - 1 do submit_job(i + 3 + 3 * n, failed_ttl) end
-  elseif h.closed == o[2] then
+  elseif is_closed(h, o[2]) then
     answer = 'already'
   else
     answer = 'stale'
@@ -58,5 +64,7 @@ while i <= #ARGV do
   answers[#answers + 1] = answer
   i = i + 3 + 3 * o[6]
 end
+for queue, ids in pairs(left) do redis.call('ZREM', P .. 'leases:' .. queue, unpack(ids)) end
+if #spent > 0 then redis.call('DEL', unpack(spent)) end
 if pos > before then commit() end
 return answers

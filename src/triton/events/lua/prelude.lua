@@ -30,19 +30,24 @@ local function after(delay) return math.floor(math.min(NOW + delay, 2 ^ 53 - 1))
 
 local function key_of(id) return P .. 'job:' .. id end
 
--- What a transition needs of a head, read at once.
+-- What every transition needs of a head, read at once: each further name costs a scan of the hash.
 local function head_of(id)
   local h = redis.call('HMGET', key_of(id), 'state', 'version', 'attempt', 'queue', 'tenant',
-    'causation', 'correlation', 'traceparent', 'cancel', 'order', 'deaths', 'worker', 'seq',
-    'closed', 'op', 'priority', 'terms')
+    'causation', 'correlation', 'traceparent', 'cancel', 'seq', 'terms')
   if not h[1] then return nil end
-  local terms = h[17] and cmsgpack.unpack(h[17])
-  return { id = id, terms = terms, expires = terms and terms[1] or 0, state = h[1], version = tonumber(h[2]), attempt = tonumber(h[3]), queue = h[4],
-    tenant = h[5], causation = h[6] or '', correlation = h[7] or '', traceparent = h[8] or '',
-    cancel = h[9], order = tonumber(h[10]), deaths = tonumber(h[11] or 0), worker = h[12],
-    seq = tonumber(h[13] or 0), closed = tonumber(h[14] or -1), op = h[15],
-    priority = tonumber(h[16] or 0) }
+  local terms = h[11] and cmsgpack.unpack(h[11])
+  return { id = id, terms = terms, expires = terms and terms[1] or 0, state = h[1],
+    version = tonumber(h[2]), attempt = tonumber(h[3]), queue = h[4], tenant = h[5],
+    causation = h[6] or '', correlation = h[7] or '', traceparent = h[8] or '', cancel = h[9],
+    seq = tonumber(h[10] or 0) }
 end
+
+-- What only some need.
+local function field(h, name) return redis.call('HGET', key_of(h.id), name) end
+local function number(h, name) return tonumber(field(h, name) or 0) end
+
+-- Whether an attempt ended before, by a call like this one.
+local function is_closed(h, attempt) return tonumber(field(h, 'closed') or -1) == attempt end
 
 -- Appends one event of head h at the next position; moves h.version. The caller writes the head.
 local function append(h, kind, by, data)
@@ -75,10 +80,10 @@ end
 
 -- A step of priority (0 is the default, smaller is sooner) weighs as much as a million positions:
 -- strict order in a short queue, and no starvation in a long one.
-local function order_of(h) return h.priority * 1000000 + pos end
+local function order_of(h) return (h.priority or number(h, 'priority')) * 1000000 + pos end
 
 local function to_ready(h)
-  redis.call('ZADD', P .. 'ready:' .. h.queue, whole(h.order), h.id)
+  redis.call('ZADD', P .. 'ready:' .. h.queue, whole(h.order or number(h, 'order')), h.id)
   ring(h.queue)
 end
 
@@ -95,14 +100,11 @@ local function with(data, name, value)
     .. cmsgpack.pack(value)
 end
 
--- The lease is over: the head is scheduled, pending or ended now.
-local function unlease(h) redis.call('ZREM', P .. 'leases:' .. h.queue, h.id) end
-
 -- The terms of a submission that a head keeps: {expires, unique, keep ms, payload}, see submit_job.
 local function unique_key(digest) return P .. 'unique:' .. digest end
 
 -- The job ended: its head stays for ttl ms (or what its idempotency key asks for), its body too unless it
--- completed. Its unique key is free, unless it completed within the key's window.
+-- completed (then the caller deletes it). Its unique key is free, unless it completed within the key's window.
 local function retire(h, ttl, keep_body)
   if h.terms then
     ttl = math.max(ttl, h.terms[3])
@@ -112,12 +114,8 @@ local function retire(h, ttl, keep_body)
     end
   end
   redis.call('PEXPIRE', key_of(h.id), ttl_of(ttl))
-  redis.call('DEL', P .. 'steps:' .. h.id)
-  if keep_body then
-    redis.call('PEXPIRE', P .. 'body:' .. h.id, ttl_of(ttl))
-  else
-    redis.call('DEL', P .. 'body:' .. h.id)
-  end
+  if h.attempt > 1 or h.seq > 0 then redis.call('DEL', P .. 'steps:' .. h.id) end
+  if keep_body then redis.call('PEXPIRE', P .. 'body:' .. h.id, ttl_of(ttl)) end
 end
 
 -- The job will not expire any more.

@@ -20,12 +20,12 @@ for i = 4, #ARGV do
     else
       append(h, 'job.released', r[3], ARGV[3])
       redis.call('HSET', key_of(h.id), 'state', 'pending', 'version', h.version, 'at', AT,
-        'pos', whole(pos), 'closed', h.attempt)
-      redis.call('HDEL', key_of(h.id), 'worker')
+        'pos', whole(pos), 'closed', h.attempt,
+        'worker', '')
       to_ready(h)
     end
-    unlease(h)
-  elseif h.closed == r[2] then
+    redis.call('ZREM', P .. 'leases:' .. h.queue, h.id)
+  elseif is_closed(h, r[2]) then
     answer = 'already'
   else
     answer = 'stale'

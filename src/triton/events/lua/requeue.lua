@@ -19,7 +19,7 @@ for i = 3, #ARGV, 2 do
   local answer
   if not h then
     answer = 'missing'
-  elseif h.op == r[2] then
+  elseif field(h, 'op') == r[2] then
     answer = 'already'
   elseif h.state == 'completed' then
     answer = 'ended'

@@ -58,9 +58,10 @@ local function submit_job(i, failed_ttl)
   if expires > 0 then data = with(data, 'expires', expires) end
   append(h, 'job.submitted', s[5], data)
   h.order = order_of(h)
+  -- What transitions read or write stands first: a hash this small is searched from its begin.
   local fields = { 'state', due > 0 and 'scheduled' or 'pending', 'version', 1, 'attempt', 0,
-    'queue', queue, 'actor', s[3], 'tenant', s[4], 'by', s[5], 'order', whole(h.order),
-    'submitted', AT, 'at', AT, 'pos', whole(pos) }
+    'at', AT, 'pos', whole(pos), 'queue', queue, 'tenant', s[4], 'actor', s[3], 'by', s[5],
+    'order', whole(h.order), 'submitted', AT }
   local function also(name, value) fields[#fields + 1] = name; fields[#fields + 1] = value end
   if s[6] ~= '' then also('causation', s[6]) end
   if s[7] ~= '' then also('correlation', s[7]) end
