@@ -27,7 +27,7 @@ from triton.projections.checkpoint import Lease
 from triton.projections.clickhouse import SETTINGS, ClickHouseProjection
 from triton.projections.postgres import PostgresProjection
 from triton.projections.projector import PAGE, Projection, Projector
-from triton.projections.rows import COLUMNS, Piece, RowReader
+from triton.projections.rows import COLUMNS, Piece, RowReader, again
 from triton.projections.running import collect_rarely
 
 T = TypeVar("T")
@@ -151,7 +151,7 @@ async def blocks(redis_url: str) -> list[bytes]:
             pieces += reader.read(page)
             after = page.positions[-1]
             if after % projection.batch == 0 or page.size < PAGE:
-                sent.append((await projection.prepare(pieces)).body)
+                sent.append((await projection.prepare(again(pieces))).body)
                 pieces.clear()
     return sent
 

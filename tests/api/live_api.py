@@ -34,7 +34,7 @@ from triton.events.types import (
 )
 from triton.projections.checkpoint import Lease
 from triton.projections.postgres import PostgresProjection
-from triton.projections.rows import RowReader
+from triton.projections.rows import RowReader, again
 from triton.settings import Settings
 from triton.submit import message_for, submission_of
 
@@ -213,7 +213,8 @@ def project(settings: Settings, partitions: Sequence[int] = (0,)) -> None:
                 await projection.open(lease)
                 reader = RowReader(projection.form)
                 while page := await log.page(partition, lease.checkpoint.position):
-                    await projection.apply(lease, await projection.prepare(reader.read(page)))
+                    batch = await projection.prepare(again(reader.read(page)))
+                    await projection.apply(lease, batch)
                 await lease.release()
 
     asyncio.run(run())

@@ -34,7 +34,7 @@ from triton.events.types import (
     type_of,
 )
 from triton.job import Head, evolve
-from triton.projections.fold import JobFold, sift
+from triton.projections.fold import JobFold, Sifter
 from triton.projections.lines import each, escaped_json, fields_of, lines_of
 from triton.projections.render import body_of, clean_text, to_json
 from triton.projections.rows import COLUMNS, Piece, Poison, RowReader, Rows
@@ -91,12 +91,11 @@ def read(entries: Sequence[Entry], reader: RowReader | None = None) -> list[Piec
 
 def take(fold: JobFold, pieces: Sequence[Piece]) -> list[tuple[int, str]]:
     """Positions of what the fold refuses, with the reason."""
-    sifted = sift(pieces, ())
-    refused = [(one.entry.position, one.reason) for one in sifted.parked]
-    for rows in sifted.applied:
+    sifter, refused = Sifter(()), []
+    for rows in filter(None, map(sifter.sift, pieces)):
         reasons = fold.take(each(rows, fields_of(rows)))
         refused += [(rows.page.positions[index], reason) for index, reason in reasons.items()]
-    return refused
+    return [(one.entry.position, one.reason) for one in sifter.parked] + refused
 
 
 moves = st.tuples(st.sampled_from("abc"), st.integers(0, 9), times, datas)
@@ -229,14 +228,16 @@ def test_events_of_parked_and_refused_jobs_are_sifted_out() -> None:
         entry(position, job, 1, 0, 1, Submitted(actor="x", body=b""))
         for position, job in enumerate("abcabc", start=1)
     ]
-    sifted = sift(read(log), {"a"}, {"b": "why"})
-    assert [(one.entry, one.reason) for one in sifted.parked] == [
+    sifter = Sifter({"a"}, {"b": "why"})
+    (piece,) = read(log)
+    rows = sifter.sift(piece)
+    assert [(one.entry, one.reason) for one in sifter.parked] == [
         (log[0], "behind a parked event of this job"),
         (log[1], "why"),
         (log[3], "behind position 1 of this job"),
         (log[4], "behind position 2 of this job"),
     ]
-    (rows,) = sifted.applied
+    assert rows is not None
     assert list(rows.page.positions) == [3, 6]
     assert rows.jobs() == ["c", "c"]
     assert rows.last == log[5]

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from triton.errors import LogForkedError, UnavailableError
+from triton.events.entries import Entry
 from triton.projections.checkpoint import Lease
-from triton.projections.fold import sift
+from triton.projections.fold import Sifter
 from triton.projections.native import block, text
 from triton.projections.parking import park
 from triton.projections.rows import COLUMNS, Piece, Poison
@@ -37,20 +38,15 @@ SETTINGS: Final[dict[str, Any]] = {
 
 
 class ClickHouseBatch(msgspec.Struct, frozen=True):
-    """What was read, and the blocks that it becomes. `digest` tells other content at the same positions
+    """A range of the log, and the blocks that it becomes. `digest` tells other content at the same positions
     apart."""
 
-    pieces: Sequence[Piece]
-    #: How many jobs were parked when this was prepared.
-    jobs_parked: int
+    first: int
+    last: Entry
     parked: Sequence[Poison]
     count: int
     body: bytes
     digest: str
-
-
-def _first(piece: Piece) -> int:
-    return piece.entry.position if isinstance(piece, Poison) else piece.page.positions[0]
 
 
 class ClickHouseProjection:
@@ -81,27 +77,35 @@ class ClickHouseProjection:
         self._begun = await cursor.fetchone()
         return self._begun[1] if self._begun else None
 
-    async def prepare(self, pieces: Sequence[Piece]) -> ClickHouseBatch:
-        sifted = sift(pieces, self._parked)
-        blocks = []
-        for rows in sifted.applied:
-            blocks.append(block(rows))
+    async def prepare(self, pieces: AsyncIterable[Piece]) -> ClickHouseBatch:
+        sifter = Sifter(self._parked)
+        blocks: list[bytes] = []
+        first = count = 0
+        last: Entry | None = None
+        async for piece in pieces:
+            # The rows themselves are let go at once: so all that is worked on fits into the cache.
+            rows = sifter.sift(piece)
+            first = first or piece.first
+            last = piece.last
+            if rows is not None:
+                count += rows.size
+                blocks.append(block(rows))
             await asyncio.sleep(0)
+        assert last is not None, "a batch of nothing"
+        # What is parked is known already: a batch that fails ends this projection.
+        self._parked.update(poison.job for poison in sifter.parked)
         body = b"".join(blocks)
         return ClickHouseBatch(
-            pieces=pieces,
-            jobs_parked=len(self._parked),
-            parked=sifted.parked,
-            count=sum(rows.size for rows in sifted.applied),
+            first=first,
+            last=last,
+            parked=sifter.parked,
+            count=count,
             body=body,
             digest=hashlib.sha256(body).hexdigest()[:16],
         )
 
     async def apply(self, lease: Lease, batch: ClickHouseBatch) -> None:
-        pieces = batch.pieces
-        if batch.jobs_parked != len(self._parked):
-            batch = await self.prepare(pieces)
-        first, last = _first(pieces[0]), pieces[-1].last
+        first, last = batch.first, batch.last
         token = f"{lease.checkpoint.epoch}:{lease.partition}:{first}-{last.position}:{batch.digest}"
         if self._begun is not None:
             self._check_begun(lease, first, last.position, last.digest())
@@ -127,7 +131,6 @@ class ClickHouseProjection:
             await lease.fenced("landed", {"to": to.position, "digest": to.digest})
         lease.checkpoint = to
         self._begun = None
-        self._parked.update(poison.job for poison in batch.parked)
 
     def close(self) -> None:
         if self._client is not None:

@@ -7,7 +7,7 @@ batch fold to the last value of what they touch, and nothing need be read back f
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from triton.events.types import Submitted
 from triton.job import changes
@@ -35,41 +35,38 @@ _NEWBORN: Final[dict[str, Any]] = {
 }
 
 
-class Sifted(NamedTuple):
-    """A batch, parted into what can be applied and what is parked; both in order."""
-
-    applied: list[Rows]
-    parked: list[Poison]
-
-
-def sift(
-    pieces: Sequence[Piece], parked: Collection[str], refused: Mapping[str, str] | None = None
-) -> Sifted:
-    """Part a batch.
+class Sifter:
+    """Parts a batch, piece by piece, into what can be applied and what is `parked`.
 
     Parked are: entries that cannot be read, events of a job in `refused` (with the reason), and whatever
-    comes after a parked event of the same job, in this batch or (the jobs in `parked`) before it.
+    comes after a parked event of the same job, in this batch or (the jobs in `before`) before it.
     """
-    sifted = Sifted([], [])
-    reasons = {**dict.fromkeys(parked, "behind a parked event of this job"), **(refused or {})}
-    for piece in pieces:
+
+    def __init__(self, before: Collection[str], refused: Mapping[str, str] | None = None) -> None:
+        self.parked: list[Poison] = []
+        self._reasons = {
+            **dict.fromkeys(before, "behind a parked event of this job"),
+            **(refused or {}),
+        }
+
+    def sift(self, piece: Piece) -> Rows | None:
+        """What of the next piece can be applied."""
+        reasons = self._reasons
         if isinstance(piece, Poison):
             reason = reasons.get(piece.job, piece.reason)
             reasons[piece.job] = _behind(piece.entry.position)
-            sifted.parked.append(Poison(piece.entry, piece.job, reason))
-        elif not reasons or reasons.keys().isdisjoint(jobs := piece.jobs()):
-            sifted.applied.append(piece)
-        else:
-            found: dict[int, str] = {}
-            for index, job in enumerate(jobs):
-                if job in reasons:
-                    found[index] = reasons[job]
-                    reasons[job] = _behind(piece.page.positions[index])
-            sifted.parked.extend(poisons(piece, found))
-            rest = without(piece, found)
-            if rest.size:
-                sifted.applied.append(rest)
-    return sifted
+            self.parked.append(Poison(piece.entry, piece.job, reason))
+            return None
+        if not reasons or reasons.keys().isdisjoint(jobs := piece.jobs()):
+            return piece
+        found: dict[int, str] = {}
+        for index, job in enumerate(jobs):
+            if job in reasons:
+                found[index] = reasons[job]
+                reasons[job] = _behind(piece.page.positions[index])
+        self.parked.extend(poisons(piece, found))
+        rest = piece.only([index not in found for index in range(piece.size)])
+        return rest if rest.size else None
 
 
 def _behind(position: int) -> str:
@@ -82,11 +79,6 @@ def poisons(rows: Rows, reasons: Mapping[int, str]) -> list[Poison]:
     return [
         Poison(rows.page.entry(index), jobs[index], reason) for index, reason in reasons.items()
     ]
-
-
-def without(rows: Rows, reasons: Mapping[int, str]) -> Rows:
-    """The rows but those at these indexes."""
-    return rows.only([index not in reasons for index in range(rows.size)])
 
 
 class JobFold:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 import psycopg
 
 from triton.projections.checkpoint import Connection, Lease
-from triton.projections.fold import JobFold, poisons, sift
+from triton.projections.fold import JobFold, Sifter, poisons
 from triton.projections.lines import each, escaped_json, fields_of, lines_of
 from triton.projections.parking import park
-from triton.projections.rows import Piece, Poison, Rows
+from triton.projections.rows import Piece, Poison, Rows, again
 from triton.projections.statements import sql
 
 #: Bytes of a batch on its way to PostgreSQL.
@@ -63,14 +63,19 @@ class PostgresProjection:
         """The connection is the lease's."""
 
     async def prepare(
-        self, pieces: Sequence[Piece], refused: Mapping[str, str] | None = None
+        self, pieces: AsyncIterable[Piece], refused: Mapping[str, str] | None = None
     ) -> PostgresBatch:
         """`refused` are jobs whose events are to be parked, with the reason."""
-        sifted = sift(pieces, self._parked, refused)
-        parked = sifted.parked
+        sifter = Sifter(self._parked, refused)
         fold = JobFold()
+        parked: list[Poison] = []
         events = []
-        for rows in sifted.applied:
+        read: list[Piece] = []
+        async for piece in pieces:
+            read.append(piece)
+            rows = sifter.sift(piece)
+            if rows is None:
+                continue
             await asyncio.sleep(0)
             fields = fields_of(rows)
             reasons = fold.take(each(rows, fields))
@@ -82,12 +87,12 @@ class PostgresProjection:
         await asyncio.sleep(0)
         patches = fold.patches_json() if fold.patches else ""
         await asyncio.sleep(0)
-        submissions = fold.submission_lines(pieces[0].last.partition)
+        submissions = fold.submission_lines(read[0].last.partition)
         await asyncio.sleep(0)
         return PostgresBatch(
-            pieces=pieces,
+            pieces=read,
             jobs_parked=len(self._parked),
-            parked=parked,
+            parked=sifter.parked + parked,
             fold=fold,
             events=events,
             patches=patches,
@@ -99,7 +104,7 @@ class PostgresProjection:
         """Rows that PostgreSQL refuses are found by halving the batch; the last one left is parked."""
         pieces = batch.pieces
         if batch.jobs_parked != len(self._parked):
-            batch = await self.prepare(pieces)
+            batch = await self.prepare(again(pieces))
         try:
             await self._apply(lease, batch)
         except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
@@ -107,22 +112,22 @@ class PostgresProjection:
             if halves is None:
                 (job,) = pieces[0].jobs() if isinstance(pieces[0], Rows) else (pieces[0].job,)
                 reason = f"PostgreSQL refuses it: {error.diag.message_primary}"
-                await self._apply(lease, await self.prepare(pieces, {job: reason}))
+                await self._apply(lease, await self.prepare(again(pieces), {job: reason}))
                 return
             for half in halves:
-                await self.apply(lease, await self.prepare(half))
+                await self.apply(lease, await self.prepare(again(half)))
 
     async def _apply(self, lease: Lease, batch: PostgresBatch) -> None:
         """What the tables refuse is known only in the transaction; then the batch is tried again, without
         the jobs that do not stand where their first event expects them, or over those that were born
         before."""
-        again = False
+        reborn = False
         refused: dict[str, str] = {}
         while True:
             try:
                 async with lease.connection.transaction():
                     to = await lease.move(batch.pieces[-1].last)
-                    if again:
+                    if reborn:
                         await lease.connection.execute(
                             sql("forget"), {"jobs": list(batch.fold.births)}
                         )
@@ -131,11 +136,11 @@ class PostgresProjection:
                 break
             except _BehindError:
                 refused |= await _late(lease.connection, batch.fold)
-                batch = await self.prepare(batch.pieces, refused)
+                batch = await self.prepare(again(batch.pieces), refused)
             except psycopg.errors.UniqueViolation:
-                if again:
+                if reborn:
                     raise
-                again = True
+                reborn = True
         lease.checkpoint = to
         self._parked.update(poison.job for poison in batch.parked)
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from typing import Any, Final, NamedTuple, Protocol
 
 from triton.errors import HoleError
@@ -42,9 +42,9 @@ class Projection(Protocol):
         """Prepare for this lease. Answers the last position of a batch that a predecessor began and that
         must be applied as the same batch, or None."""
 
-    async def prepare(self, pieces: Sequence[Piece]) -> Any:
+    async def prepare(self, pieces: AsyncIterable[Piece]) -> Any:
         """What `apply` takes: all of its work that needs no store, done while the batch before is under
-        way. At least one piece. Lets other tasks run every few milliseconds."""
+        way, and piece by piece as they come: what was just read is still at hand. At least one piece."""
 
     async def apply(self, lease: Lease, batch: Any) -> None:
         """Write a prepared batch and move the lease's checkpoint to its last row, all or nothing.
@@ -137,24 +137,31 @@ class Projector:
         page = await self._log.wait_page(
             self._partition, begin.position, block_ms=self._block_ms, count=count
         )
-        pieces = await self._pieces(page, self._size) if page is not None else []
+        size, last, batch = 0, None, None
+
+        async def counted(pieces: AsyncIterable[Piece]) -> AsyncIterator[Piece]:
+            nonlocal size, last
+            async for piece in pieces:
+                size += piece.size
+                last = piece.last
+                yield piece
+
+        if page is not None:
+            async with contextlib.aclosing(self._pieces(page, self._size)) as pieces:
+                batch = await self._projection.prepare(counted(pieces))
         # After reading, before applying: a failover between two reads must not pass unnoticed.
         await self._log.validate(self._partition, begin)
-        if not pieces:
-            return _Read(more=False, end=begin, batch=None)
-        more = sum(piece.size for piece in pieces) == self._size
+        more = size == self._size
         self._size = min(self._batch, 4 * self._size if more else PAGE)
-        last = pieces[-1].last
-        end = Checkpoint(begin.epoch, last.position, last.digest())
-        return _Read(more, end, await self._projection.prepare(pieces))
+        end = Checkpoint(begin.epoch, last.position, last.digest()) if last is not None else begin
+        return _Read(more, end, batch)
 
-    async def _pieces(self, page: Page, size: int) -> list[Piece]:
+    async def _pieces(self, page: Page, size: int) -> AsyncGenerator[Piece]:
         """A page and the full ones that follow it at once, up to so many entries in all.
 
         Positions are dense, so the next pages can be asked for before this one came: the server works on
         them while this one is read.
         """
-        pieces: list[Piece] = []
         found: Page | None = page
         asked = page.positions[-1]
         end = page.positions[0] + size - 1
@@ -167,19 +174,23 @@ class Projector:
                     ahead.append(asyncio.ensure_future(coming))
                     asked += count
                 await asyncio.sleep(0)
-                pieces += self._reader.read(found)
+                for piece in self._reader.read(found):
+                    yield piece
                 # After a page that is not full the log ended; what was asked for may have been added since.
                 found = await ahead.popleft() if found.size == PAGE and ahead else None
         finally:
             for task in ahead:
                 await _ended(task)
-        return pieces
 
     async def _begun(self, until: int) -> Any:
         """Exactly what follows the checkpoint up to `until`, prepared."""
-        after = self.lease.checkpoint.position
-        pieces: list[Piece] = []
-        at = after
+        if until <= self.lease.checkpoint.position:
+            return None
+        async with contextlib.aclosing(self._exactly(until)) as pieces:
+            return await self._projection.prepare(pieces)
+
+    async def _exactly(self, until: int) -> AsyncGenerator[Piece]:
+        after = at = self.lease.checkpoint.position
         while at < until:
             page = await self._log.page(self._partition, at, until=until, count=PAGE)
             if page is None:
@@ -189,9 +200,9 @@ class Projector:
                     partition=self._partition,
                     position=until,
                 )
-            pieces += self._reader.read(page)
+            for piece in self._reader.read(page):
+                yield piece
             at = page.positions[-1]
-        return await self._projection.prepare(pieces) if pieces else None
 
 
 async def _ended(task: asyncio.Future[Any]) -> None:

@@ -6,7 +6,7 @@ nearly all do, its columns are used as the bytes they are, and small data that r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import compress
 from typing import Final, NamedTuple, TypeAlias
 
@@ -64,6 +64,11 @@ class Rows(msgspec.Struct, frozen=True):
         return self.page.size
 
     @property
+    def first(self) -> int:
+        """Its position."""
+        return self.page.positions[0]
+
+    @property
     def last(self) -> Entry:
         return self.page.entry(-1)
 
@@ -99,12 +104,22 @@ class Poison(msgspec.Struct, frozen=True):
         return 1
 
     @property
+    def first(self) -> int:
+        return self.entry.position
+
+    @property
     def last(self) -> Entry:
         return self.entry
 
 
 #: What a batch is made of, in order.
 Piece: TypeAlias = Rows | Poison
+
+
+async def again(pieces: Iterable[Piece]) -> AsyncIterator[Piece]:
+    """Pieces that were read before, as if they came now."""
+    for piece in pieces:
+        yield piece
 
 
 class RowReader:
