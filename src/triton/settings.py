@@ -61,6 +61,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     worker_processes: Annotated[int, msgspec.Meta(ge=0)] = 1
     #: Threads of each worker process: the jobs it runs at once.
     worker_threads: Annotated[int, msgspec.Meta(ge=1)] = 4
+    #: Milliseconds that running jobs get to end at a worker's SIGTERM; then they are released.
+    drain_ms: Annotated[int, msgspec.Meta(ge=0)] = 25_000
     #: Python modules with Dramatiq actors that `triton up` and `triton worker` load, comma-separated.
     modules: str = "triton.handlers"
     #: debug | info | warning | error

@@ -13,6 +13,7 @@ import dramatiq
 from dramatiq.middleware import AsyncIO
 
 from triton.broker import TritonBroker
+from triton.broker.drain import Drain
 from triton.errors import ConfigurationError
 from triton.settings import Settings, load
 
@@ -31,12 +32,31 @@ def broker_of(settings: Settings) -> TritonBroker:
 
 
 def setup() -> None:
-    """What the `dramatiq` command calls in each of its processes: broker first, then the actors."""
-    settings = load()
-    broker = broker_of(settings)
-    broker.add_middleware(AsyncIO())
-    dramatiq.set_broker(broker)
-    load_actors(settings)
+    """What the `dramatiq` command calls in each of its processes: broker first, then the actors.
+
+    Ends the process with one sentence where a setting is missing or wrong.
+    """
+    try:
+        settings = load()
+        check_url(settings)
+        broker = broker_of(settings)
+        broker.add_middleware(AsyncIO())
+        broker.add_middleware(Drain(settings.drain_ms))
+        dramatiq.set_broker(broker)
+        load_actors(settings)
+    except ConfigurationError as error:
+        raise SystemExit(f"triton: {error.message}") from None
+
+
+def check_url(settings: Settings) -> None:
+    """Raises ConfigurationError where it is not said which Redis to work for."""
+    if not settings.redis_url:
+        # Never a server that merely happens to listen where Redis usually does.
+        raise ConfigurationError(
+            "TRITON_REDIS_URL is not set, and a worker starts no engines by itself: set it, or run "
+            "`triton up`, which starts all of them",
+            setting="redis_url",
+        )
 
 
 def load_actors(settings: Settings) -> None:
@@ -55,8 +75,8 @@ def load_actors(settings: Settings) -> None:
             ) from error
 
 
-def command(settings: Settings, *, shutdown_ms: int = 4000) -> tuple[str, ...]:
-    """The command line of the worker role; running jobs get `shutdown_ms` at its end."""
+def command(settings: Settings) -> tuple[str, ...]:
+    """The command line of the worker role."""
     return (
         sys.executable,
         "-m",
@@ -67,12 +87,13 @@ def command(settings: Settings, *, shutdown_ms: int = 4000) -> tuple[str, ...]:
         "--threads",
         str(settings.worker_threads),
         "--worker-shutdown-timeout",
-        str(shutdown_ms),
+        str(settings.drain_ms),
     )
 
 
 def run_worker(settings: Settings) -> None:
-    """Become the worker role. Does not return."""
+    """Become the worker role. Does not return. Raises ConfigurationError where no Redis is named."""
+    check_url(settings)
     os.environ.update(settings.environment())
-    argv = command(settings, shutdown_ms=60_000)
+    argv = command(settings)
     os.execv(argv[0], argv)  # noqa: S606

@@ -23,13 +23,19 @@ class Note(NamedTuple):
 
 
 class Command:
-    """`dramatiq crash_app` in a process group of its own."""
+    """`dramatiq crash_app`, or another application, in a process group of its own."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], *options: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        *options: str,
+        app: str = "crash_app",
+    ) -> None:
         self.notes_path = folder / "notes"
         self.log_path = folder / "dramatiq.log"
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-        self._argv = [sys.executable, "-m", "dramatiq", "crash_app", "--path", str(APPS), *options]
+        self._argv = [sys.executable, "-m", "dramatiq", app, "--path", str(APPS), *options]
         self._environment = {
             **os.environ,
             **environment,

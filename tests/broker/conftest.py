@@ -84,7 +84,11 @@ def start(tmp_path: Path, engines: Engines, namespace: str) -> Iterator[StartCom
     started: list[Command] = []
 
     def command(
-        *options: str, lease_ms: int = 15_000, max_deaths: int = 3, **settings: object
+        *options: str,
+        app: str = "crash_app",
+        lease_ms: int = 15_000,
+        max_deaths: int = 3,
+        **settings: object,
     ) -> Command:
         folder = tmp_path / f"command{len(started)}"
         folder.mkdir()
@@ -95,7 +99,7 @@ def start(tmp_path: Path, engines: Engines, namespace: str) -> Iterator[StartCom
             "TRITON_MAX_DEATHS": str(max_deaths),
             **{f"TRITON_{name.upper()}": str(value) for name, value in settings.items()},
         }
-        started.append(Command(folder, environment, *options))
+        started.append(Command(folder, environment, *options, app=app))
         return started[-1]
 
     yield command

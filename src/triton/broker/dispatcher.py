@@ -235,7 +235,9 @@ class Dispatcher:
         deadline = time.monotonic() + DRAIN
         for thread in run.threads:
             thread.join(max(0.1, deadline - time.monotonic()))
-        self._keeper.stop()
+        # What still runs goes on until the process ends; only then may it begin elsewhere.
+        if not (self._held and self._keeper.stay_behind()):
+            self._keeper.stop()
         if self._finished:
             self._log.warning("outcomes_left_to_leases", outcomes=len(self._finished))
 

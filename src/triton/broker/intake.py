@@ -64,9 +64,11 @@ class Intake:
             return
         epoch, partitions = secrets.token_hex(8), len(self.prefixes)
         calls = [self._scripts.open(prefix, epoch, partitions) for prefix in self.prefixes]
-        with answering():
-            replies = send(self._client, calls)
-        checked_epochs(self._namespace, partitions, replies)
+        # Checked before the others are created: a wrong setting must leave nothing behind.
+        for part in (calls[:1], calls[1:]):
+            with answering():
+                replies = send(self._client, part) if part else []
+            checked_epochs(self._namespace, partitions, replies)
         self._opened_by = os.getpid()
 
     def submit(self, submissions: Sequence[Submission]) -> list[str]:

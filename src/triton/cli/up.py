@@ -92,16 +92,8 @@ def worker(
 ) -> None:
     """Run jobs, as one process for production; every engine by its TRITON_*_URL."""
     from triton import roles, settings
-    from triton.errors import ConfigurationError
 
     chosen = settings.load(worker_processes=processes, worker_threads=threads, modules=modules)
-    if not chosen.redis_url:
-        # Never a server that merely happens to listen where Redis usually does.
-        raise ConfigurationError(
-            "TRITON_REDIS_URL is not set, and a worker starts no engines by itself: set it, or run "
-            "`triton up`, which starts all of them",
-            setting="redis_url",
-        )
     roles.run_worker(chosen)
 
 

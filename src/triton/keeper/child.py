@@ -40,22 +40,39 @@ class Watch:
         """Until the parent says so, is gone, or was ended."""
         interval: float = self._charge["interval"]
         heard = time.monotonic()
+        leaving = False
         while True:
+            gone = False
             if select.select([0], [], [], interval / 2)[0]:
                 said = os.read(0, 4096)
-                if not said or b"q" in said:
+                if b"q" in said:
                     return
+                gone = not said
+                leaving = leaving or b"r" in said
                 heard = time.monotonic()
             # Looked at too: something that the parent forked may hold the pipe open.
-            elif os.getppid() != self._parent:
+            if gone or os.getppid() != self._parent:
+                self._parent_gone(released=leaving)
                 return
-            if time.monotonic() - heard < _PATIENCE * interval:
+            if leaving or time.monotonic() - heard < _PATIENCE * interval:
                 continue
             if state_of(self._parent) in _STOPPED:
                 # It gets the same patience again when it goes on.
                 heard = time.monotonic()
             elif self._keep():
                 return
+
+    def _parent_gone(self, *, released: bool) -> None:
+        """Its jobs need not wait for the end of their leases."""
+        held = self._holds.read()
+        if not held:
+            return
+        link = self._link or _Link(self._charge)
+        if released:
+            link.release(held, "its worker stopped, and the time to end was over")
+        else:
+            # A death as any other, which counts: a job that kills its workers must end some day.
+            link.extend(held, lease_ms=0)
 
     def _keep(self) -> bool:
         """Speak for the parent, whose interpreter stands still. True where that ended the parent."""
@@ -66,8 +83,9 @@ class Watch:
             return False
         if self._link is None:
             self._link = _Link(self._charge)
+            self._link.warn()
         if not over:
-            self._link.extend(held)
+            self._link.extend(held, lease_ms=self._charge["lease_ms"])
             return False
         if os.getppid() == self._parent:
             os.kill(self._parent, signal.SIGKILL)
@@ -93,10 +111,11 @@ class _Link:
         )
         self._client = connect(charge["url"])
         self._log = structlog.get_logger("triton.keeper").bind(worker=charge["worker"])
+
+    def warn(self) -> None:
         self._log.warning("interpreter_stands_still", hint="a C call does not let go of it")
 
-    def extend(self, held: Sequence[Hold]) -> None:
-        lease_ms = self._charge["lease_ms"]
+    def extend(self, held: Sequence[Hold], *, lease_ms: int) -> None:
         self._send(
             self._scripts.heartbeat(
                 prefix, lease_ms, [hold[:2] for hold in group], worker=self._charge["worker"]
@@ -121,12 +140,15 @@ class _Link:
             )
             for prefix, group in self._grouped(over)
         )
-        reason = (
-            "its worker process was ended, because another job there went on after its time limit"
+        self.release(
+            others,
+            "its worker process was ended, because another job there went on after its time limit",
         )
+
+    def release(self, held: Sequence[Hold], reason: str) -> None:
         self._send(
             self._scripts.release(prefix, [hold[:2] for hold in group], by=self._by, reason=reason)
-            for prefix, group in self._grouped(others)
+            for prefix, group in self._grouped(held)
         )
 
     def _grouped(self, holds: Sequence[Hold]) -> Iterator[tuple[str, list[Hold]]]:

@@ -18,6 +18,8 @@ from triton.keeper.holds import Holds
 
 #: Seconds until a keeper that ended is begun again.
 _PAUSE: Final = 10.0
+#: Keepers that wait for the end of this process.
+_left_behind: Final[list[subprocess.Popen[bytes]]] = []
 _log: Final = structlog.get_logger("triton.worker")
 
 
@@ -75,6 +77,7 @@ class Keeper:
             self._write(b".")
 
     def stop(self) -> None:
+        """Nothing is held any more."""
         process, self._process = self._process, None
         if process is None or process.stdin is None:
             return
@@ -86,6 +89,19 @@ class Keeper:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def stay_behind(self) -> bool:
+        """Let the keeper release what is still held once this process is gone, and do no more until then.
+
+        False where there is no keeper that could.
+        """
+        if self._process is None or self._process.poll() is not None:
+            return False
+        self._write(b"r")
+        # Its pipe stays open until this process ends.
+        _left_behind.append(self._process)
+        self._process = None
+        return True
 
     def _write(self, data: bytes) -> None:
         assert self._process is not None

@@ -24,6 +24,8 @@ from triton.stack.processes import Exit, Spec
 
 #: Seconds within which the API must answer after its start.
 READY: Final = 30.0
+#: Milliseconds that running jobs get at most when the whole platform stops.
+_DRAIN_MS: Final = 3000
 _POLL: Final = 0.03
 
 
@@ -107,8 +109,10 @@ class Stack:
             Spec(name="projector", argv=(*this, "projector"), env=env, stage=1, grace=3.0),
         ]
         if self.settings.worker_processes:
-            argv = worker.command(self.settings, shutdown_ms=3000)
-            roles.append(Spec(name="worker", argv=argv, env=env, stage=3, grace=5.0))
+            argv = worker.command(self.settings)
+            # Whoever presses ctrl-C waits for it.
+            quick = {**env, "TRITON_DRAIN_MS": str(min(_DRAIN_MS, self.settings.drain_ms))}
+            roles.append(Spec(name="worker", argv=argv, env=quick, stage=3, grace=5.0))
         return roles
 
     def _await_api(self) -> None:

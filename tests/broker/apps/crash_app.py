@@ -6,10 +6,10 @@ import ctypes
 import os
 import signal
 import time
-from pathlib import Path
 
 import dramatiq
 from dramatiq.middleware import Retries
+from notes import note
 
 from triton import TritonBroker, current_job, step
 
@@ -18,13 +18,6 @@ for middleware in broker.middleware:
     if isinstance(middleware, Retries):
         middleware.min_backoff, middleware.max_backoff = 10, 50
 dramatiq.set_broker(broker)
-
-
-def note(word: str) -> None:
-    job = current_job()
-    line = f"{word} {job.id} {job.attempt} {os.getpid()} {time.time()}\n"
-    with Path(os.environ["NOTES"]).open("ab", buffering=0) as file:
-        file.write(line.encode())
 
 
 @dramatiq.actor
