@@ -21,7 +21,7 @@ _BACKOFF: dict[str, Any] = {"min_backoff": 50, "max_backoff": 400}
 _journals: dict[int, Journal] = {}
 
 
-def _note(word: Literal["begin", "end", "raised"]) -> None:
+def _note(word: Literal["begin", "end", "raised", "step"]) -> None:
     pid = os.getpid()
     if pid not in _journals:
         _journals[pid] = Journal(Path(os.environ[NOTES]))
@@ -82,6 +82,16 @@ def flaky(failures: int) -> None:
     with noted() as attempt:
         if attempt <= failures:
             raise ConnectionError(f"attempt {attempt}")
+
+
+@dramatiq.actor(queue_name=QUEUE, max_retries=20, **_BACKOFF)
+def stepping(failures: int) -> None:
+    """Three durable steps; each writes a note when its function really runs."""
+    with noted() as attempt:
+        for name in ("one", "two", "three"):
+            triton.step(name, _note, "step")
+            if name == "two" and attempt <= failures:
+                raise ConnectionError("between two steps")
 
 
 @dramatiq.actor(queue_name=QUEUE, **_BACKOFF)

@@ -28,7 +28,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     #: Milliseconds that it has left; -1 for ever.
     ttl: int
-    #: A hash's fields, a sorted set's or a set's members, a list's length; else None.
+    #: A hash's fields, a sorted set's or a set's members, a list's length, a unique key's holder; else None.
     content: Any = None
 
 
@@ -160,6 +160,8 @@ def _keys(client: redis.Redis) -> dict[str, Key]:
                 content = client.zrange(raw, 0, -1, withscores=True)
             case "set":
                 content = client.smembers(raw)
+            case "string" if ":unique:" in name:
+                content = cast("bytes", client.get(raw)).decode()
             case "list":
                 content = client.llen(raw)
             case "string" if "}:unique:" in name:

@@ -31,6 +31,8 @@ KINDS: Final = {
     "snoozing": Kind(weight=4),
     "delayed": Kind(weight=8),
     "patient": Kind(weight=3),
+    "stepping": Kind(weight=5),
+    "expiring": Kind(weight=4, ends=("completed", "failed"), reason="expired"),
     "called_back": Kind(weight=6),
     "unknown_actor": Kind(weight=1, ends=("failed",), reason="rejected"),
     "http": Kind(weight=8),
@@ -39,6 +41,10 @@ KINDS: Final = {
     "bulk": Kind(weight=0),
     "chain": Kind(weight=0),
     "group": Kind(weight=0),
+    "unique_return": Kind(weight=0),
+    "unique_reject": Kind(weight=0),
+    # Another job of its key may take its place.
+    "unique_replace": Kind(weight=0, ends=("completed", "cancelled")),
     "killer": Kind(weight=0),
     "poison": Kind(weight=0, ends=("failed",), reason="died"),
 }

@@ -44,6 +44,7 @@ def main() -> None:
             load.step()
             ahead = begun + (number + 1) / given.rate - time.monotonic()
             time.sleep(max(0.0, ahead))
+        load.release()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections import deque
@@ -9,13 +10,15 @@ from typing import Any, Final
 
 import httpx
 from dramatiq import ConnectionClosed, Message
+from msgspec.structs import asdict
 
 from soak import actors
-from soak.kinds import KINDS, QUEUE
+from soak.kinds import KINDS, QUEUE, SLOW
 from soak.records import Answer, Asked, Journal, Wish
 from triton import TritonBroker
-from triton.errors import TritonError, ValidationError
-from triton.submit import DEFAULT_TENANT, job_id_for
+from triton.errors import NotUniqueError, TritonError, ValidationError
+from triton.submit import DEFAULT_TENANT, child_id, job_id_for
+from triton.uniqueness import Conflict, Unique, fitting_id, unique_digest
 
 #: How often each operation, compared with the others.
 OPERATIONS: Final = {
@@ -24,6 +27,8 @@ OPERATIONS: Final = {
     "document": 2,
     "chain": 4,
     "group": 3,
+    "unique": 6,
+    "hold": 2,
     "bulk": 2,
     "cancel": 5,
     "requeue": 3,
@@ -50,7 +55,7 @@ class Load:
         #: Jobs that may be cancelled, sent round again, or submitted a second time.
         self._patient: deque[str] = deque(maxlen=40)
         self._failing: deque[str] = deque(maxlen=40)
-        self._keys: deque[str] = deque(maxlen=40)
+        self._keys: deque[int] = deque(maxlen=40)
         self._messages: deque[Message[Any]] = deque(maxlen=40)
         self.asked = 0
 
@@ -80,7 +85,7 @@ class Load:
         delay = self._chance.randint(50, 6000) if kind == "delayed" else None
         self._submit(kind, message, delay=delay, calls_back=kind == "called_back")
 
-    def _message(self, kind: str) -> Message[Any]:
+    def _message(self, kind: str) -> Message[Any]:  # noqa: C901
         between = self._chance.uniform
         match kind:
             case "long":
@@ -97,6 +102,11 @@ class Load:
                 return actors.snoozing.message(self._chance.randint(50, 2000))
             case "called_back":
                 return actors.quick.message_with_options(args=(), on_success="succeeded")
+            case "stepping":
+                return actors.stepping.message(self._chance.randint(0, 2))
+            case "expiring":
+                ttl = self._chance.randint(50, 4000)
+                return actors.long.message_with_options(args=(between(0.1, 0.5),), ttl=ttl)
             case "unknown_actor":
                 return Message(QUEUE, "nobody", (), {}, {})
             case _:
@@ -123,10 +133,46 @@ class Load:
         for _ in range(3):
             self._submit("group", actors.quick.message())
 
+    def _unique(self) -> None:
+        """A few keys only, so that they meet."""
+        conflict: Conflict = self._chance.choice(("return", "reject", "replace"))
+        unique = Unique(key=f"{conflict} {self._chance.randint(1, 4)}", conflict=conflict)
+        message = actors.long.message_with_options(args=(0.3,), unique=asdict(unique))
+        digest = unique_digest(unique, DEFAULT_TENANT, "long", (), {})
+        broker = self._chance.choice(self._brokers)
+        sent: list[Message[Any]] = []
+        answer = self._tried(lambda: sent.append(broker.enqueue(message)))
+        # Without an answer it has the id that a repeat would have got.
+        job = sent[0].message_id if sent else self._fitting(message.message_id, digest)
+        self._record(Asked(kind=f"unique_{conflict}", job=job, answer=answer))
+
+    def _fitting(self, job: str, digest: str) -> str:
+        partitions = self._brokers[0].partitions
+        if partitions == 1:
+            return job
+        return fitting_id(lambda n: child_id(job, 0, n) if n else job, digest, partitions)
+
+    def _hold(self) -> None:
+        """A queue is paused, until the next of these or the end."""
+        with contextlib.suppress(ConnectionClosed, TritonError):
+            if not self._brokers[0].resume(SLOW):
+                self._brokers[0].pause(SLOW, "the soak")
+
+    def release(self) -> None:
+        """Nothing may stay paused."""
+        for _ in range(100):
+            with contextlib.suppress(ConnectionClosed, TritonError):
+                self._brokers[0].resume(SLOW)
+                return
+            time.sleep(0.1)
+
     def _http(self) -> None:
-        key = f"{self._seed}-{self._number}"
-        self._post("http", key, {"actor": "quick", "args": [self._number], "queue": QUEUE})
-        self._keys.append(key)
+        self._call(self._number)
+        self._keys.append(self._number)
+
+    def _call(self, number: int) -> None:
+        body = {"actor": "quick", "args": [number], "queue": QUEUE}
+        self._post("http", f"{self._seed}-{number}", body)
 
     def _document(self) -> None:
         text = f"# Document {self._number}\n\n" + "A line of text.\n" * 200
@@ -149,7 +195,8 @@ class Load:
 
     def _cancel(self) -> None:
         if self._patient:
-            self._wish("cancel", self._chance.choice(self._patient))
+            # The last few: most of them still wait or run.
+            self._wish("cancel", self._chance.choice(list(self._patient)[-4:]))
 
     def _requeue(self) -> None:
         if self._failing:
@@ -158,8 +205,7 @@ class Load:
     def _repeat(self) -> None:
         """The same again must not make a second job."""
         if self._keys and self._chance.random() < 0.5:
-            key = self._chance.choice(self._keys)
-            self._post("http", key, {"actor": "quick", "args": [0], "queue": QUEUE})
+            self._call(self._chance.choice(self._keys))
         elif self._messages:
             self._submit("quick", self._chance.choice(self._messages))
 
@@ -190,7 +236,7 @@ class Load:
         for attempt in range(_TRIES):
             try:
                 send()
-            except ValidationError:
+            except (ValidationError, NotUniqueError):
                 return "refused"
             except (ConnectionClosed, TritonError):
                 # A caller who gives up, or one who sends the same again.

@@ -39,7 +39,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 class Note(msgspec.Struct, frozen=True, kw_only=True):
     """What an actor wrote while it ran, with the machine's clock in microseconds."""
 
-    word: Literal["begin", "end", "raised"]
+    #: `step`: the function of a durable step ran.
+    word: Literal["begin", "end", "raised", "step"]
     job: str
     attempt: int
     pid: int

@@ -22,6 +22,7 @@ class Objection(msgspec.Struct, frozen=True, kw_only=True):
 
 RULES: Final[dict[str, Rule]] = {
     "positions are dense": lives.positions_are_dense,
+    "times never go back": lives.times_never_go_back,
     "only allowed transitions": lives.only_allowed_transitions,
     "attempts count the starts": lives.attempts_count_the_starts,
     "one end per life": lives.one_end_per_life,
@@ -34,6 +35,8 @@ RULES: Final[dict[str, Rule]] = {
     "due times are respected": times.due_times_are_respected,
     "no lease is taken early": times.no_lease_is_taken_early,
     "one run per lease": runs.one_run_per_lease,
+    "recorded steps do not run again": runs.recorded_steps_do_not_run_again,
+    "unique jobs live alone": submissions.unique_jobs_live_alone,
     "no outcome without its run": runs.outcomes_have_runs,
     "leases do not overlap": runs.leases_do_not_overlap,
     "no key without an owner": leftovers.no_key_without_owner,

@@ -18,8 +18,14 @@ LASTING: Final = {
     "queues": "set",
     "signatures": "hash",
 }
+#: What an operator said of queues: until the same is taken back.
+OPERATORS: Final = {"held": "hash"}
 #: Sorted sets of a queue -> the state of the jobs in them.
 QUEUES: Final = {"ready": "pending", "due": "scheduled", "leases": "processing"}
+
+
+#: The states of a job that may expire.
+WAITING: Final = ("scheduled", "pending")
 
 
 def no_key_without_owner(evidence: Evidence) -> Iterator[str]:
@@ -33,9 +39,9 @@ def no_key_without_owner(evidence: Evidence) -> Iterator[str]:
             yield f"{name} ({key.type}) is outside of the namespace"
             continue
         kind, _, owner = name.removeprefix(prefix).partition(":")
-        if kind in LASTING and not owner:
-            if key.type != LASTING[kind]:
-                yield f"{name} is a {key.type}, expected a {LASTING[kind]}"
+        if (expected := {**LASTING, **OPERATORS}.get(kind)) and not owner:
+            if key.type != expected:
+                yield f"{name} is a {key.type}, expected a {expected}"
         elif objection := _objection(evidence, ends, kind, owner, key):
             yield f"{name} ({key.type}, ttl {key.ttl}) {objection}"
 
@@ -45,7 +51,9 @@ def _ends(evidence: Evidence) -> dict[str, str]:
     return {job: list(states(events))[-1][2] for job, events in evidence.jobs.items()}
 
 
-def _objection(evidence: Evidence, ends: dict[str, str], kind: str, owner: str, key: Key) -> str:
+def _objection(  # noqa: C901
+    evidence: Evidence, ends: dict[str, str], kind: str, owner: str, key: Key
+) -> str:
     state = ends.get(owner, "")
     match kind:
         case "job" | "body" if not state:
@@ -58,6 +66,14 @@ def _objection(evidence: Evidence, ends: dict[str, str], kind: str, owner: str, 
             return "is the message of a job that completed"
         case "job" | "body":
             return ""
+        case "unique":
+            live = ends.get(str(key.content), "")
+            return (
+                "" if live and (live not in ENDS or key.ttl >= 0) else f"is held by {key.content}"
+            )
+        case "expires":
+            wrong = [m.decode() for m, _ in key.content if ends.get(m.decode()) not in WAITING]
+            return f"holds {', '.join(wrong)}" if wrong else ""
         case "steps":
             return "" if state and state not in ENDS else f"belongs to a job that is {state}"
         case "ready" | "due" | "leases":

@@ -53,6 +53,15 @@ def positions_are_dense(evidence: Evidence) -> Iterator[str]:
         expected[event.partition] = event.position + 1
 
 
+def times_never_go_back(evidence: Evidence) -> Iterator[str]:
+    last: dict[int, int] = {}
+    for event in evidence.events:
+        back = last.get(event.partition, 0) - event.at
+        if back > 0:
+            yield f"position {event.position} of partition {event.partition} is {back} us early"
+        last[event.partition] = event.at
+
+
 def states(events: list[Event]) -> Iterator[tuple[Event, str, str]]:
     """Each event with the state before and after it; `?` after one that is not allowed."""
     state, before = "", ""
@@ -60,17 +69,19 @@ def states(events: list[Event]) -> Iterator[tuple[Event, str, str]]:
         name = word(event)
         if name == "submitted" and state == "":
             after = "scheduled" if getattr(event.data, "due", 0) else "pending"
-        elif (
-            name == "failed"
-            and before == "lease_lost"
-            and isinstance(event.data, Failed)
-            and event.data.reason == "died"
-        ):
+        elif isinstance(event.data, Failed) and state in _unstarted(event.data.reason, before):
             after = "failed"
         else:
             after = AFTER.get(state, {}).get(name, "?")
         yield event, state, after
         state, before = after, name
+
+
+def _unstarted(reason: str, before: str) -> tuple[str, ...]:
+    """The states besides processing in which a job may fail for a reason."""
+    if reason == "died" and before == "lease_lost":
+        return ("pending",)
+    return ("scheduled", "pending") if reason == "expired" else ()
 
 
 def only_allowed_transitions(evidence: Evidence) -> Iterator[str]:

@@ -11,6 +11,7 @@ from soak.evidence import Evidence
 from soak.kinds import SILENT_ACTORS
 from soak.records import Note
 from soak.rules.lives import story
+from triton.events.types import StepCompleted
 
 #: Microseconds that a note and the server's look at the same clock may be apart.
 _SLACK: Final = 50_000
@@ -29,6 +30,23 @@ def one_run_per_lease(evidence: Evidence) -> Iterator[str]:
             yield f"attempt {attempt} of {job} ran, and the log knows of no such lease"
         elif count > 1:
             yield f"attempt {attempt} ran {count} times: {story(evidence.jobs[job])}"
+
+
+def recorded_steps_do_not_run_again(evidence: Evidence) -> Iterator[str]:
+    """A step's function runs once more for each attempt that ended before it was recorded, and no more."""
+    ran = Counter(note.job for note in evidence.notes if note.word == "step")
+    for job, count in ran.items():
+        events = evidence.jobs.get(job, [])
+        recorded = sum(event.type == "job.step_completed" for event in events)
+        names = [e.data.name for e in events if isinstance(e.data, StepCompleted)]
+        attempts = sum(event.type == "job.started" for event in events)
+        if len(set(names)) < len(names) and events:
+            yield f"a step was recorded twice: {story(events)}"
+        if count < recorded:
+            yield f"{recorded} steps are recorded, {count} ran: {story(events)}"
+        # Every attempt but one may have lost one step on its way to the log.
+        if count > recorded + max(0, attempts - 1):
+            yield f"{count} steps ran where {recorded} are recorded: {story(events)}"
 
 
 def outcomes_have_runs(evidence: Evidence) -> Iterator[str]:

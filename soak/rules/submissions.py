@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from soak.evidence import Evidence
 from soak.kinds import KINDS
-from soak.rules.lives import story, word
-from triton.events.types import Failed
+from soak.rules.lives import ENDS, story, word
+from triton.events.types import Failed, Submitted
 
 
 def accepted_have_jobs(evidence: Evidence) -> Iterator[str]:
@@ -26,6 +26,23 @@ def no_strangers(evidence: Evidence) -> Iterator[str]:
     for job, events in evidence.jobs.items():
         if job not in evidence.asked_of and not events[0].causation:
             yield f"nobody asked for it, and it follows from nothing: {story(events)}"
+
+
+def unique_jobs_live_alone(evidence: Evidence) -> Iterator[str]:
+    """While a job that others return to, or are rejected for, holds a unique key, there is no second one."""
+    holder: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    for event in evidence.events:
+        if isinstance(event.data, Submitted) and event.data.unique:
+            kinds = {asked.kind for asked in evidence.asked_of.get(event.job, ())}
+            if "unique_replace" in kinds:
+                continue
+            key = event.data.unique
+            if key in holder:
+                yield f"{event.job} came while {holder[key]} held its key: {story(evidence.jobs[event.job])}"
+            holder[key], keys[event.job] = event.job, key
+        elif word(event) in ENDS and holder.get(keys.get(event.job, "")) == event.job:
+            del holder[keys[event.job]]
 
 
 def end_as_they_may(evidence: Evidence) -> Iterator[str]:

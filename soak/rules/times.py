@@ -24,6 +24,8 @@ def due_times_are_respected(evidence: Evidence) -> Iterator[str]:
 
 
 def no_lease_is_taken_early(evidence: Evidence) -> Iterator[str]:
+    if evidence.clock_stepped:
+        return  # leases go by the clock as it is, the times of events do not go back with it
     for job, leases in evidence.leases.items():
         for lease in leases:
             over = lease.over

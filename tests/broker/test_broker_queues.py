@@ -16,6 +16,7 @@ from dramatiq.errors import QueueJoinTimeout, QueueNotFound
 
 from eventually import eventually
 from triton import TritonBroker, keys
+from triton.events.types import Submitted
 
 
 def test_join_waits_for_what_waits_is_scheduled_and_runs(
@@ -203,6 +204,32 @@ def test_jobs_of_all_partitions_run(
     assert [message.get_result() for message in messages] == list(range(120))
     assert history.ended() == {"completed": 120}
     history.check()
+
+
+def test_a_due_time_is_kept_in_every_partition(
+    make_broker: MakeBroker, run: Run, history: History
+) -> None:
+    """Also in those that a worker with fewer threads than partitions asks for no job."""
+    history.partitions = 8
+    broker = make_broker(partitions=8)
+
+    @dramatiq.actor
+    def later() -> None:
+        pass
+
+    with run(broker, threads=1):
+        sent = []
+        for _ in range(8):
+            time.sleep(0.05)  # the worker is idle and sleeps at its bell
+            sent.append(later.send_with_options(delay=100))
+            broker.join("default", timeout=5_000)
+    late = []
+    for message in sent:
+        submitted, due, *_ = history.of(message.message_id)
+        assert isinstance(submitted.data, Submitted)
+        late.append(due.at - submitted.data.due)
+    # Half of them: a busy machine may be late once. Unheard, a due time is noticed within a second.
+    assert sorted(late)[len(late) // 2] < 150_000, "nobody woke at the due time"
 
 
 def test_one_message_wakes_one_idle_worker_at_once(

@@ -163,7 +163,7 @@ class Model:
         if taken:
             self.claims[worker] = (op, taken)
         wake = None
-        if len(taken) < limit:
+        if len(taken) < limit or limit == 0:
             waiting = [self.heads[job].due for queue in queues for job in self.due(queue)]
             wake = max(0, -((self.now - min(waiting)) // 1000)) if waiting else None
         return wake, [self._given(self.heads[job]) for job in taken]

@@ -25,6 +25,7 @@ from triton.events.types import (
     RetryScheduled,
     Snoozed,
     Started,
+    StepCompleted,
     Submitted,
     type_of,
 )
@@ -85,8 +86,15 @@ class Story:
     def run(self, job: str, data: EventData | None = None) -> None:
         """Start, run, end."""
         self.start(job)
+        self.end(job, data)
+
+    def end(self, job: str, data: EventData | None = None) -> None:
         self._note("end" if data is None else "raised", job)
         self.tell(job, data or Completed(result="done"))
+
+    def step(self, job: str, name: str) -> None:
+        self._note("step", job)
+        self.tell(job, StepCompleted(name=name))
 
     def _note(self, word: Any, job: str) -> None:
         at = self.now + 1000
@@ -164,6 +172,20 @@ def honest() -> Story:
     story.wishes.append(Wish(what="requeue", job="bad"))
     story.tell("bad", Requeued())
     story.run("bad", Failed(error=_ERROR))
+    story.submit("late", "expiring")
+    story.tell("late", Failed(error=_ERROR, reason="expired"))
+    story.submit("steps", "stepping")
+    story.start("steps")
+    story.step("steps", "one")
+    story.end("steps", RetryScheduled(error=_ERROR, due=story.now + 100_000))
+    story.tell("steps", Due(), after_ms=200)
+    story.start("steps")
+    story.step("steps", "two")
+    story.end("steps")
+    for job in ("alone", "alone again"):
+        story.ask(job, "unique_return")
+        story.tell(job, Submitted(actor="quick", body=b"{}", unique="key"))
+        story.run(job)
     story.submit("stopped", "patient")
     story.wishes.append(Wish(what="cancel", job="stopped"))
     story.tell("stopped", Cancelled())

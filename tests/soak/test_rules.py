@@ -11,7 +11,7 @@ from soak.records import Note
 from soak.rules import RULES, check
 from soak_story import Story, changed, honest
 
-from triton.events.types import Completed, Due, Progressed, Started, Submitted
+from triton.events.types import Completed, Due, Progressed, Started, StepCompleted, Submitted
 
 Doctor = Callable[[Story], None]
 
@@ -130,6 +130,31 @@ def completed_by_a_late_run(story: Story) -> None:
     ]
 
 
+def back_in_time(story: Story) -> None:
+    """An event is older than the one before it."""
+    changed(story, 1, at=story.events[0].at - 1)
+
+
+def step_again(story: Story) -> None:
+    """A later attempt ran what an earlier one had recorded."""
+    story.submit("stepping", "stepping")
+    story.start("stepping")
+    for _ in range(2):
+        story.notes.append(msgspec.structs.replace(story.notes[-1], word="step"))
+    story.tell("stepping", StepCompleted(name="one"))
+    story.notes.append(msgspec.structs.replace(story.notes[-1], word="end"))
+    story.tell("stepping", Completed(result="done"))
+
+
+def not_alone(story: Story) -> None:
+    """Two jobs of one unique key wait at the same time."""
+    for job in ("one", "other"):
+        story.ask(job, "unique_return")
+        story.tell(job, Submitted(actor="quick", body=b"{}", unique="key"))
+    story.run("one")
+    story.run("other")
+
+
 def two_leases(story: Story) -> None:
     """A job was given to a second worker while the first had it."""
     story.submit("torn", "long")
@@ -143,6 +168,9 @@ CASES: list[tuple[str, Doctor]] = [
     ("only allowed transitions", progress_of_nothing),
     ("attempts count the starts", attempt_reused),
     ("one end per life", ended_twice),
+    ("times never go back", back_in_time),
+    ("recorded steps do not run again", step_again),
+    ("unique jobs live alone", not_alone),
     ("every job ended", stuck),
     ("every accepted submit has its job", accepted_and_lost),
     ("what was refused has none", refused_and_run),
@@ -186,6 +214,9 @@ KEYS: list[tuple[str, str, Key]] = [
     ("no key without an owner", "expires", Key(type="zset", ttl=-1, content=[(b"plain", 1)])),
     ("no key without an owner", "workers", Key(type="zset", ttl=-1, content=[(b"w", 1)])),
     ("no key without an owner", "bell:work", Key(type="list", ttl=-1, content=2)),
+    ("no key without an owner", "unique:d", Key(type="string", ttl=-1, content="plain")),
+    ("no key without an owner", "expires", Key(type="zset", ttl=-1, content=[(b"plain", 1)])),
+    ("no key without an owner", "held", Key(type="string", ttl=-1)),
     ("no key without an owner", "claim:w", Key(type="string", ttl=-1)),
     ("no key without an owner", "log", Key(type="hash", ttl=-1, content={})),
     ("heads equal the fold", "job:plain", Key(type="hash", ttl=9, content=HEAD)),

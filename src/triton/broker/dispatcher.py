@@ -26,12 +26,13 @@ from redis.exceptions import RedisError
 
 import triton
 from triton import keys
+from triton.broker.bells import bell_of
 from triton.broker.held import Held
 from triton.broker.intake import answering
 from triton.broker.outcomes import failure, outcome_of, pack, rejected
 from triton.broker.pace import Pace
 from triton.broker.proxy import JobProxy, message_of
-from triton.broker.pulse import IDLE_BLOCK, Bell, Heart
+from triton.broker.pulse import IDLE_BLOCK, Heart
 from triton.broker.sender import send_until_answered
 from triton.broker.trip import Claim, Finished, Report, Trip, grouped
 from triton.events.client import send
@@ -81,7 +82,7 @@ class Dispatcher:
         self._prefix_of = prefix_of
         self._lease_ms = lease_ms
         self._max_deaths = max_deaths
-        self._bell = Bell(bell_client, self._bells, self._rung)
+        self._bell = bell_of(bell_client, self._prefixes, self._bells, self._rung)
         self._heart = Heart(
             client,
             scripts,

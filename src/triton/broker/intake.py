@@ -19,11 +19,14 @@ from triton import keys
 from triton.bulk import waves
 from triton.errors import UnavailableError
 from triton.events.client import send
+from triton.events.cluster import one_kind_of_error, slots_of
 from triton.events.log import checked_epochs
 from triton.events.scripts import Hold, Scripts, Submission, answers
 
 #: Jobs read from a queue at once when it is flushed.
 _FLUSH_PAGE: Final = 200
+#: What `count` counts.
+_COUNTS: Final = (keys.ready, keys.due, keys.leases)
 _log: Final = structlog.get_logger("triton.broker")
 
 
@@ -109,14 +112,33 @@ class Intake:
 
     def count(self, queue: str) -> dict[str, int]:
         """How many jobs of a queue wait (`ready`), are scheduled (`due`) and run (`leases`)."""
-        kinds = (keys.ready, keys.due, keys.leases)
-        # In one step: a job that moves on between two counts would be seen in neither.
-        with answering(), self._client.pipeline(transaction=True) as pipe:
-            for prefix in self.prefixes:
-                for kind in kinds:
-                    pipe.zcard(kind(prefix, queue))
-            counts = pipe.execute()
-        return {kind.__name__: sum(counts[i :: len(kinds)]) for i, kind in enumerate(kinds)}
+        with answering():
+            groups = slots_of(self._client, self.prefixes)
+            counts, before = self._counted(groups, queue), None
+            # What moves from one slot to another between two looks would be seen in neither, so nothing is
+            # believed to be empty before all slots were seen twice without an event in between.
+            while len(groups) > 1 and counts != before and not any(counts[0]):
+                before, counts = counts, self._counted(groups, queue)
+        return {kind.__name__: sum(counts[0][i :: len(_COUNTS)]) for i, kind in enumerate(_COUNTS)}
+
+    def _counted(self, groups: Sequence[list[str]], queue: str) -> tuple[list[int], list[bytes]]:
+        """The counts of each partition, and its position. In one step for each group: a job that moves on
+        between two counts would be seen in neither."""
+        counts: list[int] = []
+        positions: list[bytes] = []
+        for group in groups:
+            with one_kind_of_error(), self._client.pipeline(transaction=True) as pipe:
+                for prefix in group:
+                    for kind in _COUNTS:
+                        pipe.zcard(kind(prefix, queue))
+                if len(groups) > 1:
+                    pipe.hget(keys.meta(group[0]), "pos")
+                    *counted, position = pipe.execute()
+                    positions.append(position)
+                else:
+                    counted = pipe.execute()
+                counts += counted
+        return counts, positions
 
     def hold(self, queue: str, state: Hold, by: str, reason: str) -> bool:
         """Pause, drain or open a queue in every partition; whether that changed anything."""

@@ -15,6 +15,7 @@ from triton.broker.context import CancelRequested, LeaseLost
 from triton.broker.proxy import JobProxy
 from triton.broker.trip import grouped
 from triton.events.client import send
+from triton.events.cluster import disconnect
 from triton.events.scripts import Scripts, answers
 
 #: Seconds that an idle process blocks at most before it looks for due jobs and dead workers.
@@ -56,7 +57,7 @@ class Bell:
         with self._changed:
             self._wait = None
             self._changed.notify()
-        self._client.connection_pool.disconnect()
+        disconnect(self._client)
 
     def listen(self, stopped: threading.Event) -> None:
         """The thread's body."""

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import redis
 import redis.asyncio
+import redis.asyncio.cluster
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from triton.errors import ConfigurationError
+from triton.events.cluster import (
+    Cluster,
+    connect_cluster_async,
+    is_cluster,
+    one_kind_of_error,
+    servers_of,
+)
 from triton.events.scripts import Call, Script
 
 #: Seconds without an answer after which a call is repeated on a new connection.
@@ -28,6 +36,8 @@ def connect(url: str, **options: Any) -> redis.Redis:
     """
     retry = Retry(ExponentialBackoff(cap=1.0, base=0.05), _RETRIES)
     try:
+        if is_cluster(url):
+            return cast("redis.Redis", Cluster(url, **_options(retry, options)))
         client = redis.Redis.from_url(url, **_options(retry, options))
     except ValueError as error:
         raise _bad_url(url, error) from error
@@ -40,7 +50,11 @@ def connect_async(url: str, **options: Any) -> redis.asyncio.Redis:
     """The same for asyncio."""
     retry = AsyncRetry(ExponentialBackoff(cap=1.0, base=0.05), _RETRIES)
     try:
-        client = redis.asyncio.Redis.from_url(url, **_options(retry, options))
+        client = (
+            cast("redis.asyncio.Redis", connect_cluster_async(url, **_options(retry, options)))
+            if is_cluster(url)
+            else redis.asyncio.Redis.from_url(url, **_options(retry, options))
+        )
     except ValueError as error:
         raise _bad_url(url, error) from error
     for command in _RAW:
@@ -61,7 +75,7 @@ def _options(retry: object, options: dict[str, Any]) -> dict[str, Any]:
 def _bad_url(url: str, error: ValueError) -> ConfigurationError:
     return ConfigurationError(
         f"the Redis URL {url!r} cannot be used: {error}; expected redis://host:port/db, "
-        "rediss://..., or unix:///path/to/socket?db=0"
+        "rediss://..., unix:///path/to/socket?db=0, or redis+cluster://host:port,host:port"
     )
 
 
@@ -79,10 +93,7 @@ def send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
     replies = _pipeline(client, calls)
     forgotten = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if forgotten:
-        with client.pipeline(transaction=True) as pipe:
-            for script in _families(calls, forgotten):
-                pipe.execute_command("SCRIPT LOAD", script.source)
-            pipe.execute()
+        _load(client, _families(calls, forgotten))
         again = _pipeline(client, [calls[i] for i in forgotten])
         for i, reply in zip(forgotten, again, strict=True):
             replies[i] = reply
@@ -95,10 +106,18 @@ def _pipeline(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
             return [client.execute_command(*_command(calls[0]))]
         except NoScriptError as error:
             return [error]
-    with client.pipeline(transaction=False) as pipe:
+    with one_kind_of_error(), client.pipeline(transaction=False) as pipe:
         for call in calls:
             pipe.execute_command(*_command(call))
         return list(pipe.execute(raise_on_error=False))
+
+
+def _load(client: redis.Redis, scripts: set[Script]) -> None:
+    for server in servers_of(client):
+        with server.pipeline(transaction=True) as pipe:
+            for script in scripts:
+                pipe.execute_command("SCRIPT LOAD", script.source)
+            pipe.execute()
 
 
 async def send_async(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list[Any]:
@@ -106,10 +125,7 @@ async def send_async(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list
     replies = await _pipeline_async(client, calls)
     forgotten = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if forgotten:
-        async with client.pipeline(transaction=True) as pipe:
-            for script in _families(calls, forgotten):
-                pipe.execute_command("SCRIPT LOAD", script.source)
-            await pipe.execute()
+        await _load_async(client, _families(calls, forgotten))
         again = await _pipeline_async(client, [calls[i] for i in forgotten])
         for i, reply in zip(forgotten, again, strict=True):
             replies[i] = reply
@@ -117,10 +133,25 @@ async def send_async(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list
 
 
 async def _pipeline_async(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list[Any]:
-    async with client.pipeline(transaction=False) as pipe:
-        for call in calls:
-            pipe.execute_command(*_command(call))
-        return list(await pipe.execute(raise_on_error=False))
+    with one_kind_of_error():
+        async with client.pipeline(transaction=False) as pipe:
+            for call in calls:
+                pipe.execute_command(*_command(call))
+            return list(await pipe.execute(raise_on_error=False))
+
+
+async def _load_async(client: redis.asyncio.Redis, scripts: set[Script]) -> None:
+    cluster: object = client
+    if isinstance(cluster, redis.asyncio.cluster.RedisCluster):
+        # One by one: what is sent together from here is calls of one script.
+        for node in cluster.get_primaries():
+            for script in scripts:
+                await node.execute_command("SCRIPT LOAD", script.source)
+        return
+    async with client.pipeline(transaction=True) as pipe:
+        for script in scripts:
+            pipe.execute_command("SCRIPT LOAD", script.source)
+        await pipe.execute()
 
 
 def _families(calls: Sequence[Call], forgotten: Sequence[int]) -> set[Script]:

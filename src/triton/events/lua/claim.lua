@@ -137,7 +137,7 @@ if pos > before then commit() end
 if #given > 0 then
   redis.call('SET', last_claim, cmsgpack.pack({ op, unpack(given) }), 'PX', ttl_of(lease_ms * 4))
 end
-if #given < limit then
+if #given < limit or limit == 0 then -- a worker with more partitions than threads asks some of them for nothing
   local wake
   for _, queue in ipairs(queues) do
     local first = redis.call('ZRANGE', P .. 'due:' .. queue, 0, 0, 'WITHSCORES')[2]

@@ -1,0 +1,106 @@
+"""Owns listening to the bells of several slots: in a cluster one call can wait for one slot only."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import redis
+import structlog
+
+from triton.broker.pulse import IDLE_BLOCK, Bell
+from triton.events.cluster import disconnect, slots_of
+
+_log: Final = structlog.get_logger("triton.worker")
+
+
+class Bells:
+    """A bell for each partition. Used like a Bell.
+
+    Each has an ear, a thread that only hears rings. The time is kept apart from them, because an ear that
+    listens cannot be told of an earlier due time.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        prefixes: Sequence[str],
+        names: Callable[[], list[str]],
+        rung: Callable[[], None],
+    ) -> None:
+        self._client = client
+        self._prefixes = prefixes
+        self._names = names
+        self._rung = rung
+        self._changed = threading.Condition()
+        #: Monotonic seconds until which it listens.
+        self._until: float | None = None
+
+    @property
+    def listening(self) -> bool:
+        return self._until is not None
+
+    def arm(self, wait: float) -> None:
+        with self._changed:
+            self._until = time.monotonic() + wait
+            self._changed.notify_all()
+
+    def hush(self) -> None:
+        with self._changed:
+            self._until = None
+            self._changed.notify_all()
+        disconnect(self._client)
+
+    def listen(self, stopped: threading.Event) -> None:
+        """The thread's body. The ears are not waited for at its end: they hear of it within a second."""
+        for prefix in self._prefixes:
+            ear = threading.Thread(
+                target=self._hear, args=(prefix, stopped), name="triton-ear", daemon=True
+            )
+            ear.start()
+        while self._armed(stopped):
+            with self._changed:
+                left = None if self._until is None else self._until - time.monotonic()
+                if left is not None and left > 0:
+                    self._changed.wait(left)
+                    continue
+            if left is not None:
+                self._ring()
+
+    def _hear(self, prefix: str, stopped: threading.Event) -> None:
+        while self._armed(stopped):
+            names = [name for name in self._names() if name.startswith(prefix)]
+            try:
+                if names and self._client.blpop(names, timeout=IDLE_BLOCK):
+                    # Also where nobody listens any more: it was taken from other workers.
+                    self._ring()
+            except Exception as error:
+                if self.listening:
+                    _log.warning("bell_lost", error=str(error))
+                    stopped.wait(0.2)
+
+    def _armed(self, stopped: threading.Event) -> bool:
+        """Waits until there is reason to listen; False when there will be none."""
+        with self._changed:
+            while self._until is None and not stopped.is_set():
+                self._changed.wait()
+        return not stopped.is_set()
+
+    def _ring(self) -> None:
+        with self._changed:
+            self._until = None
+        self._rung()
+
+
+def bell_of(
+    client: redis.Redis,
+    prefixes: Sequence[str],
+    names: Callable[[], list[str]],
+    rung: Callable[[], None],
+) -> Bell | Bells:
+    """One bell for all that one call can wait for."""
+    if len(slots_of(client, prefixes)) > 1:
+        return Bells(client, prefixes, names, rung)
+    return Bell(client, names, rung)

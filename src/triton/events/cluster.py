@@ -1,0 +1,142 @@
+"""Owns how a cluster is reached: the URL, a client that connects when first used, and what spans its nodes.
+
+A partition's keys share one slot, so a call has one node; redis-py finds it and follows where it moves.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import redis
+import redis.asyncio
+import redis.asyncio.cluster
+import redis.cluster
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException
+
+#: URL scheme of a cluster -> whether its connections are encrypted.
+SCHEMES: Final = {"redis+cluster": False, "rediss+cluster": True}
+_PORT: Final = 6379
+
+
+def is_cluster(url: str) -> bool:
+    """Whether a URL names a cluster: `redis+cluster://host:port,host:port`."""
+    return url.partition("://")[0] in SCHEMES
+
+
+def parse(url: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
+    """The nodes to ask first, and the options of every connection. Raises ValueError."""
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    if parts.path.strip("/") not in ("", "0"):
+        raise ValueError(f"a cluster has no database {parts.path.strip('/')}")
+    nodes = []
+    for host in filter(None, hosts.split(",")):
+        # As urlsplit reads one: brackets around an IPv6 address, a port that is a number.
+        one = urlsplit(f"//{host}")
+        nodes.append((one.hostname or "", one.port or _PORT))
+    if not nodes:
+        raise ValueError("it names no node")
+    options: dict[str, Any] = {"ssl": True} if SCHEMES[parts.scheme] else {}
+    if login:
+        options |= {"username": unquote(user) or None, "password": unquote(password) or None}
+    return nodes, options
+
+
+@contextmanager
+def one_kind_of_error() -> Iterator[None]:
+    """A cluster without a usable node is a lost connection to whoever calls."""
+    try:
+        yield
+    except RedisClusterException as error:
+        raise RedisConnectionError(f"the cluster cannot be used: {error}") from error
+
+
+class _Cluster(redis.cluster.RedisCluster):
+    """redis-py's own, with errors that are all of one family."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        with one_kind_of_error():
+            return redis.cluster.RedisCluster.execute_command(self, *args, **options)
+
+
+class Cluster:
+    """A `redis.cluster.RedisCluster` that connects when first used, so that a broker may be made at import.
+
+    Raises ValueError for a bad URL.
+    """
+
+    def __init__(self, url: str, *, retry: Any, **options: Any) -> None:
+        self._nodes, found = parse(url)
+        self._options = {**options, **found}
+        self._retry = retry
+        self._lock = threading.Lock()
+        self._made: redis.cluster.RedisCluster | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cluster(), name)
+
+    def primaries(self) -> list[redis.Redis]:
+        """A client for each node that takes writes."""
+        cluster = self._cluster()
+        return [cluster.get_redis_connection(node) for node in cluster.get_primaries()]
+
+    def disconnect(self) -> None:
+        """End every connection, also those in use; the next call makes new ones."""
+        if self._made is not None:
+            self._made.disconnect_connection_pools()
+
+    def close(self) -> None:
+        if self._made is not None:
+            self._made.close()
+
+    def _cluster(self) -> redis.cluster.RedisCluster:
+        with self._lock:
+            if self._made is None:
+                with one_kind_of_error():
+                    self._made = _Cluster(
+                        startup_nodes=[
+                            redis.cluster.ClusterNode(host, port) for host, port in self._nodes
+                        ],
+                        retry=self._retry,
+                        # One MOVED is a fail-over or a migration: look at the whole map again.
+                        reinitialize_steps=1,
+                        **self._options,
+                    )
+            return self._made
+
+
+def connect_cluster_async(
+    url: str, *, retry: Any, **options: Any
+) -> redis.asyncio.cluster.RedisCluster:
+    """The same for asyncio. Raises ValueError for a bad URL."""
+    nodes, found = parse(url)
+    return redis.asyncio.cluster.RedisCluster(
+        startup_nodes=[redis.asyncio.cluster.ClusterNode(host, port) for host, port in nodes],
+        retry=retry,
+        reinitialize_steps=1,
+        **{**options, **found},
+    )
+
+
+def servers_of(client: redis.Redis | Cluster) -> Sequence[redis.Redis]:
+    """The servers that run scripts: one, or a cluster's primaries."""
+    return client.primaries() if isinstance(client, Cluster) else [client]
+
+
+def disconnect(client: redis.Redis | Cluster) -> None:
+    """End every connection of a client, also those in use."""
+    if isinstance(client, Cluster):
+        client.disconnect()
+    else:
+        client.connection_pool.disconnect()
+
+
+def slots_of(client: redis.Redis | Cluster, prefixes: Sequence[str]) -> list[list[str]]:
+    """Key prefixes in groups that one command or transaction may span."""
+    return [[prefix] for prefix in prefixes] if isinstance(client, Cluster) else [list(prefixes)]

@@ -1,0 +1,117 @@
+"""Owns a cluster for tests: three primaries and one replica on loopback, each a server that may be killed."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from pathlib import Path
+
+import redis
+
+from eventually import eventually
+
+SLOTS = 16384
+PRIMARIES = 3
+#: Milliseconds after which the others take a node for dead.
+NODE_TIMEOUT_MS = 1000
+
+
+class Node:
+    """One server of a cluster."""
+
+    def __init__(self, binary: str, folder: Path) -> None:
+        folder.mkdir()
+        self.port, bus = _free_ports(2)
+        argv = [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        argv += ["--cluster-enabled", "yes", "--cluster-port", str(bus), "--save", ""]
+        argv += ["--cluster-node-timeout", str(NODE_TIMEOUT_MS), "--appendonly", "no"]
+        # A replica that was cut off for long may take over all the same: nothing here is slow.
+        argv += ["--cluster-replica-validity-factor", "0", "--logfile", str(folder / "log")]
+        argv += ["--repl-diskless-sync-delay", "0"]
+        self.bus = bus
+        self._process = subprocess.Popen(argv, cwd=folder, stdin=subprocess.DEVNULL)
+        self.client = redis.Redis(host="127.0.0.1", port=self.port)
+
+    def answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except redis.ConnectionError:
+            return False
+
+    def command(self, *words: object) -> object:
+        return self.client.execute_command(*words)
+
+    def kill(self) -> None:
+        self.client.close()
+        self._process.kill()
+        self._process.wait()
+
+
+class ClusterServers:
+    """Nodes 0 to 2 share the slots; node 3 is the replica of node 0."""
+
+    def __init__(self, binary: str, folder: Path) -> None:
+        self.nodes: list[Node] = []
+        try:
+            for number in range(PRIMARIES + 1):
+                self.nodes.append(Node(binary, folder / str(number)))
+            self._join()
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def client(self) -> redis.cluster.RedisCluster:
+        return redis.cluster.RedisCluster(host="127.0.0.1", port=self.nodes[1].port)
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.kill()
+
+    def _join(self) -> None:
+        first, *others = self.nodes
+        replica = self.nodes[PRIMARIES]
+        for node in self.nodes:
+            eventually(node.answers, interval=0.005)
+        share = -(-SLOTS // PRIMARIES)
+        for number, node in enumerate(self.nodes[:PRIMARIES]):
+            begin, end = number * share, min(SLOTS, (number + 1) * share) - 1
+            node.command("CLUSTER ADDSLOTSRANGE", begin, end)
+        for number, node in enumerate(self.nodes, start=1):
+            node.command("CLUSTER SET-CONFIG-EPOCH", number)
+        for node in others:
+            first.command("CLUSTER MEET", "127.0.0.1", node.port, node.bus)
+        eventually(lambda: all(_knows(node, len(self.nodes)) for node in self.nodes), timeout=30)
+        identity = first.command("CLUSTER MYID")
+        assert isinstance(identity, bytes)
+        replica.command("CLUSTER REPLICATE", identity.decode())
+        eventually(lambda: all(_is_whole(node) for node in self.nodes), timeout=30)
+        eventually(lambda: _follows(replica), timeout=30)
+
+
+def _knows(node: Node, count: int) -> bool:
+    found = node.command("CLUSTER NODES")
+    return len(found) == count if isinstance(found, dict) else False
+
+
+def _is_whole(node: Node) -> bool:
+    found = node.command("CLUSTER INFO")
+    return isinstance(found, dict) and found["cluster_state"] == "ok"
+
+
+def _follows(node: Node) -> bool:
+    return node.client.info("replication").get("master_link_status") == "up"
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

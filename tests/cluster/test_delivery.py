@@ -1,0 +1,59 @@
+"""Runs the broker's own tests of delivery on a cluster: three primaries, six partitions."""
+
+from __future__ import annotations
+
+from test_broker_jobs import (
+    test_a_delay_is_counted_by_the_server_and_logged,
+    test_a_log_that_was_created_otherwise_is_refused,
+    test_a_message_is_a_job_with_three_events,
+    test_a_snooze_is_no_failure_and_calls_nobody_back,
+    test_an_id_sent_twice_is_one_job,
+    test_what_an_actor_sends_belongs_to_its_job,
+)
+from test_broker_leases import (
+    test_a_job_outlives_its_lease_while_its_worker_lives,
+    test_a_stopping_worker_gives_back_what_it_has_not_begun,
+    test_jobs_keep_their_leases_while_consumers_are_closed,
+)
+from test_broker_outcomes import (
+    test_a_pipeline_hands_results_on_in_one_step,
+    test_a_pipeline_of_one_failed_job_goes_no_further,
+    test_each_failure_is_one_retry_and_the_last_one_ends_the_job,
+    test_results_are_read_from_heads,
+    test_what_hooks_send_is_sent_once_whatever_the_partition,
+)
+from test_broker_processes import test_sigterm_drains_and_gives_the_rest_back_at_once
+from test_broker_queues import (
+    test_a_broker_that_was_used_can_be_forked,
+    test_a_queue_that_comes_later_is_heard_at_once,
+    test_flush_cancels_what_has_not_started,
+    test_jobs_of_all_partitions_run,
+    test_join_waits_for_what_waits_is_scheduled_and_runs,
+    test_one_message_wakes_one_idle_worker_at_once,
+)
+from test_broker_steps import test_a_later_attempt_gets_what_was_recorded
+
+__all__ = [
+    "test_a_broker_that_was_used_can_be_forked",
+    "test_a_delay_is_counted_by_the_server_and_logged",
+    "test_a_job_outlives_its_lease_while_its_worker_lives",
+    "test_a_later_attempt_gets_what_was_recorded",
+    "test_a_log_that_was_created_otherwise_is_refused",
+    "test_a_message_is_a_job_with_three_events",
+    "test_a_pipeline_hands_results_on_in_one_step",
+    "test_a_pipeline_of_one_failed_job_goes_no_further",
+    "test_a_queue_that_comes_later_is_heard_at_once",
+    "test_a_snooze_is_no_failure_and_calls_nobody_back",
+    "test_a_stopping_worker_gives_back_what_it_has_not_begun",
+    "test_an_id_sent_twice_is_one_job",
+    "test_each_failure_is_one_retry_and_the_last_one_ends_the_job",
+    "test_flush_cancels_what_has_not_started",
+    "test_jobs_keep_their_leases_while_consumers_are_closed",
+    "test_jobs_of_all_partitions_run",
+    "test_join_waits_for_what_waits_is_scheduled_and_runs",
+    "test_one_message_wakes_one_idle_worker_at_once",
+    "test_results_are_read_from_heads",
+    "test_sigterm_drains_and_gives_the_rest_back_at_once",
+    "test_what_an_actor_sends_belongs_to_its_job",
+    "test_what_hooks_send_is_sent_once_whatever_the_partition",
+]

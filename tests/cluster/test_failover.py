@@ -1,0 +1,78 @@
+"""Kills a primary of a cluster under load: its replica takes over, and no job is lost or stuck."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import dramatiq
+import pytest
+import redis
+from broker_kit import MakeBroker, Run
+from broker_log import History
+from cluster_servers import ClusterServers
+from dramatiq import ConnectionClosed
+from redis_server import valkey_binary
+
+from eventually import eventually
+from triton import keys
+from triton.errors import UnavailableError
+
+JOBS = 400
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterServers]:
+    """A cluster of its own, which is a primary short afterwards."""
+    servers = ClusterServers(valkey_binary(), tmp_path_factory.mktemp("failover"))
+    yield servers
+    servers.stop()
+
+
+def test_a_replica_takes_over_and_every_job_ends_once(
+    make_broker: MakeBroker, run: Run, history: History, cluster: ClusterServers, namespace: str
+) -> None:
+    broker = make_broker(lease_ms=3000)
+    ran: list[int] = []
+    lock = threading.Lock()
+
+    @dramatiq.actor
+    def work(number: int) -> int:
+        time.sleep(0.005)
+        with lock:
+            ran.append(number)
+        return number
+
+    with run(broker, threads=4):
+        for number in range(JOBS):
+            if number == JOBS // 4:
+                eventually(lambda: len(ran) > 20)
+                cluster.nodes[0].kill()
+            message = work.message(number)
+            # As a caller would: an unanswered message is sent again, under its id.
+            eventually(lambda message=message: _sent(broker, message), timeout=30, interval=0.1)
+        broker.join("default", timeout=60_000)
+    assert cluster.nodes[3].client.info("replication")["role"] == "master"
+    moved = [p for p in range(history.partitions) if _home(cluster, namespace, p) == 3]
+    assert moved, "no partition lived on the primary that was killed: nothing was tried"
+    history.check()
+    assert history.ended() == {"completed": JOBS}
+    assert set(ran) == set(range(JOBS))
+
+
+def _sent(broker: dramatiq.Broker, message: dramatiq.Message[int]) -> bool:
+    try:
+        broker.enqueue(message)
+    except (ConnectionClosed, UnavailableError):
+        return False
+    return True
+
+
+def _home(cluster: ClusterServers, namespace: str, partition: int) -> int:
+    """The number of the node that has a partition's slot now."""
+    client: redis.cluster.RedisCluster = cluster.client()
+    node = client.get_node_from_key(keys.log(keys.prefix(namespace, partition)))
+    client.close()
+    assert node is not None
+    return next(i for i, each in enumerate(cluster.nodes) if each.port == node.port)
