@@ -188,6 +188,17 @@ def test_cancel_of_a_filter(commands: Commands) -> None:
         assert "user:anonymous: no need" in commands.run("jobs", "explain", job).stdout
 
 
+def test_any_option_of_the_api_can_be_given(commands: Commands) -> None:
+    begun = datetime.now(UTC).isoformat()
+    given = ("--option", "tenant=acme", "--option", "priority:=-5", "--delay", "1h")
+    job = commands.submit("cli.count", "--args", "[1]", *given)
+    chosen = ("jobs", "--tenant", "acme", "--since", begun)
+    (found,) = eventually(lambda: commands.json(*chosen)["jobs"])
+    assert (found["id"], found["priority"], found["state"]) == (job, -5, "scheduled")
+    refused = commands.run("submit", "cli.count", "--option", "shoe=1", status=2)
+    assert "options" in refused.stderr
+
+
 def test_idempotency_key_is_one_job(commands: Commands) -> None:
     options = ("submit", "cli.count", "--args", "[1]", "--idempotency-key", "the same")
     first, second = commands.json(*options), commands.json(*options)

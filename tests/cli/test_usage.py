@@ -80,6 +80,8 @@ def test_without_a_stack_the_sentence_says_how_to_start_one(
         (["submit", "x", "--arg", "noname"], "expected name=text"),
         (["submit", "x", "--arg", "a=1", "--arg", "a=2"], "twice"),
         (["submit", "x", "--delay", "soon"], "--delay is 'soon'"),
+        (["submit", "x", "--option", "ttl_ms"], "--option is 'ttl_ms', expected name=text"),
+        (["submit", "--bulk", "f", "--option", "a=b"], "option does not go with --bulk"),
         (["submit"], "name an actor"),
         (["submit", "x", "--partial"], "--partial goes with --bulk"),
         (["submit", "x", "--bulk", "f"], "actor does not go with --bulk"),
@@ -195,7 +197,7 @@ def test_exit_status_of_errors(error: Exception, status: int) -> None:
 
 
 def test_arguments() -> None:
-    assert named(["a=1", "b:=1", "c:=[true]", "d=", "e=x=y"]) == {
+    assert named("--arg", ["a=1", "b:=1", "c:=[true]", "d=", "e=x=y"]) == {
         "a": "1",
         "b": 1,
         "c": [True],

@@ -30,8 +30,8 @@ def json_object(option: str, text: str | None) -> dict[str, Any]:
     return found
 
 
-def named(pairs: Iterable[str]) -> dict[str, Any]:
-    """`name=text` as a text, `name:=json` as the JSON value. Raises ValidationError."""
+def named(option: str, pairs: Iterable[str]) -> dict[str, Any]:
+    """`name=text` as a text, `name:=json` as the JSON value. Raises ValidationError naming the option."""
     found: dict[str, Any] = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
@@ -39,11 +39,11 @@ def named(pairs: Iterable[str]) -> dict[str, Any]:
         name = name.removesuffix(":")
         if not separator or not name:
             raise ValidationError(
-                f"--arg is {pair!r}, expected name=text, or name:=json for anything but a text"
+                f"{option} is {pair!r}, expected name=text, or name:=json for anything but a text"
             )
         if name in found:
-            raise ValidationError(f"--arg gives {name!r} twice")
-        found[name] = _json(f"--arg {name}", value, Any, "JSON after :=") if is_json else value
+            raise ValidationError(f"{option} gives {name!r} twice")
+        found[name] = _json(f"{option} {name}", value, Any, "JSON after :=") if is_json else value
     return found
 
 

@@ -44,6 +44,10 @@ def jobs(
     queue: Annotated[str | None, typer.Option()] = None,
     actor: Annotated[str | None, typer.Option()] = None,
     tenant: Annotated[str | None, typer.Option()] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Submitted since: 30m, 2h, 7d, or 2026-01-31T12:00:00Z."),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 20,
     data: Data = None,
     url: Url = None,
@@ -57,6 +61,7 @@ def jobs(
             )
         return
     from triton.cli import output
+    from triton.cli.arguments import moment
     from triton.cli.client import Api
     from triton.cli.target import api_url
 
@@ -65,6 +70,7 @@ def jobs(
         "queue": queue,
         "actor": actor,
         "tenant": tenant,
+        "submitted_after": None if since is None else moment("--since", since),
     }
     with Api(api_url(data, url)) as api:
         found = pages(api, "/jobs", "jobs", {"next": None}, limit, _PAGE, chosen)

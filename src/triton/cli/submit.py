@@ -41,6 +41,13 @@ def submit(
     delay: Annotated[
         str | None, typer.Option(metavar="TIME", help="Before it may start: 500ms, 10s, 2m, 1h.")
     ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=TEXT",
+            help="One of the API's options, like ttl_ms:=60000, priority:=-5 or tenant=acme.",
+        ),
+    ] = None,
     idempotency_key: Annotated[
         str | None, typer.Option(metavar="KEY", help="The same key is the same job.")
     ] = None,
@@ -65,7 +72,14 @@ def submit(
     """Submit a job; with --watch, exit 1 where it does not complete. Or many, with --bulk."""
     if bulk is not None:
         _alone(
-            actor=actor, args=args, kwargs=kwargs, arg=arg, queue=queue, delay=delay, watch=watch
+            actor=actor,
+            args=args,
+            kwargs=kwargs,
+            arg=arg,
+            option=option,
+            queue=queue,
+            delay=delay,
+            watch=watch,
         )
         _submit_file(bulk, data, url, partial=partial, key=idempotency_key, as_json=as_json)
     if actor is None:
@@ -81,12 +95,15 @@ def submit(
     request: dict[str, Any] = {
         "actor": actor,
         "args": json_array("--args", args),
-        "kwargs": json_object("--kwargs", kwargs) | named(arg or ()),
+        "kwargs": json_object("--kwargs", kwargs) | named("--arg", arg or ()),
     }
     if queue is not None:
         request["queue"] = queue
+    options = named("--option", option or ())
     if delay is not None:
-        request["options"] = {"delay_ms": milliseconds("--delay", delay)}
+        options["delay_ms"] = milliseconds("--delay", delay)
+    if options:
+        request["options"] = options
     headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
     with Api(api_url(data, url)) as api:
         reply = api.post("/jobs", request, headers=headers)
