@@ -68,7 +68,7 @@ CASES = {
     ),
     "no worker listens": (
         facts("pending", SUBMITTED, queue=Queue(name="q", waiting=1, ahead=0, workers=0)),
-        ["No worker listens to queue q."],
+        ["No worker is known to listen to queue q."],
         "Start a worker that has an actor with queue q.",
     ),
     "the queue is paused": (
@@ -119,7 +119,7 @@ CASES = {
     "due, and nobody came": (
         facts("scheduled", SUBMITTED, due=NOW - 9_000_000, queue=Queue(name="q", workers=0)),
         ["It was due at 2026-01-31 11:59:51 UTC, 9 s ago, and no worker has looked since."],
-        "No worker listens to queue q.",
+        "No worker is known to listen to queue q.",
     ),
     "runs, for the third time": (
         facts(

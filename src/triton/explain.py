@@ -33,7 +33,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     running: int = 0
     #: Jobs that will be claimed before this one; None where it does not wait there.
     ahead: int | None = None
-    #: Workers that listen to it; None where nobody counts them.
+    #: Workers that said so; a new one says it with its first heartbeat. None where nobody counts them.
     workers: int | None = None
     paused: Pause | None = None
 
@@ -230,7 +230,7 @@ def _obstacles(facts: Facts) -> list[str]:
         said = because({"reason": queue.paused.reason})
         found.append(f"The queue is paused by {who(queue.paused.by)}{since}{said}.")
     if queue.workers == 0:
-        found.append(f"No worker listens to queue {queue.name}.")
+        found.append(f"No worker is known to listen to queue {queue.name}.")
     return found
 
 

@@ -22,6 +22,7 @@ from triton.api.server import Server, listen, make_server
 from triton.api.services import FeedOptions, Services
 from triton.events.client import connect, connect_async, send
 from triton.events.log import Log
+from triton.events.registry import About, encode_about
 from triton.events.scripts import Claimed, Scripts, answers, claimed, pack_outcome, pack_report
 from triton.events.types import (
     Cancelled,
@@ -141,6 +142,24 @@ class Hand:
                 self.seqs[found.job] = 0
                 if found.job == job:
                     return found
+
+    def beat(self, worker: str, queue: str, job: str = "", lease_ms: int = 60_000) -> None:
+        """What a worker says of itself that listens to a queue, and holds a job."""
+        held = [(job, self.attempts[job])] if job else []
+        about = About(
+            host="h",
+            pid=7,
+            since=1,
+            threads=4,
+            queues=[queue],
+            version="1",
+            jobs=held,
+            ended={queue: 5},
+        )
+        call = self.scripts.heartbeat(
+            self.prefix(""), lease_ms, held, worker=worker, about=encode_about(about)
+        )
+        send(self.client, [call])
 
     def report(self, job: str, *data: Progressed | Output) -> None:
         packed = []

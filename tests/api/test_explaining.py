@@ -32,6 +32,23 @@ def test_a_waiting_job_knows_who_is_before_it(api: LiveApi, hand: Hand) -> None:
     assert "Worker w1 runs its attempt 1" in explain(api, jobs[0])["summary"]
 
 
+def test_a_paused_queue_and_one_without_workers_are_why(api: LiveApi, hand: Hand) -> None:
+    job = hand.submit(queue="stuck")
+    explained = explain(api, job)
+    assert "No worker is known to listen to queue stuck." in explained["summary"]
+    assert explained["next"] == "Start a worker that has an actor with queue stuck."
+    api.http.post("/api/v1/queues/stuck/pause", json={"reason": "the upstream is away"})
+    explained = explain(api, job)
+    assert "The queue is paused by user:anonymous since 2" in explained["summary"]
+    assert "UTC: the upstream is away." in explained["summary"]
+    assert explained["next"] == "`triton queues resume stuck` lets workers take it."
+    hand.beat("w1", "stuck")
+    api.http.post("/api/v1/queues/stuck/resume")
+    explained = explain(api, job)
+    assert "No worker" not in explained["summary"]
+    assert explained["next"] == "The next free worker starts it."
+
+
 def test_the_whole_story_is_the_same_from_the_index_and_from_the_log(
     api: LiveApi, hand: Hand
 ) -> None:

@@ -9,8 +9,6 @@ import pytest
 from live_api import Hand, LiveApi
 
 from eventually import eventually
-from triton.events.client import send
-from triton.events.registry import About, encode_about
 
 
 @pytest.fixture
@@ -22,24 +20,6 @@ def view(api: LiveApi, queue: str) -> dict[str, Any]:
     found = {one["name"]: one for one in api.http.get("/api/v1/queues").json()["queues"]}
     shown: dict[str, Any] = found[queue]
     return shown
-
-
-def beat(hand: Hand, worker: str, queue: str, job: str = "", lease_ms: int = 60_000) -> None:
-    held = [(job, hand.attempts[job])] if job else []
-    about = About(
-        host="h",
-        pid=7,
-        since=1,
-        threads=4,
-        queues=[queue],
-        version="1",
-        jobs=held,
-        ended={queue: 5},
-    )
-    call = hand.scripts.heartbeat(
-        hand.prefix(""), lease_ms, held, worker=worker, about=encode_about(about)
-    )
-    send(hand.client, [call])
 
 
 def test_a_queue_shows_what_is_in_it_and_who_works_on_it(
@@ -55,8 +35,8 @@ def test_a_queue_shows_what_is_in_it_and_who_works_on_it(
     assert (before["workers"], before["finished_per_minute"]) == (0, 0)
     assert (before["state"], before["held"]) == ("open", None)
     assert before["oldest_wait_s"] > 0
-    beat(hand, "w1", queue, jobs[0])
-    beat(hand, "w2", queue)
+    hand.beat("w1", queue, jobs[0])
+    hand.beat("w2", queue)
     after = view(api, queue)
     assert (after["workers"], after["finished_per_minute"]) == (2, 10)
     hand.start(jobs[2], queue=queue)
@@ -67,7 +47,7 @@ def test_workers_show_what_they_run(api: LiveApi, hand: Hand, queue: str) -> Non
     job = hand.submit(queue=queue, actor="count")
     hand.start(job, queue=queue)
     name = f"w-{queue}"
-    beat(hand, name, queue, job)
+    hand.beat(name, queue, job)
     (worker,) = [
         one for one in api.http.get("/api/v1/workers").json()["workers"] if one["id"] == name
     ]
@@ -85,8 +65,8 @@ def test_workers_show_what_they_run(api: LiveApi, hand: Hand, queue: str) -> Non
 def test_a_worker_is_gone_a_lease_after_its_last_heartbeat(
     api: LiveApi, hand: Hand, queue: str
 ) -> None:
-    beat(hand, "short", queue, lease_ms=1)
-    beat(hand, "long", queue)
+    hand.beat("short", queue, lease_ms=1)
+    hand.beat("long", queue)
 
     def names() -> set[str]:
         return {one["id"] for one in api.http.get("/api/v1/workers").json()["workers"]}
@@ -116,3 +96,9 @@ def test_a_queue_that_nobody_has_heard_of_is_not_held(api: LiveApi, queue: str) 
     answer = api.http.post(f"/api/v1/queues/{queue}/pause")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert queue not in api.http.get("/api/v1/queues").text
+
+
+def test_a_queue_s_name_may_hold_slashes(api: LiveApi, hand: Hand) -> None:
+    hand.submit(queue="mail/eu%2F")
+    paused = api.http.post("/api/v1/queues/mail%2Feu%252F/pause")
+    assert (paused.json()["name"], paused.json()["state"]) == ("mail/eu%2F", "paused")

@@ -15,8 +15,10 @@ from triton.api.views import JobView
 from triton.causes import TALK, Happened
 from triton.errors import UnavailableError
 from triton.events.envelope import to_microseconds
+from triton.events.queues import QueueState, read_queues
+from triton.events.registry import read_workers
 from triton.events.render import Shown, show, show_entry
-from triton.explain import Facts, Queue
+from triton.explain import Facts, Pause, Queue
 from triton.feed.history import PROJECTOR, event_of
 
 #: Events that are told, the newest; and entries of the log that are looked through for those that the
@@ -43,25 +45,22 @@ class _Event(msgspec.Struct, frozen=True):
 async def facts_of(services: Services, view: JobView) -> Facts:
     """Raises UnavailableError, RedisError."""
     settings = services.settings
-    prefixes = [keys.prefix(settings.namespace, p) for p in range(settings.partitions)]
-    prefix = prefixes[view.partition]
+    place = (services.redis, settings.namespace, settings.partitions)
+    prefix = keys.prefix(settings.namespace, view.partition)
     async with services.redis.pipeline(transaction=False) as pipe:
         pipe.time()
         pipe.zrank(keys.ready(prefix, view.queue), view.id)
         pipe.zscore(keys.leases(prefix, view.queue), view.id)
         pipe.exists(keys.body(prefix, view.id))
-        for each in prefixes:
-            pipe.zcard(keys.ready(each, view.queue))
-            pipe.zcard(keys.leases(each, view.queue))
-        (seconds, microseconds), rank, lease, body, *counts = await pipe.execute()
+        (seconds, microseconds), rank, lease, body = await pipe.execute()
+    (queue,) = await read_queues(*place, [view.queue])
+    workers = await read_workers(*place)
     return Facts(
         now=seconds * 1_000_000 + microseconds,
         job=view.id,
         state=view.state,
         attempt=view.attempt,
-        queue=Queue(
-            name=view.queue, ahead=rank, waiting=sum(counts[::2]), running=sum(counts[1::2])
-        ),
+        queue=_queue(queue, rank, sum(view.queue in each.about.queues for each in workers)),
         due=_time(view.due_at),
         started=_time(view.started_at),
         finished=_time(view.finished_at),
@@ -74,6 +73,19 @@ async def facts_of(services: Services, view: JobView) -> Facts:
         lease_until=int(lease or 0),
         has_message=bool(body),
         events=await events_of(services, view),
+    )
+
+
+def _queue(queue: QueueState, ahead: int | None, workers: int) -> Queue:
+    held = queue.held
+    paused = held is not None and held.state == "paused"
+    return Queue(
+        name=queue.name,
+        waiting=queue.ready,
+        running=queue.running,
+        ahead=ahead,
+        workers=workers,
+        paused=Pause(by=held.by, at=held.since, reason=held.reason) if held and paused else None,
     )
 
 

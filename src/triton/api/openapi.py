@@ -17,7 +17,6 @@ _REASONS: Final = {
     404: "There is no such thing.",
     409: "The request does not fit the present state.",
     413: "The body is too large.",
-    415: "The body's type is not taken here.",
     422: "A field or parameter does not fit; `details.fields` names each.",
     503: "An engine does not answer; try again.",
 }

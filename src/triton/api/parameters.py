@@ -20,6 +20,11 @@ JobId: TypeAlias = Annotated[
     BeforeValidator(with_slashes),
     Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="The job's id."),
 ]
+QueueName: TypeAlias = Annotated[
+    str,
+    BeforeValidator(with_slashes),
+    Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="The queue."),
+]
 DocumentId: TypeAlias = Annotated[
     str, Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="The document's id.")
 ]

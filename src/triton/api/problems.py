@@ -29,7 +29,6 @@ STATUS: Final[Mapping[str, int]] = {
     "not_unique": 409,
     "queue_closed": 409,
     "too_large": 413,
-    "unsupported_media_type": 415,
     "validation": 422,
     "idempotency_mismatch": 422,
     # The log broke a promise: nothing is wrong with the request.
@@ -60,12 +59,6 @@ class MalformedError(TritonError):
     """The request's body is not what its type says."""
 
     code = "malformed"
-
-
-class UnsupportedMediaTypeError(TritonError):
-    """The request's body is of a type that is not taken here."""
-
-    code = "unsupported_media_type"
 
 
 def request_id_of(request: Request) -> str:

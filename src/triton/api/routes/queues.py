@@ -5,24 +5,21 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 import structlog
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from triton import keys
 from triton.api import openapi, views
 from triton.api.identity import Identity, identify
+from triton.api.parameters import QueueName
 from triton.api.queues import QueueList, QueueView, WorkerList, queue_views, worker_views
 from triton.api.services import Services, services_of
 from triton.api.submission import ReasonRequest
 from triton.api.wire import Json, read_json
 from triton.events.client import send_async
 from triton.events.scripts import Hold
-from triton.submit import MAX_NAME
 
 router = APIRouter(prefix=views.PREFIX, tags=["queues and workers"])
-QueueName = Annotated[
-    str, Path(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00]+$", description="The queue.")
-]
 _log: Final = structlog.get_logger("triton.api")
 
 

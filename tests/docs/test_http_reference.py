@@ -1,0 +1,30 @@
+"""The page about the HTTP API names every route and every error code that there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from triton.api.app import create_app
+from triton.api.problems import STATUS
+from triton.settings import Settings
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "http.md").read_text()
+
+
+def test_every_route_is_named() -> None:
+    paths = create_app(Settings()).openapi()["paths"]
+    routes = {
+        f"{method.upper()} {re.sub('{[a-z]+_id}', '{id}', path)}"
+        for path, methods in paths.items()
+        for method in methods
+    } - {"GET /"}
+
+    assert [route for route in sorted(routes) if f"`{route}`" not in PAGE] == []
+
+
+def test_every_error_code_stands_with_its_status() -> None:
+    rows = dict(re.findall(r"^\| (\d{3}) \| (.*?) \|", PAGE, flags=re.MULTILINE))
+
+    for code, status in STATUS.items():
+        assert f"`{code}`" in rows[str(status)], code
