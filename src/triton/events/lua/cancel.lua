@@ -26,7 +26,7 @@ for i = 3, #ARGV do
   else
     append(h, 'job.cancel_requested', c[3],
       reason == '' and EMPTY or cmsgpack.pack({ reason = reason }))
-    redis.call('HSET', key_of(h.id), 'version', h.version, 'at', AT, 'pos', whole(pos),
+    redis.call('HSET', key_of(h.id), 'version', h.version, 'at', AT, 'pos', POS,
       'cancel', reason, 'cancel_by', c[3], 'reason', reason, 'op', c[2])
     answer = 'requested'
   end

@@ -45,9 +45,9 @@ local function promote(queue)
       append(h, 'job.due', 'system', EMPTY)
       h.order = order_of(h)
       redis.call('HSET', key_of(id), 'state', 'pending', 'version', h.version, 'at', AT,
-        'pos', whole(pos), 'order', whole(h.order))
+        'pos', POS, 'order', h.order)
       redis.call('HDEL', key_of(id), 'due')
-      redis.call('ZADD', P .. 'ready:' .. queue, whole(h.order), id)
+      redis.call('ZADD', P .. 'ready:' .. queue, h.order, id)
     end
   end
   if #ids > 0 then redis.call('ZREM', due_key, unpack(ids)) end
@@ -76,13 +76,13 @@ local function reclaim(queue)
           message = deaths .. ' leases lost, the last by worker ' .. dead } })
         append(h, 'job.failed', 'system', failed)
         redis.call('HSET', key_of(id), 'state', 'failed', 'version', h.version, 'at', AT,
-          'finished', AT, 'pos', whole(pos), 'deaths', deaths, 'outcome', failed,
+          'finished', AT, 'pos', POS, 'deaths', deaths, 'outcome', failed,
           'worker', '')
         retire(h, failed_ttl, true)
       else
         redis.call('HSET', key_of(id), 'state', 'pending', 'version', h.version, 'at', AT,
-          'pos', whole(pos), 'deaths', deaths, 'worker', '')
-        redis.call('ZADD', P .. 'ready:' .. queue, whole(number(h, 'order')), id)
+          'pos', POS, 'deaths', deaths, 'worker', '')
+        redis.call('ZADD', P .. 'ready:' .. queue, field(h, 'order'), id)
       end
     end
   end
@@ -110,7 +110,7 @@ local function take(queue)
       h.attempt = h.attempt + 1
       append(h, 'job.started', by, started)
       redis.call('HSET', key_of(id), 'state', 'processing', 'version', h.version,
-        'attempt', h.attempt, 'at', AT, 'pos', whole(pos), 'worker', worker, 'started', AT)
+        'attempt', h.attempt, 'at', AT, 'pos', POS, 'worker', worker, 'started', AT)
       if h.attempt == 1 then unexpire(h) end
       if h.attempt > 1 then redis.call('HDEL', key_of(id), 'percent', 'stage', 'seq') end
       leases[#leases + 1] = lease

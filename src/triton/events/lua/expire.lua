@@ -9,7 +9,7 @@ local function expire(h, ttl)
   local place = h.state == 'pending' and 'ready:' or 'due:'
   append(h, 'job.failed', 'system', failed)
   redis.call('HSET', key_of(h.id), 'state', 'failed', 'version', h.version, 'at', AT,
-    'finished', AT, 'pos', whole(pos), 'outcome', failed)
+    'finished', AT, 'pos', POS, 'outcome', failed)
   redis.call('HDEL', key_of(h.id), 'due')
   redis.call('ZREM', P .. place .. h.queue, h.id)
   unexpire(h)

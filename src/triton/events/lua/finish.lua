@@ -26,14 +26,14 @@ local function close(h, by, kind, data, delay, body)
     data = with(data, 'due', due)
     append(h, kind, by, data)
     redis.call('HSET', key, 'state', 'scheduled', 'version', h.version, 'at', AT,
-      'pos', whole(pos), 'due', whole(due), 'closed', h.attempt, 'worker', '')
+      'pos', POS, 'due', whole(due), 'closed', h.attempt, 'worker', '')
     if kind == 'job.retry_scheduled' then redis.call('HSET', key, 'outcome', data) end
     if body ~= '' then redis.call('SET', P .. 'body:' .. h.id, body) end
     to_due(h, due)
   else
     append(h, kind, by, data)
     redis.call('HSET', key, 'state', string.sub(kind, 5), 'version', h.version, 'at', AT,
-      'finished', AT, 'pos', whole(pos), 'worker', '', 'closed', h.attempt,
+      'finished', AT, 'pos', POS, 'worker', '', 'closed', h.attempt,
       'outcome', data)
     if kind == 'job.completed' then
       retire(h, completed_ttl, false)

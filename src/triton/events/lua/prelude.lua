@@ -6,7 +6,7 @@ local LOG, P = KEYS[1], ARGV[1]
 local META, QUEUES = P .. 'meta', P .. 'queues'
 local EMPTY = '\128' -- msgpack of a map without fields
 
-local function whole(n) return string.format('%.0f', n) end
+local function whole(n) return string.format('%d', n) end -- cheaper than '%.0f'
 
 local function clock()
   local t = redis.call('TIME')
@@ -49,21 +49,24 @@ local function number(h, name) return tonumber(field(h, name) or 0) end
 -- Whether an attempt ended before, by a call like this one.
 local function is_closed(h, attempt) return tonumber(field(h, 'closed') or -1) == attempt end
 
+local POS -- pos as the server wants it
+
 -- Appends one event of head h at the next position; moves h.version. The caller writes the head.
 local function append(h, kind, by, data)
   pos = pos + 1
+  POS = whole(pos)
   h.version = h.version + 1
-  local id = redis.pcall('XADD', LOG, whole(pos) .. '-0', 'type', kind, 'job', h.id, 'version', h.version,
-    'attempt', h.attempt, 'at', AT, 'by', by, 'causation', h.causation,
+  local id = redis.pcall('XADD', LOG, POS .. '-0', 'type', kind, 'job', h.id, 'version',
+    whole(h.version), 'attempt', whole(h.attempt), 'at', AT, 'by', by, 'causation', h.causation,
     'correlation', h.correlation, 'traceparent', h.traceparent, 'tenant', h.tenant,
-    'queue', h.queue, 'schema', 1, 'data', data)
+    'queue', h.queue, 'schema', '1', 'data', data)
   if type(id) == 'table' then
-    error({ err = 'TRITON_LOG_REFUSED position ' .. whole(pos) .. ' of ' .. LOG .. ' cannot be written ('
+    error({ err = 'TRITON_LOG_REFUSED position ' .. POS .. ' of ' .. LOG .. ' cannot be written ('
       .. id.err .. '): remove the entries that were not written by Triton' })
   end
 end
 
-local function commit() redis.call('HSET', META, 'pos', whole(pos), 'at', AT) end
+local function commit() redis.call('HSET', META, 'pos', POS, 'at', AT) end
 
 -- 'paused' or 'draining', where somebody said so.
 local function hold_of(queue)
@@ -71,27 +74,30 @@ local function hold_of(queue)
   return hold and cmsgpack.unpack(hold)[1]
 end
 
--- Wakes one idle worker of the queue; a bell that rings already is enough.
+-- Wakes one idle worker of the queue; a bell that rings already is enough. Answers whether it rang already:
+-- then somebody knows the queue.
 local function ring(queue)
-  if hold_of(queue) == 'paused' then return end
+  if hold_of(queue) == 'paused' then return false end
   local bell = P .. 'bell:' .. queue
-  if redis.call('EXISTS', bell) == 0 then redis.call('LPUSH', bell, 1) end
+  if redis.call('EXISTS', bell) == 1 then return true end
+  redis.call('LPUSH', bell, 1)
+  return false
 end
 
 -- A step of priority (0 is the default, smaller is sooner) weighs as much as a million positions:
 -- strict order in a short queue, and no starvation in a long one.
-local function order_of(h) return (h.priority or number(h, 'priority')) * 1000000 + pos end
+local function order_of(h) return whole((h.priority or number(h, 'priority')) * 1000000 + pos) end
 
 local function to_ready(h)
-  redis.call('ZADD', P .. 'ready:' .. h.queue, whole(h.order or number(h, 'order')), h.id)
-  ring(h.queue)
+  redis.call('ZADD', P .. 'ready:' .. h.queue, h.order or field(h, 'order'), h.id)
+  return ring(h.queue)
 end
 
 -- An idle worker sleeps up to a second, so it must hear of a due time that comes before all others.
 local function to_due(h, due)
   local due_key = P .. 'due:' .. h.queue
   redis.call('ZADD', due_key, whole(due), h.id)
-  if redis.call('ZRANGE', due_key, 0, 0)[1] == h.id then ring(h.queue) end
+  return redis.call('ZRANGE', due_key, 0, 0)[1] ~= h.id or ring(h.queue)
 end
 
 -- Adds a field to data that is a msgpack map of less than 15 fields and does not have it.
@@ -127,7 +133,7 @@ end
 local function end_cancelled(h, by, reason, ttl)
   append(h, 'job.cancelled', by, reason == '' and EMPTY or cmsgpack.pack({ reason = reason }))
   redis.call('HSET', key_of(h.id), 'state', 'cancelled', 'version', h.version, 'at', AT,
-    'finished', AT, 'pos', whole(pos), 'reason', reason)
+    'finished', AT, 'pos', POS, 'reason', reason)
   redis.call('HDEL', key_of(h.id), 'worker', 'due')
   retire(h, ttl, true)
 end

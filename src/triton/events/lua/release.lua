@@ -20,7 +20,7 @@ for i = 4, #ARGV do
     else
       append(h, 'job.released', r[3], ARGV[3])
       redis.call('HSET', key_of(h.id), 'state', 'pending', 'version', h.version, 'at', AT,
-        'pos', whole(pos), 'closed', h.attempt,
+        'pos', POS, 'closed', h.attempt,
         'worker', '')
       to_ready(h)
     end

@@ -17,7 +17,7 @@ for i = 2, #ARGV, 2 do
     answer = 'already'
   else
     append(h, r[5], r[4], data)
-    redis.call('HSET', key_of(h.id), 'version', h.version, 'at', AT, 'pos', whole(pos), 'seq', r[3])
+    redis.call('HSET', key_of(h.id), 'version', h.version, 'at', AT, 'pos', POS, 'seq', r[3])
     if r[5] == 'job.progressed' then
       redis.call('HSET', key_of(h.id), 'percent', r[6], 'stage', r[7])
     elseif r[5] == 'job.step_completed' then

@@ -33,8 +33,8 @@ for i = 3, #ARGV, 2 do
     local key = key_of(h.id)
     append(h, 'job.requeued', r[3], ARGV[2])
     h.order = order_of(h)
-    redis.call('HSET', key, 'state', 'pending', 'version', h.version, 'at', AT, 'pos', whole(pos),
-      'order', whole(h.order), 'op', r[2])
+    redis.call('HSET', key, 'state', 'pending', 'version', h.version, 'at', AT, 'pos', POS,
+      'order', h.order, 'op', r[2])
     redis.call('HDEL', key, 'finished', 'outcome', 'deaths', 'cancel', 'cancel_by', 'reason')
     if h.terms then
       h.terms[1] = 0

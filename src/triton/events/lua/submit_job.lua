@@ -6,7 +6,6 @@
 -- Answers 'ok'; 'exists'; 'differs' (exists, and was asked for with another payload); 'past' (new under its
 -- key, and due before now); 'closed' (the queue drains, and no job sent this one); 'held ID' or 'taken ID': the job that has the unique key, to be
 -- answered with or to be refused for.
-local known_queues = {}
 
 -- What the terms say against the submission, or nil. A job that is replaced ends here.
 local function refusal(s, terms, ttl)
@@ -36,6 +35,11 @@ local function keep(id, terms, expires)
   return cmsgpack.pack({ expires, terms[2], terms[6], terms[5] })
 end
 
+local function also(fields, name, value)
+  fields[#fields + 1] = name
+  fields[#fields + 1] = value
+end
+
 local function submit_job(i, failed_ttl)
   local s, data, body = cmsgpack.unpack(ARGV[i]), ARGV[i + 1], ARGV[i + 2]
   local id, queue, due, terms = s[1], s[2], s[10], s[12]
@@ -59,22 +63,19 @@ local function submit_job(i, failed_ttl)
   append(h, 'job.submitted', s[5], data)
   h.order = order_of(h)
   -- What transitions read or write stands first: a hash this small is searched from its begin.
-  local fields = { 'state', due > 0 and 'scheduled' or 'pending', 'version', 1, 'attempt', 0,
-    'at', AT, 'pos', whole(pos), 'queue', queue, 'tenant', s[4], 'actor', s[3], 'by', s[5],
-    'order', whole(h.order), 'submitted', AT }
-  local function also(name, value) fields[#fields + 1] = name; fields[#fields + 1] = value end
-  if s[6] ~= '' then also('causation', s[6]) end
-  if s[7] ~= '' then also('correlation', s[7]) end
-  if s[8] ~= '' then also('traceparent', s[8]) end
-  if s[9] ~= 0 then also('priority', s[9]) end
-  if due > 0 then also('due', whole(due)) end
-  if terms then also('terms', keep(id, terms, expires)) end
+  local fields = { 'state', due > 0 and 'scheduled' or 'pending', 'version', '1', 'attempt', '0',
+    'at', AT, 'pos', POS, 'queue', queue, 'tenant', s[4], 'actor', s[3], 'by', s[5],
+    'order', h.order, 'submitted', AT }
+  if s[6] ~= '' then also(fields, 'causation', s[6]) end
+  if s[7] ~= '' then also(fields, 'correlation', s[7]) end
+  if s[8] ~= '' then also(fields, 'traceparent', s[8]) end
+  if s[9] ~= 0 then also(fields, 'priority', s[9]) end
+  if due > 0 then also(fields, 'due', whole(due)) end
+  if terms then also(fields, 'terms', keep(id, terms, expires)) end
   redis.call('HSET', key_of(id), unpack(fields))
   redis.call('SET', P .. 'body:' .. id, body)
-  if not known_queues[queue] then
-    redis.call('SADD', QUEUES, queue)
-    known_queues[queue] = true
-  end
-  if due > 0 then to_due(h, due) else to_ready(h) end
+  local known
+  if due > 0 then known = to_due(h, due) else known = to_ready(h) end
+  if not known then redis.call('SADD', QUEUES, queue) end
   return 'ok'
 end
