@@ -76,12 +76,15 @@ def test_a_worker_is_gone_a_lease_after_its_last_heartbeat(
 
 
 def test_a_queue_is_paused_drained_and_resumed(api: LiveApi, hand: Hand, queue: str) -> None:
-    hand.submit(queue=queue)
+    job = hand.submit(queue=queue)
     paused = api.http.post(f"/api/v1/queues/{queue}/pause", json={"reason": "repairs"}).json()
     assert (paused["state"], paused["ready"]) == ("paused", 1)
     assert (paused["held"]["by"], paused["held"]["reason"]) == ("user:anonymous", "repairs")
     again = api.http.post(f"/api/v1/queues/{queue}/pause", json={"reason": "another"}).json()
     assert again["held"] == paused["held"], "who came first stays"
+    told = api.http.get(f"/api/v1/jobs/{job}/explain").json()["summary"]
+    assert "The queue is paused by user:anonymous" in told
+    assert "repairs" in told
     drained = api.http.post(f"/api/v1/queues/{queue}/drain").json()
     assert (drained["state"], drained["held"]["reason"]) == ("draining", "")
     refused = api.http.post("/api/v1/jobs", json={"actor": "a", "queue": queue})
