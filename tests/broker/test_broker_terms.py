@@ -79,6 +79,30 @@ def test_a_job_that_nobody_starts_in_time_fails(
     history.check()
 
 
+def test_jobs_expire_while_the_only_worker_is_busy(
+    make_broker: MakeBroker, run: Run, redis_client: redis.Redis, namespace: str
+) -> None:
+    broker = make_broker(partitions=3, lease_ms=1_000)
+    history = History(redis_client, namespace, 3)
+    runs = []
+
+    @dramatiq.actor
+    def busy() -> None:
+        runs.append(1)
+        eventually(lambda: history.ended()["failed"] == 9)
+
+    @dramatiq.actor
+    def late() -> None: ...
+
+    busy.send()
+    with run(broker, threads=1):
+        eventually(lambda: runs)
+        sent = [late.send_with_options(ttl=20) for _ in range(9)]
+        broker.join("default", timeout=8_000)
+    assert len({keys.partition_of(message.message_id, 3) for message in sent}) > 1
+    assert history.ended() == {"completed": 1, "failed": 9}
+
+
 def test_a_time_to_live_ends_with_the_first_start(
     broker: TritonBroker, run: Run, history: History
 ) -> None:

@@ -91,7 +91,7 @@ class Dispatcher:
             self._holding,
             self._beating,
             worker=self.worker,
-            home=self._prefixes[0],
+            prefixes=self._prefixes,
             about=self._about,
         )
         self._pace = Pace()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import redis
@@ -22,6 +23,8 @@ from triton.events.scripts import Scripts, answers
 IDLE_BLOCK: Final = 1.0
 #: Seconds within which a job that should be cancelled hears of it at the latest.
 MAX_HEARTBEAT: Final = 2.0
+#: Partitions that a busy worker's beat visits, whether it holds jobs there or not.
+VISITS: Final = 8
 _log: Final = structlog.get_logger("triton.worker")
 
 
@@ -91,8 +94,9 @@ def beat_interval(lease_ms: int) -> float:
 class Heart:
     """Extends the leases of what is held; interrupts what was cancelled or lost.
 
-    Under `home`, the first partition's prefix, each beat also keeps what the worker says of itself; that is
-    all that the beats of an idle worker say, three in a lease.
+    In the first partition each beat also keeps what the worker says of itself; that is all that the beats of
+    an idle worker say, three in a lease. A busy one, which may not claim for hours, visits the other
+    partitions in turn: there too, jobs must expire in time.
     """
 
     def __init__(
@@ -105,7 +109,7 @@ class Heart:
         beating: Callable[[int], None],
         *,
         worker: str,
-        home: str,
+        prefixes: Sequence[str],
         about: Callable[[], bytes],
     ) -> None:
         self._client = client
@@ -115,7 +119,9 @@ class Heart:
         self._held = held
         self._beating = beating
         self._worker = worker
-        self._home = home
+        self._home = prefixes[0]
+        self._turns = itertools.cycle(prefixes)
+        self._visits = min(VISITS, len(prefixes))
         self._about = about
 
     def beat(self, stopped: threading.Event) -> None:
@@ -130,8 +136,8 @@ class Heart:
                 continue
             last = time.monotonic()
             groups = list(grouped(held, lambda proxy: self._prefix_of(proxy.claimed.job)))
-            if all(prefix != self._home for prefix, _ in groups):
-                groups.append((self._home, []))
+            visited = {self._home, *itertools.islice(self._turns, self._visits if held else 0)}
+            groups += ((prefix, []) for prefix in visited - {prefix for prefix, _ in groups})
             calls = [
                 self._scripts.heartbeat(
                     prefix,

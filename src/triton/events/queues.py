@@ -44,7 +44,7 @@ class _Raw(NamedTuple):
     held: bytes | None
 
 
-decode_held: Final = msgspec.msgpack.Decoder(Held).decode
+_decode: Final = msgspec.msgpack.Decoder(Held).decode
 
 
 async def queue_names(client: redis.asyncio.Redis, namespace: str, partitions: int) -> set[str]:
@@ -108,5 +108,5 @@ def _state(name: str, raws: Sequence[_Raw], waited: Sequence[int | None]) -> Que
         due=sum(raw.due for raw in raws),
         running=sum(raw.leases for raw in raws),
         next_waited=max((each for each in waited if each is not None), default=None),
-        held=None if held is None else decode_held(held),
+        held=None if held is None else _decode(held),
     )
