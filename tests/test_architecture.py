@@ -16,6 +16,7 @@ PURE = {
     "bulk",
     "causes",
     "explain",
+    "facts",
     "errors",
     "events.types",
     "events.envelope",

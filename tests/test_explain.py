@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from triton.causes import Happened, cause, span, who
-from triton.explain import Facts, Pause, Queue, explain
+from triton.explain import explain
+from triton.facts import Facts, Pause, Queue
 
 #: 2026-01-31 12:00:00 UTC, in microseconds; events happen so many seconds before it.
 NOW = 1_769_860_800_000_000
@@ -64,6 +65,15 @@ CASES = {
     "is next": (
         facts("pending", SUBMITTED, queue=Queue(name="q", waiting=1, running=0, ahead=0)),
         ["Nothing is before it; 1 wait there, 0 run now."],
+        "The next free worker starts it.",
+    ),
+    "has a time to live": (
+        facts(
+            "pending",
+            event("submitted", 5, actor="work", expires="2026-01-31T12:00:09.000000Z"),
+            attempt=0,
+        ),
+        ["It fails if it has not started by 2026-01-31 12:00:09 UTC."],
         "The next free worker starts it.",
     ),
     "no worker listens": (

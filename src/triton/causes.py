@@ -48,7 +48,7 @@ def cause(event: Happened) -> str:
 
 def _submitted(event: Happened) -> str:
     due = event.data.get("due")
-    later = f", to start at {_text_time(due)}" if due else ""
+    later = f", to start at {moment(due)}" if due else ""
     parent = f", because of {event.causation}" if event.causation else ""
     return f"{who(event.by)} submitted it{later}{parent}."
 
@@ -57,7 +57,7 @@ def _retry(event: Happened) -> str:
     number = f"Retry {event.data['retries']}" if event.data.get("retries") else "A retry"
     return (
         f"Attempt {event.attempt} failed: {error_text(event.data.get('error'))}. "
-        f"{number} was set for {_text_time(event.data.get('due'))}."
+        f"{number} was set for {moment(event.data.get('due'))}."
     )
 
 
@@ -67,7 +67,7 @@ _CAUSES: Final[dict[str, Callable[[Happened], str]]] = {
     "job.started": lambda e: f"Attempt {e.attempt} began on worker {e.data.get('worker')}.",
     "job.retry_scheduled": _retry,
     "job.snoozed": lambda e: (
-        f"Attempt {e.attempt} asked to be run again at {_text_time(e.data.get('due'))}{because(e.data)}."
+        f"Attempt {e.attempt} asked to be run again at {moment(e.data.get('due'))}{because(e.data)}."
     ),
     "job.released": lambda e: f"{who(e.by)} gave it back unfinished{because(e.data)}.",
     "job.lease_lost": lambda e: (
@@ -120,8 +120,8 @@ def span(microseconds: int) -> str:
     return f"{hours // 24} days"
 
 
-def _text_time(time: Any) -> str:
-    """An RFC 3339 time as `when` shows one."""
+def moment(time: Any) -> str:
+    """An RFC 3339 time as `when` shows one; `once` for none."""
     return f"{time[:10]} {time[11:19]} UTC" if isinstance(time, str) and len(time) > 19 else "once"
 
 

@@ -6,62 +6,26 @@ The facts come from the job's head, its queue and its history; who gathers them 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from triton.causes import Happened, because, cause, count, error_text, failure, span, when, who
+from triton.causes import (
+    Happened,
+    because,
+    cause,
+    count,
+    error_text,
+    failure,
+    moment,
+    span,
+    when,
+    who,
+)
 from triton.events.render import rfc3339
+from triton.facts import Facts
 
 _LIFE_BEGINS: Final = frozenset({"job.submitted", "job.requeued"})
-
-
-class Pause(msgspec.Struct, frozen=True, kw_only=True):
-    """Who paused a queue, when (microseconds since 1970, 0 for unknown) and why."""
-
-    by: str
-    at: int = 0
-    reason: str = ""
-
-
-class Queue(msgspec.Struct, frozen=True, kw_only=True):
-    """The job's queue as it is now."""
-
-    name: str
-    #: Jobs that wait and that run, in all partitions.
-    waiting: int = 0
-    running: int = 0
-    #: Jobs that will be claimed before this one; None where it does not wait there.
-    ahead: int | None = None
-    #: Workers that said so; a new one says it with its first heartbeat. None where nobody counts them.
-    workers: int | None = None
-    paused: Pause | None = None
-
-
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known. Times are microseconds since 1970 by the log server's clock, 0 for "not"."""
-
-    now: int
-    job: str
-    state: str
-    attempt: int
-    queue: Queue
-    due: int = 0
-    started: int = 0
-    finished: int = 0
-    worker: str = ""
-    percent: float = 0.0
-    stage: str = ""
-    cancel_requested: bool = False
-    #: `{"type", "message", ...}` of the last failed attempt.
-    error: dict[str, Any] | None = None
-    reason: str = ""
-    #: When the running job's worker counts as dead.
-    lease_until: int = 0
-    #: Whether the message is there still, so that the job can be requeued.
-    has_message: bool = True
-    #: Oldest first, without TALK; where it was cut, the oldest are missing.
-    events: Sequence[Happened] = ()
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +78,11 @@ def _scheduled(facts: Facts) -> _Sentences:
     late = facts.now - facts.due
     if late < 0:
         return (
-            [f"It waits for its time, {when(facts.due)} (in {span(-late)}).", f"{said}."],
+            [
+                f"It waits for its time, {when(facts.due)} (in {span(-late)}).",
+                f"{said}.",
+                _expiry(facts),
+            ],
             [f"At that time it takes its place in queue {facts.queue.name}.", *_obstacles(facts)],
         )
     return (
@@ -152,7 +120,7 @@ def _pending(facts: Facts) -> _Sentences:
             if not queue.ahead
             else f"It starts when those before it have started, as attempt {facts.attempt + 1}."
         ]
-    return summary, following
+    return [*summary, _expiry(facts)], following
 
 
 def _processing(facts: Facts) -> _Sentences:
@@ -232,6 +200,13 @@ def _obstacles(facts: Facts) -> list[str]:
     if queue.workers == 0:
         found.append(f"No worker is known to listen to queue {queue.name}.")
     return found
+
+
+def _expiry(facts: Facts) -> str:
+    """Until when a job with a time to live must have started; a requeued one has none."""
+    submitted = _last(facts, "job.submitted")
+    expires = submitted.data.get("expires") if submitted and not facts.attempt else None
+    return f"It fails if it has not started by {moment(expires)}." if expires else ""
 
 
 def _reruns(facts: Facts) -> str:

@@ -18,7 +18,7 @@ from triton.events.envelope import to_microseconds
 from triton.events.queues import QueueState, read_queues
 from triton.events.registry import read_workers
 from triton.events.render import Shown, show, show_entry
-from triton.explain import Facts, Pause, Queue
+from triton.facts import Facts, Pause, Queue
 from triton.feed.history import PROJECTOR, event_of
 
 #: Events that are told, the newest; and entries of the log that are looked through for those that the

@@ -109,7 +109,7 @@ def data_of(data: EventData) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for name in data.__struct_fields__:
         value = getattr(data, name)
-        if name == "due":
+        if name in ("due", "expires"):
             shown[name] = rfc3339(value)
         elif name == "error":
             shown[name] = msgspec.structs.asdict(value)
