@@ -9,7 +9,12 @@ that holds a unique key, `workers` and `worker:W` who lives.
 
 from __future__ import annotations
 
+from typing import Final
 from zlib import crc32
+
+#: The layout of the keys and of what they hold. Scripts and processes refuse a log with another one; a
+#: change that an older process would misread or lose must raise it, here and in lua/prelude.lua.
+LAYOUT: Final = 1
 
 
 def partition_of(job: str, partitions: int) -> int:
@@ -28,7 +33,7 @@ def log(prefix: str) -> str:
 
 
 def meta(prefix: str) -> str:
-    """HASH: epoch, partitions, pos (last position issued), created."""
+    """HASH: epoch, partitions, layout, pos (last position issued), at (time of the last event), created."""
     return prefix + "meta"
 
 

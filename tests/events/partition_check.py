@@ -97,7 +97,7 @@ class Checker:
             expected["expires"] = ([(job, model.expires[job]) for job in by_time], None)
         for digest, (job, window) in model.unique.items():
             expected[f"unique:{digest}"] = (job.encode(), window or None)
-        meta = {b"epoch": b"e", b"partitions": b"1", b"pos": len(model.log)}
+        meta = {b"epoch": b"e", b"partitions": b"1", b"layout": b"1", b"pos": len(model.log)}
         meta |= {b"at": model.at} if model.log else {}
         meta |= {b"held": 1} if model.held else {}
         meta |= {b"ttl": 1} if model.expiring else {}

@@ -14,6 +14,7 @@ from log_steps import Steps
 from partition_model import Sent
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 from redis_server import RedisServer, valkey_binary
 
 from eventually import eventually
@@ -190,6 +191,27 @@ def test_opening_again_keeps_the_first_epoch(server: RedisServer, steps: Steps) 
             assert log.epochs == ("e",)
 
     asyncio.run(read())
+
+
+def test_a_log_of_another_layout_is_refused_by_readers_and_scripts_alike(
+    server: RedisServer, steps: Steps
+) -> None:
+    async def read() -> None:
+        async with opened(server, steps.namespace):
+            pass
+
+    meta = keys.meta(steps.prefix)
+    steps.client.hdel(meta, "layout")  # as logs were before there were layouts
+    asyncio.run(read())
+    steps.run(steps.submit("a"))
+    steps.client.hset(meta, "layout", keys.LAYOUT + 1)
+    before = steps.dump()
+    with pytest.raises(ConfigurationError, match=r"has layout 2, .* knows layout 1"):
+        asyncio.run(read())
+    for call in (steps.submit("b"), steps.claim("w"), steps.heartbeat(("a", 1)), steps.finish("a")):
+        with pytest.raises(ResponseError, match=r"TRITON_LAYOUT .* have layout 2, .* layout 1"):
+            steps.run(call)
+    assert steps.dump() == before
 
 
 @pytest.mark.parametrize(("created", "configured"), [(1, 3), (3, 1), (3, 2), (2, 3)])

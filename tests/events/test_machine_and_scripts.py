@@ -186,7 +186,7 @@ class MachineAndScripts(RuleBasedStateMachine):
 
     @initialize(jobs=st.lists(sent, max_size=4))
     def open(self, jobs: list[Sent]) -> None:
-        epoch, partitions, position = send(self.client, [SCRIPTS.open(self.prefix, "e", 1)])[0]
+        epoch, partitions, position, _ = send(self.client, [SCRIPTS.open(self.prefix, "e", 1)])[0]
         assert (epoch, partitions, position) == (b"e", b"1", b"0")
         self._set_clock()
         if jobs:

@@ -230,7 +230,13 @@ class Log:
 def checked_epochs(namespace: str, partitions: int, replies: Sequence[Any]) -> list[str]:
     """The epoch of each partition from the open script's replies. Raises ConfigurationError."""
     epochs = []
-    for partition, (epoch, found, _) in enumerate(replies):
+    for partition, (epoch, found, _, layout) in enumerate(replies):
+        if (layout := int(layout or 1)) != keys.LAYOUT:
+            raise ConfigurationError(
+                f"the log {namespace!r} has layout {layout}, this version of Triton "
+                f"knows layout {keys.LAYOUT}: use the version that wrote it",
+                partition=partition,
+            )
         if int(found) != partitions:
             raise ConfigurationError(
                 f"the log {namespace!r} was created with {int(found)} partitions, but TRITON_PARTITIONS "

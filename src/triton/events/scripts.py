@@ -209,8 +209,9 @@ class Scripts:
         return Call(self.by_name[name], keys.log(prefix), (prefix, *args), self._family)
 
     def open(self, prefix: str, epoch: str, partitions: int) -> Call:
-        """Create the partition's log if there is none. Answers (epoch, partitions, position)."""
-        return Call(self.by_name["open"], keys.meta(prefix), (epoch, partitions), self._family)
+        """Create the partition's log if there is none. Answers (epoch, partitions, position, layout)."""
+        args = (epoch, partitions, keys.LAYOUT)
+        return Call(self.by_name["open"], keys.meta(prefix), args, self._family)
 
     def adopt(self, prefix: str, epoch: str, new: str) -> Call:
         """Begin a new epoch where the partition has this one. Answers `ok`, `already` or `other`."""

@@ -4,6 +4,7 @@
 -- Nothing is written before the first XADD of a script, so a log that refuses it leaves all as it was.
 local LOG, P = KEYS[1], ARGV[1]
 local META, QUEUES = P .. 'meta', P .. 'queues'
+local LAYOUT = '1' -- the same as in triton/keys.py
 local EMPTY = '\128' -- msgpack of a map without fields
 
 local function whole(n) return string.format('%d', n) end -- cheaper than '%.0f'
@@ -13,14 +14,18 @@ local function clock()
   return t[1] * 1000000 + t[2]
 end
 
-local meta = redis.call('HMGET', META, 'pos', 'at', 'held', 'ttl')
+local meta = redis.call('HMGET', META, 'pos', 'at', 'layout', 'held', 'ttl')
 local pos = tonumber(meta[1] or -1)
 if pos < 0 then return redis.error_reply('TRITON_NO_LOG no log was created under ' .. P) end
+if (meta[3] or '1') ~= LAYOUT then -- logs from before there were layouts have 1
+  return redis.error_reply('TRITON_LAYOUT the keys under ' .. P .. ' have layout ' .. (meta[3] or '1')
+    .. ', this version of Triton knows layout ' .. LAYOUT .. ': use the version that wrote them')
+end
 -- Due times and leases go by the clock as it is. Event times never go backwards, when the clock does.
 local NOW, LAST = clock(), tonumber(meta[2] or 0)
 local AT = whole(math.max(NOW, LAST))
 -- What nobody uses costs nothing: HELD while a queue is paused or drained, EXPIRING once a job had a ttl.
-local HELD, EXPIRING = meta[3], meta[4]
+local HELD, EXPIRING = meta[4], meta[5]
 
 -- A time to live that the server takes, whatever was asked for: a refused one would come after the event.
 local function ttl_of(ms) return whole(math.max(1, math.min(ms, 1e14))) end
