@@ -21,6 +21,8 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     events: int = 100_000
     #: Pending jobs that the dispatch prototypes hold while they are measured.
     pending: tuple[int, ...] = (1_000, 200_000)
+    #: Pending jobs, and as many delayed ones, beside which a claim is measured.
+    backlog: int = 1_000_000
     #: Jobs measured in each cell of the dispatch prototypes.
     dispatch_jobs: int = 3_840
     #: Idle wake-ups of the dispatch prototypes.
@@ -34,6 +36,7 @@ QUICK = Scale(
     idle_jobs=8,
     events=20_000,
     pending=(1_000, 20_000),
+    backlog=20_000,
     dispatch_jobs=1_280,
     wakes=50,
 )

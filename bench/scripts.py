@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -47,33 +46,33 @@ def turn(jobs: int) -> Sample:
     with valkey() as server:
         send(server.client, [scripts.open(PREFIX, "e", 1)])
         send(server.client, [scripts.submit(PREFIX, submissions(1))])
-        _claim(server, scripts, 1)
+        claim(server, scripts, 1)
         empty = server_counters(server.client).memory
         log = server.client.memory_usage(PREFIX + "log", samples=0) or 0
         bulk = _cost(server, jobs, _submits(scripts, jobs, BULK))
         filled = server_counters(server.client).memory
         grown = server.client.memory_usage(PREFIX + "log", samples=0) or 0
         given: list[list[tuple[str, int]]] = []
-        claim = _cost_of(server, jobs, lambda: _drain(server, scripts, jobs, given))
-        finish = _cost(server, jobs, (_finish(scripts, each) for each in given))
+        claimed_at = _cost_of(server, jobs, lambda: _drain(server, scripts, jobs, given))
+        finished = _cost(server, jobs, (finish(scripts, each) for each in given))
         ended = server_counters(server.client).memory
         submit = _cost(server, jobs, _submits(scripts, jobs, 1))
     return {
         "submit": submit,
         "bulk": bulk,
-        "claim": claim,
-        "finish": finish,
+        "claim": claimed_at,
+        "finish": finished,
         "pending": (filled - empty) / jobs,
         "log": (grown - log) / jobs,
         "finished": (ended - empty) / jobs,
     }
 
 
-def submissions(count: int) -> list[Submission]:
-    return [_submission() for _ in range(count)]
+def submissions(count: int, *, delay: int = 0) -> list[Submission]:
+    return [_submission(delay) for _ in range(count)]
 
 
-def _submission() -> Submission:
+def _submission(delay: int) -> Submission:
     job = str(uuid.uuid4())
     data = encode_data(Submitted(actor="noop", body=BODY))
     return Submission(
@@ -83,6 +82,7 @@ def _submission() -> Submission:
         tenant="default",
         by="system",
         correlation=job,
+        delay=delay,
         data=data,
         body=BODY,
     )
@@ -92,7 +92,7 @@ def _submits(scripts: Scripts, jobs: int, batch: int) -> Iterator[Call]:
     return (scripts.submit(PREFIX, submissions(batch)) for _ in range(jobs // batch))
 
 
-def _claim(server: Server, scripts: Scripts, limit: int) -> list[tuple[str, int]]:
+def claim(server: Server, scripts: Scripts, limit: int) -> list[tuple[str, int]]:
     call = scripts.claim(
         PREFIX,
         worker="w" * 20,
@@ -107,10 +107,10 @@ def _claim(server: Server, scripts: Scripts, limit: int) -> list[tuple[str, int]
 
 def _drain(server: Server, scripts: Scripts, jobs: int, given: list[list[tuple[str, int]]]) -> None:
     for _ in range(jobs // TRIP):
-        given.append(_claim(server, scripts, TRIP))
+        given.append(claim(server, scripts, TRIP))
 
 
-def _finish(scripts: Scripts, held: list[tuple[str, int]]) -> Call:
+def finish(scripts: Scripts, held: list[tuple[str, int]]) -> Call:
     by, data = "worker:" + "w" * 20, Completed()
     return scripts.finish(PREFIX, [pack_outcome(job, attempt, by, data) for job, attempt in held])
 
@@ -128,9 +128,3 @@ def _cost_of(server: Server, jobs: int, work: Callable[[], None]) -> float:
     begin = server_counters(server.client).main_cpu
     work()
     return (server_counters(server.client).main_cpu - begin) / jobs * 1e6
-
-
-if __name__ == "__main__":
-    for key, value in turn(int(sys.argv[1])).items():
-        print(f"{key} {value:.1f}", end="  ")
-    print()
