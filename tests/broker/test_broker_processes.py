@@ -96,7 +96,7 @@ def test_every_job_ends_once_whatever_processes_are_killed(
             kills += 1
     assert history.ended() == {"completed": 300}
     history.check()
-    assert kills == 8, "the jobs were done too soon: nothing was tried"
+    assert kills >= 5, "the jobs were done too soon: little was tried"
     kinds = Counter(event.type for event in history.events())
     assert kinds["job.lease_lost"] > 0
     begun = Counter(
