@@ -230,6 +230,9 @@ def test_bulk_submits_a_file_and_names_what_is_wrong_by_its_line(
     assert "line 3: the request does not fit: actor: " in partly.stderr
     file.write_text(good + "no json\n")
     assert "line 2 is no JSON object" in commands.run(*submit, status=2).stderr
+    partly = commands.run(*submit, "--partial", status=1)
+    assert partly.stdout == "1 accepted, 1 refused\n"
+    assert "line 2: is no JSON object" in partly.stderr
     file.write_text("")
     assert "no jobs" in commands.run(*submit, status=1).stderr
 

@@ -28,40 +28,63 @@ _SHOWN: Final = 20
 class Line(NamedTuple):
     number: int
     json: bytes
+    #: Why it cannot be a job; empty where it may be one.
+    problem: str = ""
 
 
 def submit_file(api: Api, file: Path, *, partial: bool, key: str | None, as_json: bool) -> int:
     """Submits every line; answers the exit status. `-` is standard input."""
-    parts = list(parts_of(read_lines(file)))
-    if not partial and len(parts) > 1:
-        total = sum(len(part) for part in parts)
-        raise ValidationError(
-            f"{file} has {total} jobs, which do not fit into one call, and only one call is all or nothing: "
-            "give --partial to submit every line that fits, or split the file"
-        )
+    parts = parts_of(read_lines(file))
+    if not partial:
+        parts = iter([_only(file, parts)])
     run = key or f"cli-{uuid.uuid4()}"
     receipts: list[dict[str, Any]] = []
     for number, part in enumerate(parts):
         # A part's key is its own, so that a repeat of the whole command finds each job again.
         name = run if number == 0 else f"{run}/{number}"
         try:
-            reply = _send(api, part, "partial" if partial else "all", name)
-        except ValidationError as error:
-            raise _by_line(error, part) from error
+            receipts += _submit(api, part, "partial" if partial else "all", name)
         except UnavailableError as error:
             raise UnavailableError(
                 f"{error.message} {len(receipts)} jobs were answered; repeat the command with "
                 f"--idempotency-key {run} to submit the rest."
             ) from error
-        receipts += [
-            {**receipt, "line": line.number}
-            for receipt, line in zip(reply["jobs"], part, strict=True)
-        ]
     return _show(receipts, as_json=as_json)
 
 
+def _only(file: Path, parts: Iterator[list[Line]]) -> list[Line]:
+    """The one call of a file. Raises ValidationError for more than one, or for a line that is no job."""
+    part = next(parts)
+    for line in part:
+        if line.problem:
+            raise ValidationError(f"line {line.number} {line.problem}; nothing was submitted")
+    if next(parts, None) is not None:
+        raise ValidationError(
+            f"{file} has more than {len(part)} jobs, which do not fit into one call, and only one call is "
+            "all or nothing: give --partial to submit every line that fits, or split the file"
+        )
+    return part
+
+
+def _submit(api: Api, part: list[Line], mode: str, key: str) -> list[dict[str, Any]]:
+    """A receipt for each line, in order."""
+    good = [line for line in part if not line.problem]
+    found: dict[int, dict[str, Any]] = {}
+    if good:
+        try:
+            reply = _send(api, good, mode, key)
+        except ValidationError as error:
+            raise _by_line(error, good) from error
+        found = dict(zip((line.number for line in good), reply["jobs"], strict=True))
+    return [{**found.get(line.number, _refused(line)), "line": line.number} for line in part]
+
+
+def _refused(line: Line) -> dict[str, Any]:
+    return {"id": "", "status": "rejected", "error": {"message": line.problem, "fields": []}}
+
+
 def read_lines(file: Path) -> Iterator[Line]:
-    """The lines of the file that are not blank. Raises ValidationError for one that is no JSON object."""
+    """The lines of the file that are not blank."""
     if str(file) == "-":
         yield from _lines(sys.stdin.buffer)
         return
@@ -72,16 +95,16 @@ def read_lines(file: Path) -> Iterator[Line]:
 def _lines(opened: Iterable[bytes]) -> Iterator[Line]:
     for number, text in enumerate(opened, 1):
         line = text.strip()
-        if not line:
-            continue
-        try:
-            msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise ValidationError(
-                f"line {number} is no JSON object like "
-                f'{{"actor": "mail.send", "args": [1]}}: {error}; nothing was submitted'
-            ) from error
-        yield Line(number, line)
+        if line:
+            yield Line(number, line, _problem(line))
+
+
+def _problem(line: bytes) -> str:
+    try:
+        msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return f'is no JSON object like {{"actor": "mail.send", "args": [1]}}: {error}'
+    return ""
 
 
 def parts_of(lines: Iterable[Line]) -> Iterator[list[Line]]:
@@ -131,6 +154,7 @@ def _by_line(error: ValidationError, part: list[Line]) -> ValidationError:
 
 
 def _show(receipts: list[dict[str, Any]], *, as_json: bool) -> int:
+    receipts = [{**receipt, "index": index} for index, receipt in enumerate(receipts)]
     kinds = {"accepted": 0, "exists": 0, "rejected": 0}
     for receipt in receipts:
         kinds[receipt["status"]] += 1
