@@ -83,6 +83,11 @@ class Steps:
         _, last = self.client.zrange(keys.leases(self.prefix, queue), -1, -1, withscores=True)[0]
         eventually(lambda: _microseconds(self.client.time()) > last, interval=0.001)
 
+    def outlive_expiry(self) -> None:
+        """Returns when every time to live has ended, by the server's clock."""
+        _, last = self.client.zrange(keys.expires(self.prefix), -1, -1, withscores=True)[0]
+        eventually(lambda: _microseconds(self.client.time()) > last, interval=0.001)
+
     def outlive(self, job: str) -> None:
         """Returns when a scheduled job is due, by the server's clock."""
         due = int(self.client.hget(keys.job(self.prefix, job), "due") or 0)

@@ -58,7 +58,7 @@ from triton.events.types import (
     Snoozed,
     StepCompleted,
 )
-from triton.job import TERMINAL
+from triton.job import TERMINAL, Head
 
 EXAMPLES = int(os.environ.get("TRITON_TEST_EXAMPLES", "150"))
 START = 1_767_225_600_000_000
@@ -131,7 +131,7 @@ sent = st.builds(
             "window_ms": windows,
             "conflict": conflicts,
             "payload": st.sampled_from(("p1", "p2")),
-            "due": st.sampled_from((START - SECOND, START + 90 * SECOND)),
+            "due": st.sampled_from((START, START + 90 * SECOND)),
             "keep_ms": st.sampled_from((0, 2 * FAILED_TTL_MS)),
         },
     ).map(_consistent),
@@ -206,6 +206,30 @@ class MachineAndScripts(RuleBasedStateMachine):
     def submit_unique(self, job: str, digest: str, conflict: str, window_ms: int) -> None:
         terms = {"unique": digest, "conflict": conflict, "window_ms": window_ms}
         self.submit([Sent(job, QUEUES[0], b"", **terms)])
+
+    @precondition(lambda self: any(h.unique for h in self._held()))
+    @rule(number=st.integers(0, 5))
+    def complete_what_is_unique(self, number: int) -> None:
+        held = [head for head in self._held() if head.unique]
+        head = held[number % len(held)]
+        made = [Outcome(head.job, head.attempt, "worker:w1", Completed())]
+        self._send(
+            lambda: SCRIPTS.finish(self.prefix, [_packed(outcome) for outcome in made]),
+            lambda: self.model.finish(made),
+        )
+
+    @rule(job=job_ids, back=st.booleans())
+    def expire(self, job: str, back: bool) -> None:
+        """A job that nobody starts in time; somebody may send it round again."""
+        self.submit([Sent(job, QUEUES[0], b"", ttl=1)])
+        self.time_passes(1)
+        self.claim("w1", [QUEUES[1]], 0)
+        if back:
+            op = self._op()
+            self._send(
+                lambda: SCRIPTS.requeue(self.prefix, [(job, b"")], op=op, by="system", reason=""),
+                lambda: self.model.requeue([(job, b"")], op, "system", ""),
+            )
 
     @precondition(lambda self: any(map(self.model.leased, QUEUES)))
     @rule(number=st.integers(0, 5), by=users, reason=texts)
@@ -336,6 +360,12 @@ class MachineAndScripts(RuleBasedStateMachine):
             lambda: self.model.hold(queue, state, by, reason),
         )
 
+    @rule(job=job_ids, queue=queues, causation=st.sampled_from(("", "job:0")))
+    def submit_while_it_drains(self, job: str, queue: str, causation: str) -> None:
+        self.hold(queue, "draining", "system", "")
+        self.submit([Sent(job, queue, b"", causation=causation)])
+        self.hold(queue, "open", "system", "")
+
     @precondition(lambda self: self.recent)
     @rule(back=st.just(0) | st.integers(0, 7))
     def send_again(self, back: int) -> None:
@@ -353,6 +383,7 @@ class MachineAndScripts(RuleBasedStateMachine):
     def clock_goes_back(self, by: int) -> None:
         self.model.now -= by
         self._set_clock()
+        self.claim(WORKERS[1], list(QUEUES), 0)
 
     @rule(early=st.sampled_from((0, 0, 1)))
     def time_passes_to_the_next_event(self, early: int) -> None:
@@ -430,6 +461,9 @@ class MachineAndScripts(RuleBasedStateMachine):
         job = jobs[number % len(jobs)]
         head = heads.get(job)
         return job, max(0, (head.attempt if head else 1) + off)
+
+    def _held(self) -> list[Head]:
+        return [head for head in self.model.heads.values() if head.state == "processing"]
 
     def _op(self) -> str:
         self.requests += 1

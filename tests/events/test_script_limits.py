@@ -90,6 +90,19 @@ def test_many_due_and_dead_jobs_are_handled_in_turns(steps: Steps) -> None:
     assert lost == dead
 
 
+def test_no_job_starts_that_expired_however_many_there_are(steps: Steps) -> None:
+    """One call ends a hundred of them, and must not hand out the others."""
+    late = [Sent(f"late-{n:03}", "q", b"", ttl=1) for n in range(150)]
+    steps.run(steps.submit(*late[:100]), steps.submit(*late[100:], "lasting"))
+    steps.outlive_expiry()
+    taken = claimed(steps.run(steps.claim("w", limit=1000))[0])
+    assert [job.job for job in taken.jobs] == ["lasting"]
+    ended = [event for event in events(steps) if isinstance(event.data, Failed)]
+    assert [event.job for event in ended] == [each.job for each in late]
+    assert not steps.client.exists(keys.expires(steps.prefix))
+    assert head(steps, "late-149").reason == "expired"
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", bytes(range(256)), b"\x00", b"\r\n+OK\r\n", b"\xff" * (512 * 1024)],

@@ -14,6 +14,7 @@ from triton.api.services import Services
 from triton.api.views import JobView
 from triton.causes import TALK, Happened
 from triton.errors import UnavailableError
+from triton.events.client import server_time
 from triton.events.envelope import to_microseconds
 from triton.events.queues import QueueState, read_queues
 from triton.events.registry import read_workers
@@ -48,15 +49,14 @@ async def facts_of(services: Services, view: JobView) -> Facts:
     place = (services.redis, settings.namespace, settings.partitions)
     prefix = keys.prefix(settings.namespace, view.partition)
     async with services.redis.pipeline(transaction=False) as pipe:
-        pipe.time()
         pipe.zrank(keys.ready(prefix, view.queue), view.id)
         pipe.zscore(keys.leases(prefix, view.queue), view.id)
         pipe.exists(keys.body(prefix, view.id))
-        (seconds, microseconds), rank, lease, body = await pipe.execute()
+        rank, lease, body = await pipe.execute()
     (queue,) = await read_queues(*place, [view.queue])
     workers = await read_workers(*place)
     return Facts(
-        now=seconds * 1_000_000 + microseconds,
+        now=await server_time(services.redis),
         job=view.id,
         state=view.state,
         attempt=view.attempt,

@@ -132,6 +132,13 @@ async def send_async(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list
     return _checked(replies)
 
 
+async def server_time(client: redis.asyncio.Redis) -> int:
+    """The server's clock, in microseconds since 1970; of a cluster the one that is ahead."""
+    found: Any = await client.time()
+    times = list(found.values()) if isinstance(found, dict) else [found]
+    return max(int(seconds) * 1_000_000 + int(part) for seconds, part in times)
+
+
 async def _pipeline_async(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list[Any]:
     with one_kind_of_error():
         async with client.pipeline(transaction=False) as pipe:

@@ -9,6 +9,7 @@ import msgspec
 import redis.asyncio
 
 from triton import keys
+from triton.events.client import server_time
 
 HoldState: TypeAlias = Literal["paused", "draining"]
 
@@ -65,7 +66,6 @@ async def read_queues(
     """The queues of these names, in their order."""
     prefixes = [keys.prefix(namespace, partition) for partition in range(partitions)]
     async with client.pipeline(transaction=False) as pipe:
-        pipe.time()
         for name in names:
             for prefix in prefixes:
                 pipe.zcard(keys.ready(prefix, name))
@@ -73,8 +73,8 @@ async def read_queues(
                 pipe.zcard(keys.leases(prefix, name))
                 pipe.zrange(keys.ready(prefix, name), 0, 0)
                 pipe.hget(keys.held(prefix), name)
-        (seconds, microseconds), *flat = await pipe.execute()
-    now = seconds * 1_000_000 + microseconds
+        flat = await pipe.execute()
+    now = await server_time(client)
     raws = [_Raw(*flat[at : at + 5]) for at in range(0, len(flat), 5)]
     waited = await _waited(client, prefixes, raws, now)
     return [

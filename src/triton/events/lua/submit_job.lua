@@ -4,8 +4,8 @@
 -- (Binary values stand alone because the server's msgpack knows no binary type.)
 -- terms, where it has any: {ttl in microseconds, unique digest, window ms, conflict, payload digest, keep ms}.
 -- Answers 'ok'; 'exists'; 'differs' (exists, and was asked for with another payload); 'past' (new under its
--- key, and due before now); 'closed' (the queue drains, and no job sent this one); 'held ID' or 'taken ID': the job that has the unique key, to be
--- answered with or to be refused for.
+-- key, and due before now); 'closed' (the queue drains, and no job sent this one); 'held ID' or 'taken ID':
+-- the job that has the unique key, to be answered with or to be refused for.
 
 -- What the terms say against the submission, or nil. A job that is replaced ends here.
 local function refusal(s, terms, ttl)
