@@ -13,6 +13,8 @@ PURE = {
     "keys",
     "submit",
     "retry",
+    "references",
+    "signature",
     "bulk",
     "causes",
     "explain",

@@ -55,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     completed_ttl_ms: Annotated[int, msgspec.Meta(ge=1000)] = 24 * 3600 * 1000
     #: Milliseconds that a failed or cancelled job can be requeued.
     failed_ttl_ms: Annotated[int, msgspec.Meta(ge=1000)] = 7 * 24 * 3600 * 1000
+    #: Bytes of a message or a result above which it goes into the archive, where there is one.
+    inline_bytes: Annotated[int, msgspec.Meta(ge=1024, le=256 * 1024)] = 64 * 1024
     #: Bytes of one uploaded document at most.
     max_document_bytes: Annotated[int, msgspec.Meta(ge=1)] = 64 * 1024 * 1024
     #: Worker processes that `triton up` and `triton worker` run; 0 runs none.

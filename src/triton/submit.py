@@ -12,12 +12,13 @@ from triton.errors import ValidationError
 from triton.events.codec import encode_data
 from triton.events.scripts import Submission
 from triton.events.types import Submitted
+from triton.references import check_free
 from triton.retry import plain_options
 from triton.terms import Terms, invalid, without_terms
 from triton.uniqueness import fitting_id, payload_digest, unique_digest
 
 DEFAULT_TENANT: Final = "default"
-#: Bytes of one encoded message at most; larger payloads belong into the archive, by reference.
+#: Bytes of one encoded message in the log at most.
 MAX_BODY: Final = 512 * 1024
 #: Characters of a job id, queue, actor or tenant name at most.
 MAX_NAME: Final = 200
@@ -71,6 +72,7 @@ def submission_of(
     terms: Terms = _NO_TERMS,
     partitions: int = 1,
     keep_ms: int = 0,
+    most: int = MAX_BODY,
 ) -> Submission:
     """The submission of a message; `tenant`, `priority`, `correlation` and `traceparent` among the
     message's options win over the arguments. `due` is in microseconds since 1970, `delay` in
@@ -78,13 +80,15 @@ def submission_of(
 
     What `terms` ask for wins over `due` and `delay`; the terms among the options are not looked at, and
     not stored. An idempotency key gives the job its id, and its head stays for `keep_ms` milliseconds
-    after its end; a unique key among several partitions may give it another id too.
+    after its end; a unique key among several partitions may give it another id too. `most` is how many
+    bytes the message may have; above MAX_BODY it must go by reference (see `triton.payloads`).
     Raises ValidationError naming the field that is wrong.
     """
     due = _microseconds("due", terms.due or due)
     delay = _microseconds("delay", terms.delay or delay)
     if due and delay:
         raise invalid("delay", f"{delay} beside a due time", "one of both")
+    check_free(message.kwargs)
     if plain := plain_options(message.options):
         message = message.copy(options=plain)
     options = message.options
@@ -107,12 +111,8 @@ def submission_of(
         _name("correlation", correlation)
     traceparent = str(options.get("traceparent") or traceparent)
     body = without_terms(message).encode()
-    if len(body) > MAX_BODY:
-        raise ValidationError(
-            f"the message of {message.actor_name} has {len(body)} bytes, at most {MAX_BODY} are taken: "
-            "put the data into the archive and pass a reference",
-            fields=[{"field": "args", "message": f"{len(body)} bytes, at most {MAX_BODY}"}],
-        )
+    if len(body) > most:
+        raise too_large(message.actor_name, len(body), "args", most)
     data = Submitted(actor=message.actor_name, body=body, priority=priority, due=due, unique=digest)
     return Submission(
         job=message.message_id,
@@ -151,6 +151,20 @@ def _named(
 
     job = fitting_id(make, digest, partitions) if digest and partitions > 1 else make(0)
     return message._replace(message_id=job)
+
+
+def too_large(actor: str, size: int, field: str, most: int) -> ValidationError:
+    """The error of a message that is too large."""
+    hint = (
+        "set TRITON_ARCHIVE_URL (file:///folder or s3://bucket/prefix, the same for senders and workers), "
+        "so that large arguments go by reference"
+        if most == MAX_BODY and field == "args"
+        else "put the data into the archive and pass a reference"
+    )
+    return ValidationError(
+        f"the message of {actor} has {size} bytes, at most {most} are taken: {hint}",
+        fields=[{"field": field, "message": f"{size} bytes, at most {most}"}],
+    )
 
 
 def _whole(field: str, value: object) -> int:

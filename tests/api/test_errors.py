@@ -94,8 +94,8 @@ def test_a_body_that_does_not_fit_is_explained_field_by_field(
 
 
 def test_a_body_that_is_too_large_is_refused(api: LiveApi) -> None:
-    message = {"actor": "a", "args": ["x" * 600_000]}
-    problem(api.http.post(JOBS, json=message), 422, "validation")
+    # Large arguments go into the archive, and there is an end to what one request may bring.
+    assert api.http.post(JOBS, json={"actor": "a", "args": ["x" * 600_000]}).status_code == 202
     message = {"actor": "a", "args": ["x" * 1_100_000]}
     problem(api.http.post(JOBS, json=message), 413, "too_large")
 

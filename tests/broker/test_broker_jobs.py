@@ -287,7 +287,7 @@ def test_what_cannot_be_a_job_is_refused_with_its_reason(broker: TritonBroker) -
     def work(*_: object) -> None:
         pass
 
-    with pytest.raises(ValidationError, match=r"at most 524288 are taken: put the data into the"):
+    with pytest.raises(ValidationError, match=r"at most 524288 are taken: set TRITON_ARCHIVE"):
         work.send("x" * 600_000)
     with pytest.raises(ValidationError, match="delay is -1"):
         broker.enqueue(work.message(), delay=-1)

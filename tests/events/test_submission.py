@@ -105,7 +105,7 @@ def test_a_due_time_and_a_delay_are_one_too_many() -> None:
 def test_a_large_message_is_refused_with_the_way_out() -> None:
     fixed = len(message(args=("",)).encode())
     submission_of(message(args=("x" * (MAX_BODY - fixed),)), by="u")
-    with pytest.raises(ValidationError, match="put the data into the archive") as found:
+    with pytest.raises(ValidationError, match="set TRITON_ARCHIVE_URL") as found:
         submission_of(message(args=("x" * (MAX_BODY - fixed + 1),)), by="u")
     assert found.value.details["fields"][0]["field"] == "args"
 

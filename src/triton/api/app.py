@@ -26,6 +26,7 @@ from triton.api.routes import (
     health,
     jobs,
     queues,
+    results,
     root,
     selections,
 )
@@ -100,6 +101,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         selections,
         commands,
         explain,
+        results,
         events,
         dead_letters,
         queues,

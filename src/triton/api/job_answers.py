@@ -1,6 +1,8 @@
-"""Owns what the routes of jobs share: the answer that shows a job, and the one that there is none."""
+"""Owns what the routes of jobs share: how a job is shown, that there is none, how one is made smaller."""
 
 from __future__ import annotations
+
+import asyncio
 
 import msgspec
 from starlette.responses import Response
@@ -10,6 +12,7 @@ from triton.api import views
 from triton.api.services import Services
 from triton.api.wire import Json
 from triton.errors import NotFoundError
+from triton.events.scripts import Submission
 
 
 async def show_job(services: Services, job: str, status: int) -> Response:
@@ -31,3 +34,10 @@ def unknown_job(job: str) -> NotFoundError:
 def prefix_of(services: Services, job: str) -> str:
     settings = services.settings
     return keys.prefix(settings.namespace, keys.partition_of(job, settings.partitions))
+
+
+async def shrunk(services: Services, submission: Submission) -> Submission:
+    """The submission as it goes into the log. Raises UnavailableError, ValidationError."""
+    if len(submission.body) <= services.settings.inline_bytes:
+        return submission
+    return await asyncio.to_thread(services.payloads.shrink, submission)

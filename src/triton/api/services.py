@@ -30,6 +30,7 @@ from triton.feed.history import History
 from triton.feed.hub import Hub
 from triton.feed.job_stream import JobFeed
 from triton.feed.secret import signing_key
+from triton.payloads import Payloads
 from triton.settings import Settings
 
 #: Connections to PostgreSQL of one API process.
@@ -56,6 +57,7 @@ class Services(msgspec.Struct, frozen=True):
     scripts: Scripts
     pool: Pool
     archive: ArchiveStore
+    payloads: Payloads
     http: httpx.AsyncClient
     hub: Hub
     history: History
@@ -126,6 +128,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             scripts=scripts,
             pool=pool,
             archive=archive,
+            payloads=Payloads(lambda: archive, inline=settings.inline_bytes),
             http=http,
             hub=hub,
             history=history,

@@ -10,6 +10,7 @@ import msgspec
 
 from triton.errors import ValidationError
 from triton.events.scripts import Submission
+from triton.references import MAX_ARCHIVED
 from triton.retry import RetryPolicy
 from triton.signature import Signature, check_call
 from triton.submit import MAX_NAME, message_for, submission_of
@@ -117,8 +118,8 @@ def submission_for(
     partitions: int = 1,
     keep_ms: int = 0,
 ) -> Submission:
-    """`job` is a new id, taken where no key says otherwise; `keep_ms` how long an idempotency key is known
-    after its job's end.
+    """The submission, which may be too large for the log: see `triton.payloads`. `job` is a new id, taken
+    where no key says otherwise; `keep_ms` how long an idempotency key is known after its job's end.
 
     Raises ValidationError for a message that is too large, a name that is not printable, a time that is
     past, and arguments that do not fit the actor's signature.
@@ -145,6 +146,7 @@ def submission_for(
         correlation=request.options.correlation or "",
         traceparent=traceparent,
         priority=request.options.priority,
+        most=MAX_ARCHIVED,
     )
 
 

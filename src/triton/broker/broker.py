@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from dramatiq import Actor, Message, Middleware
@@ -21,6 +22,7 @@ from dramatiq.threading import is_gevent_active
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from triton.archive import ArchiveStore, open_archive
 from triton.broker.consumer import TritonConsumer
 from triton.broker.context import current_proxy
 from triton.broker.dispatcher import Dispatcher
@@ -37,6 +39,7 @@ from triton.events.client import connect
 from triton.events.scripts import Scripts, Submission
 from triton.keeper.holds import Holds
 from triton.keeper.parent import Charge, Keeper
+from triton.payloads import Payloads
 from triton.retry import plain_options
 from triton.settings import Settings, load
 from triton.signature import Signature, check_call, encode, signature_of
@@ -105,6 +108,8 @@ class TritonBroker(Broker):
         self._scripts = Scripts(
             completed_ttl_ms=self._completed_ttl_ms, failed_ttl_ms=self._failed_ttl_ms
         )
+        #: The way of large arguments and results into the archive.
+        self.payloads = Payloads(_archive_of(settings), inline=settings.inline_bytes)
         self.client = connect(self.url)
         self._intake = Intake(self.client, self._scripts, self.namespace, self.partitions)
         self._lock = threading.Lock()
@@ -228,6 +233,7 @@ class TritonBroker(Broker):
             by=self.by if proxy is None else self._get_dispatcher().by,
             partitions=self.partitions,
             keep_ms=self._idempotency_ms,
+            most=self.payloads.most,
             parent=proxy,
         )
         actor = self.actors.get(message.actor_name)
@@ -236,7 +242,7 @@ class TritonBroker(Broker):
         if signature is not None and not (proxy is not None and proxy.after_actor):
             check_call(signature, message.actor_name, message.args, message.kwargs)
         now = time.time_ns() // 1000
-        return prepared(message, sender, actor=actor, delay=delay, now=now)
+        return self.payloads.shrink(prepared(message, sender, actor=actor, delay=delay, now=now))
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -269,6 +275,7 @@ class TritonBroker(Broker):
             return
         proxy: JobProxy = args[0]
         current_proxy.set(proxy)
+        proxy.resolve(self.payloads)
         super().emit_before(signal, *args, **kwargs)
         proxy.enter()
 
@@ -377,6 +384,7 @@ class TritonBroker(Broker):
                     prefix_of=self.prefix_of,
                     lease_ms=self._lease_ms,
                     max_deaths=self._max_deaths,
+                    keep=self.payloads.keep,
                     keeper=self._keeper,
                     keeper_at_once=self._booted,
                 )
@@ -409,6 +417,10 @@ def _default_middleware(settings: Settings) -> list[Middleware]:
         limits if kind is TimeLimit and not is_gevent_active() else kind()
         for kind in default_middleware
     ]
+
+
+def _archive_of(settings: Settings) -> Callable[[], ArchiveStore] | None:
+    return partial(open_archive, settings.archive_url) if settings.archive_url else None
 
 
 def _ended_elsewhere(args: tuple[Any, ...]) -> bool:

@@ -29,7 +29,7 @@ from triton import keys
 from triton.broker.bells import bell_of
 from triton.broker.held import Held
 from triton.broker.intake import answering
-from triton.broker.outcomes import failure, outcome_of, pack, rejected
+from triton.broker.outcomes import Keep, failure, outcome_of, pack, rejected
 from triton.broker.pace import Pace
 from triton.broker.proxy import JobProxy, message_of
 from triton.broker.pulse import IDLE_BLOCK, Heart
@@ -68,6 +68,7 @@ class Dispatcher:
         prefix_of: Callable[[str], str],
         lease_ms: int,
         max_deaths: int,
+        keep: Keep,
         keeper: Callable[[Holds, str], Keeper],
         keeper_at_once: bool = False,
     ) -> None:
@@ -82,6 +83,7 @@ class Dispatcher:
         self._prefix_of = prefix_of
         self._lease_ms = lease_ms
         self._max_deaths = max_deaths
+        self._keep = keep
         self._bell = bell_of(bell_client, self._prefixes, self._bells, self._rung)
         self._heart = Heart(
             client,
@@ -401,7 +403,7 @@ class Dispatcher:
 
     def _packed(self, proxy: JobProxy, failed: bool) -> Packed:
         try:
-            outcome = outcome_of(proxy, failed=failed)
+            outcome = outcome_of(proxy, failed=failed, keep=self._keep)
             if outcome.kind in TERMINAL:
                 self._pace.add(proxy.queue_name)
             return pack(proxy, self.by, outcome)

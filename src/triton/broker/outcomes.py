@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeAlias
 
+import msgspec
 from dramatiq import ActorNotFound
 from dramatiq.middleware import MiddlewareError, TimeLimitExceeded
 
@@ -22,12 +24,18 @@ from triton.events.types import (
     Snoozed,
     type_of,
 )
+from triton.references import MARK, MAX_ARCHIVED, Reference, reference_in
 
-#: Bytes of an encoded result at most; larger ones belong into the archive, by reference.
+#: Bytes of an encoded result in the log at most.
 MAX_RESULT: Final = 64 * 1024
 #: Characters kept of an exception's message and of the end of its traceback.
 MAX_MESSAGE: Final = 2_000
 MAX_TRACEBACK: Final = 6_000
+
+
+#: Archives an encoded result. Answers None where there is no archive.
+Keep: TypeAlias = Callable[[bytes], Reference | None]
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Outcome(NamedTuple):
@@ -42,11 +50,11 @@ class Outcome(NamedTuple):
 _NOTHING_RETURNED: Final = Outcome("job.completed", encode_data(Completed()))
 
 
-def outcome_of(proxy: JobProxy, *, failed: bool) -> Outcome:
-    """The outcome at ack (failed=False) or nack (failed=True)."""
+def outcome_of(proxy: JobProxy, *, failed: bool, keep: Keep | None = None) -> Outcome:
+    """The outcome at ack (failed=False) or nack (failed=True); `keep` archives a large result."""
     exception = proxy.failure
     if exception is None and proxy.after_actor and not failed and proxy.retry is None:
-        return completed(proxy.result)
+        return completed(proxy.result, keep)
     if isinstance(exception, CancelRequested):
         return _outcome(Cancelled(reason="cancelled while running"))
     if isinstance(exception, Snooze):
@@ -62,7 +70,7 @@ def outcome_of(proxy: JobProxy, *, failed: bool) -> Outcome:
             error=error_of(exception) if exception else Error(type="Retry"),
             retries=retries if isinstance(retries, int) else 0,
         )
-        return _outcome(data, delay, message.encode())
+        return _outcome(data, delay, proxy.as_submitted(message).encode())
     if not proxy.after_actor:
         # An interrupt ended the worker's thread before any hook ran, so nobody has decided: run it again.
         return _outcome(RetryScheduled(error=error_of(exception or InterruptedError())))
@@ -70,22 +78,37 @@ def outcome_of(proxy: JobProxy, *, failed: bool) -> Outcome:
     return failure(exception)
 
 
-def completed(result: Any) -> Outcome:
-    """Completed with the result, or with the reason why it is not kept."""
+def completed(result: Any, keep: Keep | None = None) -> Outcome:
+    """Completed with the result, with a reference to it, or with the reason why it is not kept."""
     if result is None:
         return _NOTHING_RETURNED
     try:
         data = encode_data(Completed(result=result))
     except Exception as error:
-        omitted = f"a result of type {type(result).__name__} is no plain data: {_said(error)}"
-        return _outcome(Completed(omitted=_plain(omitted)[:MAX_MESSAGE]))
-    if len(data) > MAX_RESULT:
-        omitted = (
-            f"the result has {len(data)} bytes, at most {MAX_RESULT} are kept: "
-            "store it in the archive and return a reference"
+        return _omitted(
+            f"a result of type {type(result).__name__} is no plain data: {_said(error)}"
         )
-        return _outcome(Completed(omitted=omitted))
-    return Outcome("job.completed", data)
+    if reference_in(result) is not None:
+        return _omitted(f"the result is named {MARK}, which is Triton's own")
+    if len(data) <= MAX_RESULT:
+        return Outcome("job.completed", data)
+    size = f"the result has {len(data)} bytes"
+    if len(data) > MAX_ARCHIVED:
+        return _omitted(f"{size}, at most {MAX_ARCHIVED} are kept: store it and return a reference")
+    try:
+        reference = keep(_encode(result)) if keep is not None else None
+    except Exception as error:
+        return _omitted(f"{size}, and the archive did not take it: {_said(error)}")
+    if reference is None:
+        return _omitted(
+            f"{size}, at most {MAX_RESULT} are kept in the log: "
+            "set TRITON_ARCHIVE_URL, so that larger ones go into the archive"
+        )
+    return _outcome(Completed(result=reference.marked()))
+
+
+def _omitted(reason: str) -> Outcome:
+    return _outcome(Completed(omitted=_plain(reason)[:MAX_MESSAGE]))
 
 
 def failure(exception: BaseException | None) -> Outcome:

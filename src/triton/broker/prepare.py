@@ -20,6 +20,8 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int
     #: Milliseconds after its end for which a job answers to its idempotency key.
     keep_ms: int
+    #: Bytes of a message at most.
+    most: int
     #: The job that sends, if one does.
     parent: JobProxy | None = None
 
@@ -56,6 +58,7 @@ def prepared(
             terms=terms,
             partitions=sender.partitions,
             keep_ms=sender.keep_ms,
+            most=sender.most,
         )
     parent = sender.parent.claimed
     return submission_of(
@@ -70,4 +73,5 @@ def prepared(
         terms=terms,
         partitions=sender.partitions,
         keep_ms=sender.keep_ms,
+        most=sender.most,
     )

@@ -14,6 +14,8 @@ from triton.broker.context import CancelRequested, Job, LeaseLost, Snooze
 from triton.broker.reports import Reports
 from triton.broker.steps import Steps
 from triton.events.scripts import Claimed, Submission
+from triton.payloads import Payloads
+from triton.references import Reference, refer, reference_in, resolved
 
 #: A few loop turns give an interrupt that was set for this thread a place to arrive.
 _TURNS: Final = 3
@@ -71,6 +73,8 @@ class JobProxy(MessageProxy):
         self._lock = threading.Lock()
         self._thread: int | None = None
         self._interrupt: BaseException | None = None
+        #: Where the arguments are, if not in the message.
+        self._reference: Reference | None = None
         #: The thread that has given the attempt up.
         self._ender: int | None = None
 
@@ -138,6 +142,21 @@ class JobProxy(MessageProxy):
             if not (self.cancel_requested or self.lease_lost):
                 return
         raise CancelRequested if self.cancel_requested else LeaseLost
+
+    def resolve(self, payloads: Payloads) -> None:
+        """Fetch the arguments where a reference stands for them.
+
+        Raises NotFoundError, UnavailableError, DecodeError: the attempt fails.
+        """
+        reference = reference_in(self._message.kwargs)
+        if reference is not None:
+            self._reference = reference
+            self._message = resolved(self._message, payloads.fetch(reference))
+
+    def as_submitted(self, message: Message[Any]) -> Message[Any]:
+        """The next attempt's message, with the reference that this one's arguments came by."""
+        own = message.message if isinstance(message, JobProxy) else message
+        return own if self._reference is None else refer(own, self._reference)
 
     def leave(self, result: object, exception: BaseException | None) -> None:
         """The actor is done, with this outcome; only the first one said counts."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 from dramatiq import Message
 from dramatiq.results import ResultBackend, ResultFailure, ResultMissing, ResultTimeout
 
@@ -16,6 +17,7 @@ from triton.broker.intake import answering
 from triton.events.codec import decode_data
 from triton.events.heads import head_of
 from triton.events.types import SCHEMA, Completed
+from triton.references import reference_in
 
 if TYPE_CHECKING:
     from triton.broker.broker import TritonBroker
@@ -34,6 +36,8 @@ class TritonResultBackend(ResultBackend):
         """The job's result. Raises ResultMissing, ResultTimeout, ResultFailure as Dramatiq's own do.
 
         ResultMissing also for a result that was not kept, because it is too large or no plain data.
+        One that is in the archive is fetched: UnavailableError where it does not answer, NotFoundError and
+        DecodeError where the object is gone or was changed.
         """
         deadline = time.monotonic() + (10_000 if timeout is None else timeout) / 1000
         pause = 0.005
@@ -46,7 +50,10 @@ class TritonResultBackend(ResultBackend):
                 head = head_of(message.message_id, 0, fields)
                 if head.state == "completed":
                     _check_kept(fields)
-                    return head.result
+                    reference = reference_in(head.result)
+                    if reference is None:
+                        return head.result
+                    return msgspec.msgpack.decode(self._broker.payloads.fetch(reference))
                 if head.state in ("failed", "cancelled"):
                     kind = head.error.type if head.error else "Cancelled"
                     text = head.error.message if head.error else head.reason

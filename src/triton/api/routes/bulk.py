@@ -27,6 +27,7 @@ from triton.api.bulk import (
     item_of,
 )
 from triton.api.identity import Identity, identify
+from triton.api.job_answers import shrunk
 from triton.api.services import Services, services_of
 from triton.api.wire import Json, decode, read_body
 from triton.bulk import Receipt, existing, nothing_submitted, receipt_of, waves
@@ -143,7 +144,7 @@ async def _submit(
                 receipts[at] = existing(at, one.job)
             else:
                 places.append(at)
-                submissions.append(one)
+                submissions.append(await shrunk(services, one))
     namespace, partitions = services.settings.namespace, services.settings.partitions
     for wave in waves(submissions, partitions):
         calls = [

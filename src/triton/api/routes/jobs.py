@@ -14,7 +14,7 @@ from starlette.responses import Response
 from triton.api import openapi, views
 from triton.api.actors import declared
 from triton.api.identity import Identity, identify
-from triton.api.job_answers import prefix_of, show_job, unknown_job
+from triton.api.job_answers import prefix_of, show_job, shrunk, unknown_job
 from triton.api.job_reader import Filter, next_page
 from triton.api.parameters import JobId, Name, aware
 from triton.api.services import Services, services_of
@@ -85,6 +85,7 @@ async def submit(
         partitions=services.settings.partitions,
         keep_ms=services.settings.idempotency_ms,
     )
+    submission = await shrunk(services, submission)
     job, existing = submission.job, True
     if not (idempotency_key and await services.jobs.forgotten([job])):
         call = services.scripts.submit(prefix_of(services, job), [submission])
