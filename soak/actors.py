@@ -21,7 +21,7 @@ _BACKOFF: dict[str, Any] = {"min_backoff": 50, "max_backoff": 400}
 _journals: dict[int, Journal] = {}
 
 
-def _note(word: Literal["begin", "end", "raised", "step"]) -> None:
+def _note(word: Literal["begin", "end", "raised", "step", "dies"]) -> None:
     pid = os.getpid()
     if pid not in _journals:
         _journals[pid] = Journal(Path(os.environ[NOTES]))
@@ -114,4 +114,5 @@ def patient(seconds: float) -> None:
 def killer(times: int) -> None:
     with noted() as attempt:
         if attempt <= times:
+            _note("dies")
             os.kill(os.getpid(), signal.SIGKILL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 import redis
 
-from soak.records import Asked, Note, Wish, read
+from soak.records import Asked, Injected, Note, Wish, read
 from triton import keys
 from triton.events.client import connect
 from triton.events.codec import decode_entry
@@ -55,6 +55,7 @@ class Evidence:
         lease_ms: int = 15_000,
         clock_stepped: bool = False,
         namespace: str = "triton",
+        dead: Mapping[int, int] | None = None,
     ) -> None:
         #: Partition by partition, in the log's order.
         self.events = events
@@ -68,6 +69,8 @@ class Evidence:
         #: Whether the server's clock was not the machine's for a while.
         self.clock_stepped = clock_stepped
         self.namespace = namespace
+        #: Worker processes that were killed -> when, by the machine's clock.
+        self.dead = dead or {}
 
     @cached_property
     def jobs(self) -> dict[str, list[Event]]:
@@ -100,6 +103,11 @@ class Evidence:
             found[job].append(Life(started=started, over=None))
         return dict(found)
 
+    def pid_of(self, started: Event) -> int:
+        """The process that began a lease: `worker:HOST-PID-RANDOM`."""
+        parts = started.by.rsplit("-", 2)
+        return int(parts[1]) if len(parts) == 3 and parts[1].isdigit() else 0
+
     def actor_of(self, job: str) -> str:
         """Empty for a job without a beginning."""
         first = self.jobs[job][0].data if job in self.jobs else None
@@ -117,21 +125,37 @@ LEASE_ENDS = frozenset(
 
 
 def collect(
-    settings: Settings, journal: Path, notes: Path, *, clock_stepped: bool = False
+    settings: Settings,
+    journal: Path,
+    notes: Path,
+    *,
+    clock_stepped: bool = False,
+    injected: Sequence[Injected] = (),
 ) -> Evidence:
     """Reads it all. Nothing may write meanwhile."""
+    written = list(read(notes, Note, "word"))
     with connect(settings.redis_url) as client:
         return Evidence(
             events=read_log(client, settings.namespace, settings.partitions),
             asked=list(read(journal, Asked, "kind")),
             wishes=list(read(journal, Wish, "what")),
-            notes=list(read(notes, Note, "word")),
+            notes=written,
             keys=_keys(client),
             partitions=settings.partitions,
             lease_ms=settings.lease_ms,
             clock_stepped=clock_stepped,
             namespace=settings.namespace,
+            dead=_dead(injected, written),
         )
+
+
+def _dead(injected: Sequence[Injected], notes: Sequence[Note]) -> dict[int, int]:
+    """Who was killed by a fault, or by an actor in it."""
+    found = {note.pid: note.at for note in notes if note.word == "dies"}
+    for each in injected:
+        if each.kind.startswith("kill-worker"):
+            found |= dict.fromkeys(each.pids, each.begun)
+    return found
 
 
 def read_log(client: redis.Redis, namespace: str, partitions: int) -> list[Event]:

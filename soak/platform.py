@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import msgspec
 
 from soak.kinds import NOTES
 from triton import migrate
+from triton.errors import StartupError
 from triton.settings import Settings
 from triton.stack.engines import Engines
 from triton.stack.processes import Child, Spec, Supervisor
@@ -30,6 +32,7 @@ PROJECTORS: Final = ("projector-1", "projector-2")
 PROXIED: Final = ("worker-3", "api")
 _ARCHIVE_MIB: Final = 64
 _CLONE_NEWNS: Final = 0x00020000
+_LOCAL_PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class SteppedClock(Supervisor):
@@ -115,7 +118,7 @@ class Platform:
         try:
             self.settings = msgspec.structs.replace(
                 self._settings,
-                port=free_port("127.0.0.1", 0),
+                port=_steady_port(),
                 redis_url=self._engines.redis_url,
                 database_url=self._engines.database_url,
                 clickhouse_url=self._engines.clickhouse_url,
@@ -218,6 +221,14 @@ class Platform:
                 restart=restart,
             )
         )
+
+
+def _steady_port() -> int:
+    """A free port that no outgoing connection takes while the API is down."""
+    first = int(_LOCAL_PORTS.read_text().split()[0]) if _LOCAL_PORTS.exists() else 32768
+    while True:
+        with contextlib.suppress(StartupError):
+            return free_port("127.0.0.1", first - 1 - secrets.randbelow(8000))
 
 
 def _group_of(group: int) -> set[int]:

@@ -39,8 +39,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 class Note(msgspec.Struct, frozen=True, kw_only=True):
     """What an actor wrote while it ran, with the machine's clock in microseconds."""
 
-    #: `step`: the function of a durable step ran.
-    word: Literal["begin", "end", "raised", "step"]
+    #: `step`: the function of a durable step ran. `dies`: it kills its own process.
+    word: Literal["begin", "end", "raised", "step", "dies"]
     job: str
     attempt: int
     pid: int

@@ -90,7 +90,7 @@ def _recovery(evidence: Evidence, injected: Sequence[Injected]) -> Iterator[str]
             hits = [
                 each.begun
                 for each in injected
-                if _pid_of(lease.started.by) in each.pids and each.begun <= lease.over.at
+                if evidence.pid_of(lease.started) in each.pids and each.begun <= lease.over.at
             ]
             if hits:
                 took.append((after.started.at - max(hits)) / 1e6)
@@ -101,12 +101,6 @@ def _recovery(evidence: Evidence, injected: Sequence[Injected]) -> Iterator[str]
             f"{quantile(took, 0.5):.1f} s (p50), {quantile(took, 0.99):.1f} s (p99), "
             f"{max(took):.1f} s (longest); a lease lasts {evidence.lease_ms / 1000:.0f} s."
         )
-
-
-def _pid_of(by: str) -> int:
-    """The process in `worker:HOST-PID-RANDOM`."""
-    parts = by.rsplit("-", 2)
-    return int(parts[1]) if len(parts) == 3 and parts[1].isdigit() else 0
 
 
 def quantile(values: Sequence[float], share: float) -> float:

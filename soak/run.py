@@ -79,7 +79,11 @@ def soak(plan: Plan, folder: Path, say: Say) -> Verdict:
         platform.end(WORKERS)
         say("reading the log, the stores and every key")
         evidence = collect(
-            platform.settings, platform.requests, platform.notes, clock_stepped=clock is not None
+            platform.settings,
+            platform.requests,
+            platform.notes,
+            clock_stepped=clock is not None,
+            injected=schedule.injected,
         )
         objections += check(evidence)
         objections += _verified(platform)

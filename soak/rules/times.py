@@ -32,6 +32,9 @@ def no_lease_is_taken_early(evidence: Evidence) -> Iterator[str]:
             if over is None or over.type != "job.lease_lost":
                 continue
             held = over.at - lease.started.at
+            died = evidence.dead.get(evidence.pid_of(lease.started))
+            if died is not None and died <= over.at:
+                continue  # whose end was seen need not be waited for
             if held < evidence.lease_ms * 1000:
                 yield (
                     f"attempt {over.attempt} lost its lease after {held / 1000:.1f} ms of "

@@ -21,7 +21,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     #: Folder of the embedded stack: engines, archive, sockets, credentials.
     data: str = ".triton"
-    #: redis:// | rediss:// | unix:// URL of Redis >= 7.0 or Valkey.
+    #: redis:// | rediss:// | unix:// URL of Redis >= 7.0 or Valkey; redis+cluster://host:port,host:port of a
+    #: cluster (rediss+cluster:// where encrypted), with more partitions than primaries.
     redis_url: str = ""
     #: postgresql:// URL of PostgreSQL >= 16.
     database_url: str = ""

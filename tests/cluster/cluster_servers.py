@@ -12,6 +12,8 @@ from eventually import eventually
 
 SLOTS = 16384
 PRIMARIES = 3
+#: Of the logs that live there: more than primaries, so that each has some.
+PARTITIONS = 6
 #: Milliseconds after which the others take a node for dead.
 NODE_TIMEOUT_MS = 1000
 

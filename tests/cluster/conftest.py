@@ -10,17 +10,17 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import redis
-from cluster_servers import ClusterServers
+from cluster_servers import PARTITIONS, ClusterServers
 
 TESTS = Path(__file__).parents[1]
 # The broker's tests are run here once more: they and what they share are found in their folders.
-for _name in ("broker", "events"):
+for _name in ("broker", "events", "api"):
     sys.path.append(str(TESTS / _name))
 
 from broker_log import History  # noqa: E402
 from redis_server import redis7_binary, valkey_binary  # noqa: E402
 
-PARTITIONS = 6
+from triton.stack.engines import Engines  # noqa: E402
 
 
 def _fixtures_of_the_broker() -> ModuleType:
@@ -56,11 +56,20 @@ def cluster(
     servers.stop()
 
 
-@pytest.fixture
-def engines(cluster: ClusterServers, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """What the broker's fixtures ask of engines: the URL. Six partitions, unless a test says otherwise."""
+@pytest.fixture(scope="session")
+def engines(engines: Engines, cluster: ClusterServers) -> SimpleNamespace:
+    """The session's engines, with the cluster in place of Valkey."""
+    return SimpleNamespace(
+        redis_url=cluster.url,
+        database_url=engines.database_url,
+        clickhouse_url=engines.clickhouse_url,
+    )
+
+
+@pytest.fixture(autouse=True)
+def partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six of them, unless a test says otherwise."""
     monkeypatch.setenv("TRITON_PARTITIONS", str(PARTITIONS))
-    return SimpleNamespace(redis_url=cluster.url)
 
 
 @pytest.fixture

@@ -255,3 +255,12 @@ def test_a_key_of_another_namespace_is_found_and_a_missing_head_too() -> None:
 def test_every_rule_is_tried() -> None:
     tried = {rule for rule, _ in CASES} | {rule for rule, _, _ in KEYS}
     assert tried == set(RULES)
+
+
+def test_the_lease_of_a_worker_that_was_killed_may_end_early() -> None:
+    story = honest()
+    stolen(story)
+    evidence = story.evidence()
+    assert {o.rule for o in check(evidence)} == {"no lease is taken early"}
+    evidence.dead = {7: story.events[index(story, "taken", "lease_lost")].at - 1}
+    assert check(evidence) == []

@@ -11,15 +11,17 @@ import httpx
 import msgspec
 import psycopg
 import redis.asyncio
+import redis.asyncio.cluster
 from fastapi import Request
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from triton.api.job_reader import JobReader
 from triton.archive import ArchiveStore, open_archive
-from triton.errors import ConfigurationError
+from triton.errors import ConfigurationError, UnavailableError
 from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
@@ -109,7 +111,10 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             )
 
         await open_log()
-        key = await signing_key(client, settings.namespace)
+        try:
+            key = await signing_key(client, settings.namespace)
+        except RedisError as error:
+            raise UnavailableError(f"Redis does not answer: {error}; is it running?") from error
         framer = Framer(Signer(key), f"/triton/{settings.namespace}")
         hub = Hub(
             open_log,
@@ -139,7 +144,13 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
 
 
 def patient(client: redis.asyncio.Redis) -> redis.asyncio.Redis:
-    """The client with a pool in which a burst of requests waits for its turn instead of failing."""
+    """The client with a pool in which a burst of requests waits for its turn instead of failing.
+
+    A cluster's client is left as it is: it has a pool for each node, which grows as it must.
+    """
+    cluster: object = client
+    if isinstance(cluster, redis.asyncio.cluster.RedisCluster):
+        return client
     pool = client.connection_pool
     client.connection_pool = redis.asyncio.BlockingConnectionPool(
         max_connections=REDIS_POOL,
