@@ -237,6 +237,17 @@ def test_bulk_submits_a_file_and_names_what_is_wrong_by_its_line(
     assert "no jobs" in commands.run(*submit, status=1).stderr
 
 
+def test_what_may_be_repeated_is_while_the_api_is_away(
+    commands: Commands, up: Up, tmp_path: Path
+) -> None:
+    file = tmp_path / "jobs.jsonl"
+    file.write_text('{"actor": "cli.count", "args": [1]}\n' * 2)
+    commands.run("jobs")
+    (api,) = (pid for pid, line in descendants(up.process.pid).items() if line.endswith(" api "))
+    os.kill(api, signal.SIGKILL)
+    assert commands.run("submit", "--bulk", str(file)).stdout == "2 accepted\n"
+
+
 def test_dead_lists_and_counts_failed_jobs(commands: Commands) -> None:
     job = commands.ended("cli.fail", "--arg", "reason=dead")
     chosen = ("dead", "--actor", "cli.fail", "--error", "ValueError", "--since", "1h")

@@ -205,7 +205,7 @@ def _all(api: Api, action: str, chosen: Mapping[str, Any], how: How) -> None:
     done, skipped, skips = 0, 0, []
     token = found["token"]
     while token is not None:
-        answer = api.post(f"/jobs/{action}", {"token": token, "reason": how.reason})
+        answer = api.insist(f"/jobs/{action}", {"token": token, "reason": how.reason})
         done += answer["done"]
         skipped += answer["skipped"]
         skips += answer["skips"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,8 +18,6 @@ from triton.errors import NotFoundError, UnavailableError, ValidationError
 
 #: Bytes of lines in one call: what the API takes, and air for what is around them.
 MAX_BYTES: Final = 31 * 1024 * 1024
-#: A call that is not answered is repeated so often, with pauses of so many seconds.
-_AGAIN: Final = (0.5, 2.0, 5.0)
 #: Refused lines that are shown.
 _SHOWN: Final = 20
 
@@ -71,8 +68,9 @@ def _submit(api: Api, part: list[Line], mode: str, key: str) -> list[dict[str, A
     good = [line for line in part if not line.problem]
     found: dict[int, dict[str, Any]] = {}
     if good:
+        body = {"mode": mode, "jobs": [msgspec.Raw(line.json) for line in good]}
         try:
-            reply = _send(api, good, mode, key)
+            reply = api.insist("/jobs/bulk", body, headers={"Idempotency-Key": key})
         except ValidationError as error:
             raise _by_line(error, good) from error
         found = dict(zip((line.number for line in good), reply["jobs"], strict=True))
@@ -122,21 +120,6 @@ def parts_of(lines: Iterable[Line]) -> Iterator[list[Line]]:
     if not some:
         raise NotFoundError("the file has no jobs: write one JSON object per line")
     yield part
-
-
-def _send(api: Api, part: list[Line], mode: str, key: str) -> dict[str, Any]:
-    body = {"mode": mode, "jobs": [msgspec.Raw(line.json) for line in part]}
-    headers = {"Idempotency-Key": key}
-    for pause in (*_AGAIN, None):
-        try:
-            reply: dict[str, Any] = api.post("/jobs/bulk", body, headers=headers)
-        except UnavailableError:
-            if pause is None:
-                raise
-            time.sleep(pause)
-        else:
-            return reply
-    raise AssertionError("the loop above ends by returning or raising")
 
 
 def _by_line(error: ValidationError, part: list[Line]) -> ValidationError:

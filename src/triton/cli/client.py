@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,6 +22,8 @@ from triton.errors import (
 PREFIX: Final = "/api/v1"
 #: Seconds: to connect, and to wait for an answer.
 TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
+#: Seconds before each repetition of a call.
+_PAUSES: Final = (0.5, 2.0, 5.0)
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _ERRORS: Final[Mapping[str, type[TritonError]]] = {
     "not_found": NotFoundError,
@@ -76,6 +79,17 @@ class Api:
         if content is None:
             content = msgspec.json.encode({} if body is None else body)
         return self._json("POST", path, params=_given(params), content=content, headers=headers)
+
+    def insist(
+        self, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        """The same for a POST that may be repeated: it is, a few times, while it is not answered."""
+        for pause in _PAUSES:
+            try:
+                return self.post(path, body, headers=headers)
+            except UnavailableError:
+                time.sleep(pause)
+        return self.post(path, body, headers=headers)
 
     def _json(self, method: str, path: str, **request: Any) -> Any:
         try:
