@@ -17,6 +17,7 @@ LASTING: Final = {
     "actors": "hash",
     "queues": "set",
     "signatures": "hash",
+    "terms": "hash",
 }
 #: What an operator said of queues: until the same is taken back.
 OPERATORS: Final = {"held": "hash"}

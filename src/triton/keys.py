@@ -87,6 +87,11 @@ def signatures(prefix: str) -> str:
     return prefix + "signatures"
 
 
+def terms(prefix: str) -> str:
+    """HASH, in partition 0 only: actor -> the time to live and the uniqueness that its workers declared."""
+    return prefix + "terms"
+
+
 def queues(prefix: str) -> str:
     """SET: the name of every queue that ever held a job."""
     return prefix + "queues"

@@ -76,6 +76,21 @@ def terms_of(
     )
 
 
+def encode_declared(options: Mapping[str, Any]) -> bytes:
+    """What an actor's options say of terms, for who submits by name only; empty for nothing."""
+    said: dict[str, Any] = {}
+    if options.get("ttl") is not None:
+        said["ttl"] = options["ttl"]
+    if (unique := unique_of(options.get("unique"))) is not None:
+        said["unique"] = msgspec.to_builtins(unique)
+    return msgspec.json.encode(said) if said else b""
+
+
+def decode_declared(raw: bytes | None) -> dict[str, Any]:
+    """The same as options again."""
+    return msgspec.json.decode(raw, type=dict[str, Any]) if raw else {}
+
+
 def due_of(run_at: object, now: int) -> int:
     """Microseconds since 1970 of a time to run at. Raises ValidationError for a naive one, and one that
     does not come after `now`.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from live_api import Hand, LiveApi, project
+
+from triton import keys
+from triton.terms import encode_declared
 
 JOBS = "/api/v1/jobs"
 
@@ -42,6 +46,25 @@ def test_a_unique_job_is_found_replaced_or_in_the_way(api: LiveApi) -> None:
     assert (status, new["existing"]) == (202, False)
     replaced = api.http.get(f"{JOBS}/{held['id']}").json()
     assert (replaced["state"], replaced["reason"]) == ("cancelled", f"replaced by {new['id']}")
+
+
+def test_an_actors_own_terms_hold_unless_the_submit_says_otherwise(
+    api: LiveApi, hand: Hand
+) -> None:
+    first = keys.prefix(api.settings.namespace, 0)
+    hand.client.hset(keys.terms(first), "strict", encode_declared({"unique": "k", "ttl": 60_000}))
+
+    def send(**options: Any) -> dict[str, Any]:
+        body = {"actor": "strict", "args": [uuid.uuid4().hex], "options": options}
+        reply: dict[str, Any] = api.http.post(JOBS, json=body).json()
+        return reply
+
+    job = send()["id"]
+    assert send()["id"] == job
+    assert send(unique=False)["id"] != job
+    assert send(unique=True)["id"] != job
+    assert hand.client.zscore(keys.expires(first), job)
+    assert send(delay_ms=60_000)["code"] == "validation", "it would expire before"
 
 
 def test_an_idempotency_key_stands_for_one_payload(api: LiveApi, hand: Hand) -> None:

@@ -20,6 +20,12 @@ from triton.errors import (
     ValidationError,
 )
 from triton.events.types import Cancelled, Failed
+from triton.terms import decode_declared
+
+#: Kinds of keys that a log has, an ended job leaves for a while, or a living worker keeps.
+KEPT = {"log", "meta", "actors", "signatures", "terms", "queues"} | {
+    *("job", "body", "bell", "claim", "worker", "workers")
+}
 
 
 @pytest.fixture
@@ -29,19 +35,27 @@ def left(redis_client: redis.Redis, namespace: str) -> Callable[[], set[str]]:
     def kinds() -> set[str]:
         found = redis_client.keys(f"{{{namespace}:*")
         names = {key.decode().partition("}:")[2].partition(":")[0] for key in found}
-        return names - {
-            "log",
-            "meta",
-            "actors",
-            "signatures",
-            "queues",
-            "job",
-            "body",
-            "bell",
-            "claim",
-        }
+        return names - KEPT
 
     return kinds
+
+
+def test_an_actors_terms_are_known_to_who_submits_by_its_name(
+    broker: TritonBroker, run: Run, redis_client: redis.Redis, namespace: str
+) -> None:
+    @dramatiq.actor(ttl=60_000, unique={"key": "k", "conflict": "reject"})
+    def strict() -> None: ...
+
+    @dramatiq.actor
+    def plain() -> None: ...
+
+    with run(broker):
+        found = eventually(lambda: redis_client.hgetall(keys.terms(keys.prefix(namespace, 0))))
+    assert decode_declared(found[b"strict"]) == {
+        "ttl": 60_000,
+        "unique": {"key": "k", "conflict": "reject"},
+    }
+    assert decode_declared(found[b"plain"]) == {}
 
 
 def test_a_job_that_nobody_starts_in_time_fails(

@@ -1,17 +1,18 @@
-"""Owns what the API knows of actors: the queue of each, and what it can be called with.
+"""Owns what the API knows of actors: the queue of each, what it can be called with, its terms.
 
-Workers write both into hashes beside the log; the API itself imports no actors.
+Workers write all of it into hashes beside the log; the API itself imports no actors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import redis.asyncio
 
 from triton import keys
 from triton.signature import Signature, decode
+from triton.terms import decode_declared
 
 DEFAULT_QUEUE: Final = "default"
 #: Triton's own actors, for the time before any worker of this log ran.
@@ -19,10 +20,12 @@ OWN: Final[Mapping[str, str]] = {"documents.extract": "documents"}
 
 
 class Declared(NamedTuple):
-    """What the workers of an actor said of it: its queue, and what it can be called with, if they know."""
+    """What the workers of an actor said of it: its queue, what it can be called with, if they know, and its
+    options about terms."""
 
     queue: str
     signature: Signature | None
+    terms: Mapping[str, Any]
 
 
 async def declared(
@@ -36,8 +39,13 @@ async def declared(
     async with client.pipeline(transaction=False) as pipe:
         pipe.hmget(keys.actors(first), names)
         pipe.hmget(keys.signatures(first), names)
-        queues, signatures = await pipe.execute()
+        pipe.hmget(keys.terms(first), names)
+        queues, signatures, terms = await pipe.execute()
     return {
-        name: Declared(queue.decode() if queue else OWN.get(name, DEFAULT_QUEUE), decode(signature))
-        for name, queue, signature in zip(names, queues, signatures, strict=True)
+        name: Declared(
+            queue.decode() if queue else OWN.get(name, DEFAULT_QUEUE),
+            decode(signature),
+            decode_declared(said),
+        )
+        for name, queue, signature, said in zip(names, queues, signatures, terms, strict=True)
     }

@@ -104,6 +104,7 @@ def checked_item(
             job=str(uuid_utils.uuid7()),
             queue=item.queue or actors[item.actor].queue,
             signature=actors[item.actor].signature,
+            declared=actors[item.actor].terms,
             tenant=tenant,
             by=caller.by,
             at_ms=caller.at_ms,

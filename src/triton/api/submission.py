@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -98,9 +99,9 @@ class ReasonRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     reason: Annotated[str, msgspec.Meta(max_length=2000)] = ""
 
 
-#: Options that are of the submission, not of the message.
 #: Terms as they are called here.
 _NAMES: Final = {"run_at": "options.run_at", "ttl": "options.ttl_ms", "unique": "options.unique"}
+#: Options that are of the submission, not of the message.
 _OWN: Final = ("delay_ms", "run_at", "ttl_ms", "unique", "priority", "tenant", "correlation")
 
 
@@ -113,13 +114,15 @@ def submission_for(
     by: str,
     at_ms: int,
     signature: Signature | None = None,
+    declared: Mapping[str, Any] | None = None,
     traceparent: str = "",
     idempotency_key: str = "",
     partitions: int = 1,
     keep_ms: int = 0,
 ) -> Submission:
     """The submission, which may be too large for the log: see `triton.payloads`. `job` is a new id, taken
-    where no key says otherwise; `keep_ms` how long an idempotency key is known after its job's end.
+    where no key says otherwise; `declared` are the actor's own terms; `keep_ms` is how long an idempotency
+    key is known after its job's end.
 
     Raises ValidationError for a message that is too large, a name that is not printable, a time that is
     past, and arguments that do not fit the actor's signature.
@@ -139,7 +142,7 @@ def submission_for(
     return submission_of(
         message,
         by=by,
-        terms=_terms(request.options, idempotency_key, at_ms),
+        terms=_terms(request.options, declared, idempotency_key, at_ms),
         partitions=partitions,
         keep_ms=keep_ms,
         tenant=tenant,
@@ -150,7 +153,12 @@ def submission_for(
     )
 
 
-def _terms(options: SubmitOptions, idempotency_key: str, at_ms: int) -> Terms:
+def _terms(
+    options: SubmitOptions,
+    declared: Mapping[str, Any] | None,
+    idempotency_key: str,
+    at_ms: int,
+) -> Terms:
     unique: object = options.unique
     if isinstance(options.unique, UniqueOptions):
         wanted = options.unique
@@ -161,8 +169,9 @@ def _terms(options: SubmitOptions, idempotency_key: str, at_ms: int) -> Terms:
         "unique": unique,
         "idempotency_key": idempotency_key or None,
     }
+    given = {name: value for name, value in given.items() if value is not None}
     try:
-        return terms_of(given, now=at_ms * 1000, delay_ms=options.delay_ms)
+        return terms_of(given, declared, now=at_ms * 1000, delay_ms=options.delay_ms)
     except ValidationError as error:
         fields = [
             {**field, "field": _NAMES.get(field["field"], field["field"])}

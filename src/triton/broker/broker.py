@@ -44,7 +44,7 @@ from triton.retry import plain_options
 from triton.settings import Settings, load
 from triton.signature import Signature, check_call, encode, signature_of
 from triton.submit import child_id
-from triton.terms import ACTOR_OPTIONS, terms_of
+from triton.terms import ACTOR_OPTIONS, encode_declared, terms_of
 from triton.verdict import verdict_of
 
 
@@ -253,7 +253,8 @@ class TritonBroker(Broker):
         self._intake.open()
         its_actors = [name for name, a in self.actors.items() if a.queue_name == queue_name]
         signatures = {name: encode(self._signatures.get(name)) for name in its_actors}
-        self._intake.announce(queue_name, signatures)
+        terms = {name: encode_declared(self.actors[name].options) for name in its_actors}
+        self._intake.announce(queue_name, signatures, terms)
         dispatcher = self._get_dispatcher()
         dispatcher.threads = self._threads or prefetch
         inbox = dispatcher.subscribe(queue_name, prefetch)

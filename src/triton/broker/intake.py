@@ -99,15 +99,17 @@ class Intake:
                 done[index] = answer
         return done
 
-    def announce(self, queue: str, actors: Mapping[str, bytes]) -> None:
-        """Say beside the log which queue these actors' jobs go to, and what they can be called with
-        (see `triton.signature.encode`), for who submits by name only."""
+    def announce(self, queue: str, actors: Mapping[str, bytes], terms: Mapping[str, bytes]) -> None:
+        """Say beside the log which queue these actors' jobs go to, what they can be called with (see
+        `triton.signature.encode`), and their `triton.terms.encode_declared`, for who submits by name only."""
         if actors:
             first = self.prefixes[0]
             fields: dict[Any, Any] = dict(actors)
+            said: dict[Any, Any] = dict(terms)
             with answering(), self._client.pipeline(transaction=True) as pipe:
                 pipe.hset(keys.actors(first), mapping=dict.fromkeys(actors, queue))
                 pipe.hset(keys.signatures(first), mapping=fields)
+                pipe.hset(keys.terms(first), mapping=said)
                 pipe.execute()
 
     def count(self, queue: str) -> dict[str, int]:

@@ -77,6 +77,7 @@ async def submit(
         job=str(uuid_utils.uuid7()),
         queue=wanted.queue or actor.queue,
         signature=actor.signature,
+        declared=actor.terms,
         tenant=tenant,
         by=identity.by,
         at_ms=time.time_ns() // 1_000_000,
