@@ -28,8 +28,10 @@ Status: TypeAlias = Literal["accepted", "exists", "rejected"]
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a job was not submitted; `fields` are `{"field", "message"}` where known."""
+    """Why a job was not submitted, as the error of a single one says it; `fields` are `{"field", "message"}`
+    where known."""
 
+    code: str
     message: str
     fields: list[dict[str, str]] = []
 
@@ -49,7 +51,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 def refused(index: int, error: TritonError) -> Receipt:
     """The receipt of a job that does not fit."""
-    reason = Refusal(message=error.message, fields=list(error.details.get("fields", ())))
+    fields = list(error.details.get("fields", ()))
+    reason = Refusal(code=error.code, message=error.message, fields=fields)
     return Receipt(index=index, id="", status="rejected", error=reason)
 
 
@@ -76,7 +79,7 @@ def nothing_submitted(rejected: Sequence[Receipt], total: int) -> ValidationErro
     items: list[dict[str, Any]] = []
     fields: list[dict[str, str]] = []
     for receipt in rejected[:MAX_NAMED]:
-        error = receipt.error or Refusal(message="")
+        error = receipt.error or Refusal(code="", message="")
         items.append({"index": receipt.index, "message": error.message, "fields": error.fields})
         place = f"jobs[{receipt.index}]"
         for field in error.fields or [{"field": "", "message": error.message}]:

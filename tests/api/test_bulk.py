@@ -76,6 +76,7 @@ def test_in_mode_partial_the_good_ones_go(api: LiveApi, hand: Hand) -> None:
     reply = answer.json()
     assert (reply["accepted"], reply["existing"], reply["rejected"]) == (1, 0, 2)
     assert reply["jobs"][0]["error"]["fields"][0]["field"] == "options.priority"
+    assert reply["jobs"][0]["error"]["code"] == "validation"
     assert waiting(hand, "partial") == 1
 
 

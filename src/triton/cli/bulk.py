@@ -78,7 +78,8 @@ def _submit(api: Api, part: list[Line], mode: str, key: str) -> list[dict[str, A
 
 
 def _refused(line: Line) -> dict[str, Any]:
-    return {"id": "", "status": "rejected", "error": {"message": line.problem, "fields": []}}
+    error = {"code": "malformed", "message": line.problem, "fields": []}
+    return {"id": "", "status": "rejected", "error": error}
 
 
 def read_lines(file: Path) -> Iterator[Line]:
