@@ -108,6 +108,8 @@ def _objection_to_terms(evidence: Evidence, ends: dict[str, str], kind: str, key
             return (
                 "" if lives or key.ttl >= 0 else f"is held by a job that is {holder or 'unknown'}"
             )
+        case "group":
+            return "" if key.ttl >= 0 else "stays for ever"
         case "worker" | "workers":
             return "" if 0 <= key.ttl <= evidence.lease_ms else "outlives its worker"
         case "held":

@@ -82,6 +82,12 @@ def actors(prefix: str) -> str:
     return prefix + "actors"
 
 
+def group(prefix: str, group_id: str) -> str:
+    """HASH: the members of a Dramatiq group that ran to their end, and under an empty name how many
+    members there are."""
+    return f"{prefix}group:{group_id}"
+
+
 def signatures(prefix: str) -> str:
     """HASH, in partition 0 only: actor -> what it can be called with, as its workers declared it."""
     return prefix + "signatures"

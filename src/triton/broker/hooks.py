@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from dramatiq import Message
 from dramatiq.broker import Broker
-from dramatiq.middleware import Retries
+from dramatiq.middleware import GroupCallbacks, Retries
 from dramatiq.threading import Interrupt
 
 from triton.broker.context import CancelRequested, Snooze
+from triton.broker.groups import after_success, is_stock
 from triton.broker.proxy import JobProxy
 from triton.broker.retrying import after_failure
 
@@ -52,6 +53,8 @@ def _go_on(broker: Broker, proxy: JobProxy) -> None:
         try:
             if isinstance(middleware, Retries) and exception is not None:
                 after_failure(middleware, broker, proxy, exception)
+            elif exception is None and is_stock(middleware):
+                after_success(cast("GroupCallbacks", middleware), broker, proxy)
             else:
                 middleware.after_process_message(broker, proxy, **outcome)
         except Interrupt:

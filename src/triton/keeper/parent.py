@@ -63,6 +63,8 @@ class Keeper:
                 stdin=subprocess.PIPE,
                 pass_fds=(self._holds.fd,),
                 env={**os.environ, "PYTHONPATH": path},
+                # Whoever kills the worker's process group leaves it time to say what the dead held.
+                start_new_session=True,
             )
             self._write(msgspec.json.encode(self._charge) + b"\n")
         except OSError as error:

@@ -6,9 +6,11 @@ import ctypes
 import os
 import signal
 import time
+from typing import Any
 
 import dramatiq
-from dramatiq.middleware import Retries
+from dramatiq.middleware import AgeLimit, GroupCallbacks, Middleware, Retries
+from dramatiq.rate_limits.backends import RedisBackend as RateLimits
 from notes import note
 
 from triton import TritonBroker, current_job, step
@@ -17,6 +19,29 @@ broker = TritonBroker()
 for middleware in broker.middleware:
     if isinstance(middleware, Retries):
         middleware.min_backoff, middleware.max_backoff = 10, 50
+broker.add_middleware(GroupCallbacks(RateLimits(url=broker.url)))
+
+
+class Dies(Middleware):
+    """Kills the process in a job's first attempt, where the job's option `dies` names this place."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def after_process_message(self, broker: object, message: Any, **_: object) -> None:
+        self._die(message, self._place)
+
+    def before_ack(self, broker: object, message: Any) -> None:
+        self._die(message, self._place + " ack")
+
+    def _die(self, message: Any, place: str) -> None:
+        if message.options.get("dies") == place and message.claimed.attempt == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+# Hooks that run after an actor run from the last middleware to the first.
+broker.add_middleware(Dies("last"), before=AgeLimit)
+broker.add_middleware(Dies("first"))
 dramatiq.set_broker(broker)
 
 
@@ -61,3 +86,14 @@ def keeps_the_interpreter(seconds: float) -> str:
     ctypes.PyDLL(None).usleep(ctypes.c_uint(int(seconds * 1_000_000)))
     note("end")
     return "done"
+
+
+@dramatiq.actor
+def member(*_: object) -> str:
+    note("begin")
+    return "done"
+
+
+@dramatiq.actor
+def told(*_: object) -> None:
+    note("told")

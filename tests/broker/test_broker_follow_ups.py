@@ -1,0 +1,92 @@
+"""Tries what follows from outcomes while processes are killed between a job's hooks: each exactly once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import dramatiq
+import pytest
+from broker_kit import MakeBroker, StartCommand
+from broker_log import History
+from dramatiq import Message, group, pipeline
+from dramatiq.middleware import GroupCallbacks
+from dramatiq.rate_limits.backends import RedisBackend as RateLimits
+from dramatiq.rate_limits.backends import StubBackend
+
+from eventually import eventually
+from triton import TritonBroker
+from triton.broker.groups import _value
+from triton.stack.engines import Engines
+
+
+def message(actor: str, **options: object) -> Message[Any]:
+    return Message("default", actor, (), {}, options)
+
+
+def ready(broker: TritonBroker) -> TritonBroker:
+    broker.declare_queue("default")
+    return broker
+
+
+@pytest.mark.parametrize("place", ["first", "last", "last ack"])
+def test_what_follows_is_sent_once_although_the_process_dies_between_hooks(
+    make_broker: MakeBroker, start: StartCommand, history: History, engines: Engines, place: str
+) -> None:
+    broker = ready(make_broker())
+    broker.add_middleware(GroupCallbacks(RateLimits(url=engines.redis_url)))
+    dying = {"dies": place}
+    callback = message("member", on_success="told", **dying)
+    chain = pipeline([message("member", **dying), message("told")])
+    members = [message("member", **dying), message("member"), message("member", **dying)]
+    together = group(members)
+    done = message("told")
+    together.add_completion_callback(done)
+    broker.enqueue(callback)
+    chain.run()
+    together.run()
+    command = start("--processes", "1", "--threads", "1", max_deaths=10)
+
+    def all_done() -> bool:
+        command.keep_alive()
+        return history.ended() == {"completed": 8}
+
+    eventually(all_done, timeout=60, interval=0.1)
+    history.check()
+    submitted = [event for event in history.events() if event.type == "job.submitted"]
+    followed = Counter(event.causation for event in submitted if event.causation)
+    assert sorted(followed.values()) == [1, 1, 1]
+    assert followed[f"job:{callback.message_id}"] == 1
+    assert (
+        history.of(chain.messages[1].message_id)[0].causation
+        == f"job:{chain.messages[0].message_id}"
+    )
+    assert [note.word for note in command.notes()].count("told") == 3
+    begun = {event.job: event.position for event in history.events() if event.type == "job.started"}
+    told = history.of(done.message_id)[0].position
+    assert all(begun[each.message_id] < told for each in members), "nobody was left out"
+    deaths = Counter(e.type for e in history.events())["job.lease_lost"]
+    assert deaths == 4, "every one of them died once"
+
+
+def test_a_counter_is_read_without_changing_it() -> None:
+    backend = StubBackend()
+    for value in (1, 2, 3, 7, 8, 1000):
+        backend.add(f"k{value}", value, 60_000)
+        assert [_value(backend, f"k{value}", 60_000) for _ in range(2)] == [value, value]
+    assert _value(backend, "gone", 60_000) == 0
+
+
+def test_a_variation_of_group_callbacks_is_left_alone(
+    make_broker: MakeBroker, engines: Engines
+) -> None:
+    from triton.broker.groups import is_stock
+
+    class Own(GroupCallbacks):
+        def after_process_message(self, *args: Any, **kwargs: Any) -> None:
+            """Another way to complete a group."""
+
+    backend = RateLimits(url=engines.redis_url)
+    assert is_stock(GroupCallbacks(backend))
+    assert not is_stock(Own(backend))
+    assert not is_stock(dramatiq.middleware.Callbacks())
