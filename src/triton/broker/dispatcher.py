@@ -27,6 +27,7 @@ from redis.exceptions import RedisError
 import triton
 from triton import keys
 from triton.broker.bells import bell_of
+from triton.broker.gather import LONGEST, Gather
 from triton.broker.held import Held
 from triton.broker.intake import answering
 from triton.broker.outcomes import Keep, failure, outcome_of, pack, rejected
@@ -113,6 +114,11 @@ class Dispatcher:
         self._reports_due = _NEVER
         self._claiming = True
         self._claim_wanted = False
+        #: The last claim got all that it asked for: there is more.
+        self._backlog = False
+        self._gather_policy = Gather()
+        #: Outcomes that the pump waits for before it wants to be woken.
+        self._wanted = 0
         self._ops = itertools.count(1)
         self._turn = 0
 
@@ -172,7 +178,8 @@ class Dispatcher:
             if reports:
                 self._reporting.pop(proxy.lease, None)
             self._finished.append(Finished(proxy, outcome, reports))
-            self._work.notify()
+            if len(self._finished) >= self._wanted:
+                self._work.notify()
             orphaned = self._run is None
         if orphaned:
             # The threads have ended already: the broker was closed before the last ack.
@@ -268,6 +275,7 @@ class Dispatcher:
                     self._work.wait(None if wait == _NEVER else wait)
                 if stopped.is_set() and not self._finished:
                     return
+                self._gather(stopped)
             finished, reports = self._take()
             try:
                 self._commit(finished, reports, self._claims(finished), stopped)
@@ -275,6 +283,22 @@ class Dispatcher:
                 # A worker that goes on without a pump would keep its jobs for ever.
                 self._log.exception("trip_failed", outcomes=len(finished))
                 stopped.wait(1.0)
+
+    def _gather(self, stopped: threading.Event) -> None:
+        """While there is a backlog, let more jobs end before the trip. Called with the lock, and waits
+        without it."""
+        if not (self._backlog and self._finished):
+            return
+        wanted = self._gather_policy.wanted(min(len(self._held), self.threads))
+        self._wanted = wanted
+        deadline = time.monotonic() + LONGEST
+        while len(self._finished) < wanted and not stopped.is_set():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            self._work.wait(left)
+        self._wanted = 0
+        self._gather_policy.came(len(self._finished), wanted)
 
     def _take(self) -> tuple[list[Finished], list[Report]]:
         with self._lock:
@@ -380,6 +404,7 @@ class Dispatcher:
                     unwanted.append(proxy)
                 else:
                     inbox.put(proxy)
+            self._backlog = more
             free = self._free() > 0
             # One partition gave all that was asked of it while another had less than its share.
             self._claim_wanted = self._claim_wanted or (free and more)
