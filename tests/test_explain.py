@@ -99,7 +99,7 @@ CASES = {
         facts("pending", SUBMITTED, STARTED, LOST),
         [
             "since 2026-01-31 11:59:30 UTC (30 s).",
-            "Worker w1 was not heard of any more: attempt 1 lost its lease, the first of this job.",
+            "Worker w1 is gone: attempt 1 lost its lease, the first of this job.",
         ],
         "The next free worker starts it.",
     ),
@@ -182,6 +182,11 @@ CASES = {
         facts("failed", SUBMITTED, error=None, reason="expired", has_message=False),
         ["it was not started in time (no error was recorded)."],
         "its message is gone, so it cannot be requeued. Submit it anew.",
+    ),
+    "took too long": (
+        facts("failed", error={"type": "TimeLimitExceeded", "message": "2 s"}, reason="time_limit"),
+        ["it ran for longer than its time limit (TimeLimitExceeded: 2 s)."],
+        "",
     ),
     "failed for a reason of later": (
         facts("failed", SUBMITTED, error=ERROR, reason="moon {phase}"),

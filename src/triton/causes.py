@@ -71,7 +71,7 @@ _CAUSES: Final[dict[str, Callable[[Happened], str]]] = {
     ),
     "job.released": lambda e: f"{who(e.by)} gave it back unfinished{because(e.data)}.",
     "job.lease_lost": lambda e: (
-        f"Worker {e.data.get('worker')} was not heard of any more: attempt {e.attempt} lost its lease, "
+        f"Worker {e.data.get('worker')} is gone: attempt {e.attempt} lost its lease, "
         f"the {_ordinal(e.data.get('deaths'))} of this job."
     ),
     "job.cancel_requested": lambda e: f"{who(e.by)} asked it to stop{because(e.data)}.",

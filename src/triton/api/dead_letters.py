@@ -36,7 +36,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
     error: str
     message: str
-    #: error | died | rejected | expired
+    #: error | time_limit | died | rejected | expired
     reason: str
     attempt: int
     #: Workers that died under it.

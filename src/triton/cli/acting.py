@@ -59,7 +59,9 @@ Failure = Annotated[
 ]
 FailedFor = Annotated[
     str | None,
-    typer.Option("--failed-for", metavar="REASON", help="error, died, rejected or expired."),
+    typer.Option(
+        "--failed-for", metavar="REASON", help="error, time_limit, died, rejected or expired."
+    ),
 ]
 Tenant = Annotated[str | None, typer.Option(help="All of this tenant.")]
 Since = Annotated[

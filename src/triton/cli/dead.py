@@ -33,7 +33,9 @@ def dead(
     error: Annotated[
         str | None, typer.Option(metavar="CLASS", help="The class name of what was raised.")
     ] = None,
-    reason: Annotated[str | None, typer.Option(help="error, died, rejected or expired.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="error, time_limit, died, rejected or expired.")
+    ] = None,
     queue: Annotated[str | None, typer.Option()] = None,
     tenant: Annotated[str | None, typer.Option()] = None,
     since: Annotated[
