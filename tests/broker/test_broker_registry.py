@@ -55,8 +55,8 @@ def test_a_worker_is_known_with_what_it_runs(
         broker.join("work", timeout=5_000)
         eventually(lambda: [w.about.ended for w in workers()] == [{"work": 2}])
         assert [w.running for w in workers()] == [[]]
-    eventually(lambda: living(broker.url, namespace, partitions) == [])
-    eventually(lambda: not redis_client.exists(keys.workers(keys.prefix(namespace, 0))))
+    assert living(broker.url, namespace, partitions) == [], "it said that it goes"
+    assert not redis_client.exists(keys.workers(keys.prefix(namespace, 0)))
 
 
 def test_the_pace_is_that_of_the_last_minute() -> None:

@@ -6,12 +6,14 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import redis
 import structlog
 from redis.exceptions import RedisError
 
+from triton import keys
 from triton.broker.context import CancelRequested, LeaseLost
 from triton.broker.proxy import JobProxy
 from triton.broker.trip import grouped
@@ -124,6 +126,13 @@ class Heart:
         self._visits = min(VISITS, len(prefixes))
         self._about = about
 
+    def leave(self) -> None:
+        """Say that the worker is gone; without this it is known for a lease."""
+        with suppress(RedisError), self._client.pipeline(transaction=False) as pipe:
+            pipe.delete(keys.worker(self._home, self._worker))
+            pipe.zrem(keys.workers(self._home), self._worker)
+            pipe.execute()
+
     def beat(self, stopped: threading.Event) -> None:
         """The thread's body."""
         third = self._lease_ms / 3000
@@ -159,3 +168,4 @@ class Heart:
                         proxy.interrupt(CancelRequested)
                     elif answer == "stale" and not proxy.packed:
                         proxy.interrupt(LeaseLost)
+        self.leave()

@@ -27,6 +27,8 @@ if about ~= '' then redis.call('SET', key, about, 'PX', ttl_of(lease_ms)) end
 if about ~= '' or (worker ~= '' and redis.call('PEXPIRE', key, ttl_of(lease_ms)) == 1) then
   redis.call('ZREMRANGEBYSCORE', workers, '-inf', whole(NOW))
   redis.call('ZADD', workers, expires, worker)
-  redis.call('PEXPIRE', workers, ttl_of(lease_ms))
+  -- Never sooner than another worker's longer lease asks for.
+  redis.call('PEXPIRE', workers, ttl_of(lease_ms), 'NX')
+  redis.call('PEXPIRE', workers, ttl_of(lease_ms), 'GT')
 end
 return answers
