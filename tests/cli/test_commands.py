@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import psycopg
 import pytest
@@ -268,11 +269,16 @@ def test_dead_lists_and_counts_failed_jobs(commands: Commands) -> None:
     assert commands.run("dead", "--actor", "nobody", "--count").stdout == "no failed jobs\n"
 
 
-def test_upload_streams_files_and_says_which_failed(commands: Commands, tmp_path: Path) -> None:
+def test_upload_streams_files_and_says_which_failed(
+    commands: Commands, up: Up, tmp_path: Path
+) -> None:
+    """What is piped is the ids alone: `ID=$(triton upload FILE)` is for the next command."""
     document = tmp_path / "a name with ü.md"
     document.write_text("# Title\n")
     result = commands.run("upload", str(document), str(tmp_path), "missing.pdf", status=1)
-    assert result.stdout.endswith("  a name with ü.md  8 bytes\n")
+    (identity,) = result.stdout.splitlines()
+    found = httpx.get(f"{up.running().api}/api/v1/documents/{identity}", trust_env=False).json()
+    assert (found["filename"], found["size"]) == ("a name with ü.md", 8)
     assert f"{tmp_path}: Is a directory" in result.stderr
     assert "missing.pdf: No such file" in result.stderr
 

@@ -144,7 +144,7 @@ def upload(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Upload documents and print their ids; exit 1 where one could not be read."""
+    """Upload documents and print their ids, to a pipe nothing else; exit 1 where one could not be read."""
     from triton.cli import output
     from triton.cli.client import Api
     from triton.cli.target import api_url
@@ -159,8 +159,11 @@ def upload(
                 output.warn(f"{path}: {error.strerror or error}")
                 continue
             uploaded.append(found)
-            if not as_json:
-                output.line(f"{found['id']}  {found['filename']}  {found['size']} bytes")
+            if as_json:
+                continue
+            # A program that reads this wants what the next command takes.
+            about = f"  {found['filename']}  {found['size']} bytes" if output.is_terminal() else ""
+            output.line(found["id"] + about)
     if as_json:
         output.document(uploaded)
     if failed:
