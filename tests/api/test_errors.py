@@ -56,6 +56,26 @@ def test_every_refusal_has_the_one_shape(
     problem(api.http.request(method, path), status, code)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "unknown", "known"),
+    [
+        ("GET", f"{JOBS}?bogus=1&from=2", ["bogus", "from"], "submitted_after"),
+        ("GET", f"{JOBS}?cursor=x&limit=1", ["cursor"], "next"),
+        ("GET", f"{JOBS}/x%2Fy/events?since=1", ["since"], "after_version"),
+        ("GET", "/api/v1/dead-letters?since=1", ["since"], "failed_after"),
+        ("POST", f"{JOBS}/x/cancel?dry_run=true", ["dry_run"], "there are none here"),
+        ("POST", "/api/v1/documents?name=x", ["name"], "filename"),
+    ],
+)
+def test_an_unknown_parameter_is_refused_and_the_known_ones_are_named(
+    api: LiveApi, method: str, path: str, unknown: list[str], known: str
+) -> None:
+    """A filter with a slip in its name must not answer with everything."""
+    shown = problem(api.http.request(method, path), 422, "validation")
+    assert [field["field"] for field in shown["details"]["fields"]] == unknown
+    assert all(known in field["message"] for field in shown["details"]["fields"])
+
+
 def test_a_method_that_is_not_allowed_names_all_that_are(api: LiveApi) -> None:
     assert api.http.delete(JOBS).headers["allow"] == "GET, POST"
     assert api.http.put(f"{JOBS}/some/explain").headers["allow"] == "GET"

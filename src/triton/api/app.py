@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 import triton
 from triton.api import openapi, problems
 from triton.api.bulk import BulkCall, BulkReply
 from triton.api.dead_letters import DeadLetterCounts, DeadLetterPage
 from triton.api.encoded_slash import EncodedSlashMiddleware
+from triton.api.parameters import only_known
 from triton.api.queues import QueueList, QueueView, WorkerList
 from triton.api.request_id import RequestIdMiddleware
 from triton.api.routes import (
@@ -93,9 +94,10 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
     app.add_middleware(EncodedSlashMiddleware)
     app.add_middleware(RequestIdMiddleware)
     problems.install(app)
+    app.include_router(root.router)
+    # Probes may add what they like; elsewhere a slip in a parameter's name must not pass.
+    app.include_router(health.router)
     for module in (
-        root,
-        health,
         jobs,
         bulk,
         selections,
@@ -107,7 +109,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         queues,
         documents,
     ):
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=[Depends(only_known)])
     openapi.install(app, _WIRE)
     return app
 

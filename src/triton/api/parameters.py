@@ -1,11 +1,11 @@
-"""Owns the parameters that several routes share."""
+"""Owns the parameters that several routes share, and the refusal of those that a route does not know."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Final, TypeAlias
 
-from fastapi import Path, Query
+from fastapi import Path, Query, Request
 from pydantic import BeforeValidator
 
 from triton.api.encoded_slash import with_slashes
@@ -42,3 +42,23 @@ def aware(field: str, when: datetime | None) -> datetime | None:
             fields=[{"field": field, "message": "has no time zone"}],
         )
     return when
+
+
+async def only_known(request: Request) -> None:
+    """A dependency of every route. Raises ValidationError for query parameters that the route does not have:
+    a filter with a slip in its name would answer with everything."""
+    given = request.query_params
+    if not given:
+        return
+    operation = request.app.openapi()["paths"][request.scope["route"].path]
+    parameters = operation[request.method.lower()].get("parameters", ())
+    known = [one["name"] for one in parameters if one["in"] == "query"]
+    told = f"known are {', '.join(known)}" if known else "there are none here"
+    fields = [
+        {"field": name, "message": f"is not a known parameter; {told}"}
+        for name in dict.fromkeys(given)
+        if name not in known
+    ]
+    if fields:
+        named = "; ".join(f"{field['field']}: {field['message']}" for field in fields)
+        raise ValidationError(named, fields=fields)
