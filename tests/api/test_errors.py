@@ -99,7 +99,12 @@ def test_a_method_that_is_not_allowed_names_all_that_are(api: LiveApi) -> None:
             ["queue", "options.priority"],
         ),
         (b'{"actor": "a", "options": {"delay_ms": -1}}', 422, "validation", ["options.delay_ms"]),
-        (b'{"actor": "a", "options": {"huh": 1}}', 422, "validation", ["options"]),
+        (
+            b'{"actor": "a", "options": {"huh": 1, "ttl_ms": 0, "unique": {"win": 1}}}',
+            422,
+            "validation",
+            ["options.ttl_ms", "options.unique.win", "options.huh"],
+        ),
         (b'{"actor": "a\\u0007"}', 422, "validation", ["actor"]),
         (b'{"actor": "a", "kwargs": [1]}', 422, "validation", ["kwargs"]),
     ],
@@ -111,6 +116,15 @@ def test_a_body_that_does_not_fit_is_explained_field_by_field(
     if fields is not None:
         assert [field["field"] for field in shown["details"]["fields"]] == fields
         assert all(field["message"] for field in shown["details"]["fields"])
+
+
+def test_an_unknown_option_is_answered_with_the_known_ones(api: LiveApi) -> None:
+    shown = problem(
+        api.http.post(JOBS, json={"actor": "a", "options": {"delay": 1}}), 422, "validation"
+    )
+    (field,) = shown["details"]["fields"]
+    assert field["field"] == "options.delay"
+    assert "delay_ms, run_at, ttl_ms" in field["message"]
 
 
 def test_a_body_that_is_too_large_is_refused(api: LiveApi) -> None:

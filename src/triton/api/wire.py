@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 from fastapi import Request
@@ -84,26 +84,38 @@ async def read_body(request: Request, limit: int, instead: str) -> bytes:
 
 def _invalid(plain: Any, kind: type[T], first: msgspec.ValidationError) -> ValidationError:
     """Every field that does not fit; msgspec itself stops at the first."""
-    fields: list[dict[str, str]] = []
-    if isinstance(plain, dict):
-        known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-        for name, field in known.items():
-            if name not in plain:
-                if field.required:
-                    fields.append({"field": name, "message": "is required"})
-                continue
-            try:
-                msgspec.convert(plain[name], field.type)
-            except msgspec.ValidationError as error:
-                fields.append(_field(name, str(error)))
-        fields += [
-            {"field": name, "message": f"is not known; known are {', '.join(known)}"}
-            for name in plain
-            if name not in known
-        ]
+    fields = _misfits(plain, kind, "") if isinstance(plain, dict) else []
     fields = fields or [_field("", str(first))]
     named = "; ".join(f"{found['field'] or 'body'}: {found['message']}" for found in fields)
     return ValidationError(f"the request does not fit: {named}", fields=fields)
+
+
+def _misfits(plain: dict[str, Any], kind: type[msgspec.Struct], above: str) -> list[dict[str, str]]:
+    """Every field of an object that does not fit, and of the objects in it; `above` is its own name."""
+    fields: list[dict[str, str]] = []
+    known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    for key, field in known.items():
+        name = above + key
+        if key not in plain:
+            if field.required:
+                fields.append({"field": name, "message": "is required"})
+            continue
+        value = plain[key]
+        try:
+            msgspec.convert(value, field.type)
+        except msgspec.ValidationError as error:
+            inner = _struct_in(field.type) if isinstance(value, dict) else None
+            below = [] if inner is None else _misfits(value, inner, f"{name}.")
+            fields += below or [_field(name, str(error))]
+    told = f"is not known; known are {', '.join(known)}"
+    return fields + [{"field": above + key, "message": told} for key in plain if key not in known]
+
+
+def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
+    """The Struct that an object is to be, where the type leaves no choice."""
+    found = [one for one in (kind, *get_args(kind)) if isinstance(one, type)]
+    structs = [one for one in found if issubclass(one, msgspec.Struct)]
+    return structs[0] if len(structs) == 1 else None
 
 
 def _field(name: str, message: str) -> dict[str, str]:
