@@ -373,6 +373,7 @@ def test_demo_on_other_peoples_files(commands: Commands, tmp_path: Path) -> None
     assert "a report.md: completed" in shown.stdout
     assert "broken.pdf: failed: ExtractionError: document_broken" in shown.stdout
     assert "ignored.bin" not in shown.output
+    assert "1 file was skipped (1 .bin): from folders" in shown.stderr
     for part in ("Jobs, from PostgreSQL", "Throughput", "Latency", "The history of a report.md"):
         assert part in shown.stdout
     assert "verified: both stores equal the fold of the log" in shown.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata, resources
 from pathlib import Path
@@ -15,23 +16,27 @@ from triton.errors import ConfigurationError
 SUFFIXES: Final = frozenset(
     (".pdf", ".docx", ".html", ".htm", ".xhtml", ".md", ".markdown", ".txt", ".text")
 )
+_OTHER_TYPE: Final = "of another type"
 _DISTRIBUTION: Final = "triton-jobs"
 
 
 class Found(NamedTuple):
-    """The files to run on, each once, and a line for each that cannot be."""
+    """The files to run on, each once, a line for each that cannot be, and those of other types in folders."""
 
     files: list[Path]
     problems: list[str]
+    skipped: list[Path]
 
 
 def find(paths: Sequence[Path]) -> Found:
     """The named files, and the documents below the named folders (not the hidden ones)."""
-    found = Found([], [])
+    found = Found([], [], [])
     known: set[Path] = set()
     for path in paths:
         for file, problem in _below(path):
-            if problem:
+            if problem == _OTHER_TYPE:
+                found.skipped.append(file)
+            elif problem:
                 found.problems.append(f"{file}: {problem}")
             elif (real := file.resolve()) not in known:
                 known.add(real)
@@ -55,10 +60,22 @@ def _below(path: Path) -> Iterator[tuple[Path, str]]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             file = Path(folder, name)
-            if not name.startswith(".") and file.suffix.lower() in SUFFIXES and file.is_file():
-                yield file, ""
+            if not name.startswith(".") and file.is_file():
+                yield file, "" if file.suffix.lower() in SUFFIXES else _OTHER_TYPE
     for closed in trouble:
         yield Path(closed.filename), closed.strerror or str(closed)
+
+
+def skipped_line(skipped: Sequence[Path]) -> str:
+    """How many files of folders were left out, of which types, and what would take them."""
+    counts = Counter(file.suffix.lower() or "no suffix" for file in skipped)
+    types = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(5))
+    more = ", ..." if len(counts) > 5 else ""
+    files = "1 file was" if len(skipped) == 1 else f"{len(skipped)} files were"
+    return (
+        f"{files} skipped ({types}{more}): from folders {' '.join(sorted(SUFFIXES))} are taken; a file "
+        "that is named itself is taken whatever it is"
+    )
 
 
 def own_documents(out: Path) -> list[Path]:

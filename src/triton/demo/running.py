@@ -45,6 +45,8 @@ def run_demo(chosen: Settings, paths: Sequence[Path], *, any_port: bool, keep: b
     found = files.find(paths)
     for problem in found.problems:
         output.warn(problem)
+    if found.files and found.skipped:
+        output.warn(files.skipped_line(found.skipped))
     if paths and not found.files:
         raise ValidationError(
             "there is no document to run on; from folders these are taken: "
