@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections import Counter
 
@@ -23,6 +24,17 @@ def test_root_names_the_service_and_its_links_work(api: LiveApi) -> None:
     for name, link in shown["links"].items():
         answer = api.http.get(link)
         assert answer.status_code in (200, 405), (name, link)
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_the_documentation_needs_no_other_host(api: LiveApi, page: str) -> None:
+    shown = api.http.get(page)
+    assert shown.status_code == 200
+    assert not re.search("""https?://|["']//""", shown.text)
+    links = re.findall(r"""(?:href|src|spec-url|url)\s*[=:]\s*["']([^"']+)""", shown.text)
+    assert len(links) >= 3
+    for link in links:
+        assert api.http.get(link).status_code == 200, link
 
 
 def test_ready_shows_each_dependency_and_how_far_the_projectors_are(
@@ -65,7 +77,9 @@ def test_a_missing_url_or_a_dead_redis_is_said_before_anything_is_served(
     with pytest.raises(ConfigurationError, match="TRITON_REDIS_URL is not set"):
         serve(msgspec.structs.replace(module_settings, redis_url=""))
     dead = msgspec.structs.replace(module_settings, redis_url="redis://127.0.0.1:1/0", port=0)
-    with pytest.raises(UnavailableError, match="Redis does not answer"):
+    with pytest.raises(
+        UnavailableError, match=r"Redis does not answer \(.*refused\): is it running"
+    ):
         serve(dead)
     wrong = msgspec.structs.replace(module_settings, partitions=2, port=0)
     with pytest.raises(ConfigurationError, match="created with 1 partitions"):

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 from fastapi import Depends, FastAPI
+from fastapi_offline import FastAPIOffline
 
 import triton
 from triton.api import openapi, problems
@@ -83,7 +84,10 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
             app.state.failure = error
             raise
 
-    app = FastAPI(
+    # The documentation pages with script and style from here: they work without any other host.
+    app = FastAPIOffline(
+        static_url="/docs-assets",
+        swagger_ui_parameters={"validatorUrl": None},
         title="Triton",
         version=triton.__version__,
         summary="Jobs with a complete, live, provable history.",
