@@ -114,3 +114,9 @@ class StepError(TritonError):
     """A durable step cannot be recorded: its name is taken or none, or its result is no plain data."""
 
     code = "step"
+
+
+def no_answer(engine: str, error: Exception) -> str:
+    """The message for an engine that cannot be reached, around what its driver said."""
+    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return f"{engine} does not answer ({said}): is it running?"

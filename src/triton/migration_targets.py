@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import psycopg
 
-from triton.errors import ConfigurationError, UnavailableError
+from triton.errors import ConfigurationError, UnavailableError, no_answer
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -49,7 +49,7 @@ def migration_lock(database_url: str) -> Iterator[psycopg.Connection]:
     try:
         connection = psycopg.connect(database_url, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as error:
-        raise UnavailableError(f"PostgreSQL does not answer: {error}; is it running?") from error
+        raise UnavailableError(no_answer("PostgreSQL", error)) from error
     with connection:
         connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
         try:
@@ -126,9 +126,7 @@ class ClickHouseTarget:
             self._client = clickhouse_connect.get_client(dsn=self._url)
             self._client.command(_CLICKHOUSE_VERSIONS)
         except ClickHouseError as error:
-            raise UnavailableError(
-                f"ClickHouse does not answer: {error}; is it running?"
-            ) from error
+            raise UnavailableError(no_answer("ClickHouse", error)) from error
         return self
 
     def __exit__(

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from triton.api.job_reader import JobReader
 from triton.archive import ArchiveStore, open_archive
-from triton.errors import ConfigurationError, UnavailableError
+from triton.errors import ConfigurationError, UnavailableError, no_answer
 from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
@@ -114,7 +114,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
         try:
             key = await signing_key(client, settings.namespace)
         except RedisError as error:
-            raise UnavailableError(f"Redis does not answer: {error}; is it running?") from error
+            raise UnavailableError(no_answer("Redis", error)) from error
         framer = Framer(Signer(key), f"/triton/{settings.namespace}")
         hub = Hub(
             open_log,

@@ -17,7 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from triton import keys
 from triton.bulk import waves
-from triton.errors import UnavailableError
+from triton.errors import UnavailableError, no_answer
 from triton.events.client import send
 from triton.events.cluster import one_kind_of_error, slots_of
 from triton.events.log import checked_epochs
@@ -36,7 +36,7 @@ def answering() -> Iterator[None]:
     try:
         yield
     except (RedisConnectionError, RedisTimeoutError) as error:
-        raise ConnectionClosed(f"Redis does not answer: {error}; is it running?") from None
+        raise ConnectionClosed(no_answer("Redis", error)) from None
     except RedisError as error:
         raise UnavailableError(f"Redis refused a call: {error}") from error
 

@@ -14,7 +14,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from triton import keys
-from triton.errors import ConfigurationError, HoleError, LogForkedError, UnavailableError
+from triton.errors import ConfigurationError, HoleError, LogForkedError, UnavailableError, no_answer
 from triton.events.client import send_async
 from triton.events.codec import decode_entry, position_of
 from triton.events.entries import Entry, Page, Raw, dense, page_of
@@ -66,7 +66,7 @@ class Log:
                 replies = await send_async(client, [call])
                 epochs += checked_epochs(namespace, partitions, replies)
         except RedisError as error:
-            raise UnavailableError(f"Redis does not answer: {error}; is it running?") from error
+            raise UnavailableError(no_answer("Redis", error)) from error
         return cls(client, namespace, epochs)
 
     async def refresh(self) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from triton.errors import LogForkedError, UnavailableError
+from triton.errors import LogForkedError, UnavailableError, no_answer
 from triton.events.entries import Entry
 from triton.projections.checkpoint import Lease
 from triton.projections.fold import Sifter
@@ -161,9 +161,7 @@ class ClickHouseProjection:
                 parameters={"names": list(SETTINGS)},
             )
         except ClickHouseError as error:
-            raise UnavailableError(
-                f"ClickHouse does not answer: {error}; is it running?"
-            ) from error
+            raise UnavailableError(no_answer("ClickHouse", error)) from error
         names = {name for (name,) in known.result_rows}
         self._settings = {name: value for name, value in SETTINGS.items() if name in names}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 
-from triton.errors import UnavailableError
+from triton.errors import UnavailableError, no_answer
 from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
@@ -54,6 +54,6 @@ async def open_engines(settings: Settings) -> AsyncIterator[Engines]:
                 )
                 yield Engines(log, connection, clickhouse)
     except psycopg.OperationalError as error:
-        raise UnavailableError(f"PostgreSQL does not answer: {error}; is it running?") from error
+        raise UnavailableError(no_answer("PostgreSQL", error)) from error
     except ClickHouseError as error:
-        raise UnavailableError(f"ClickHouse does not answer: {error}; is it running?") from error
+        raise UnavailableError(no_answer("ClickHouse", error)) from error

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from triton.errors import UnavailableError
+from triton.errors import UnavailableError, no_answer
 from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
@@ -90,9 +90,7 @@ async def _read_lag(settings: Settings) -> list[Lag]:
             ) as connection:
                 return await lag(log, connection)
         except psycopg.OperationalError as error:
-            raise UnavailableError(
-                f"PostgreSQL does not answer: {error}; is it running?"
-            ) from error
+            raise UnavailableError(no_answer("PostgreSQL", error)) from error
 
 
 async def await_projection(
