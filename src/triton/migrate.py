@@ -21,7 +21,9 @@ import msgspec
 from triton.errors import ConfigurationError
 from triton.migration_targets import ClickHouseTarget, PostgresTarget, migration_lock
 
-EngineName: TypeAlias = Literal["postgres", "clickhouse"]
+EngineName: TypeAlias = Literal["postgres", "clickhouse", "outbox"]
+#: An application's database may well have a schema_migrations of its own.
+OUTBOX_VERSIONS: Final = "triton_outbox_migrations"
 _FILE: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.(up|down)\.sql\Z")
 
 
@@ -99,14 +101,17 @@ def discover(engine: EngineName, folder: Traversable | None = None) -> list[Migr
     ]
 
 
-def up(database_url: str, clickhouse_url: str = "", *, to: int | None = None) -> list[Step]:
+def up(
+    database_url: str, clickhouse_url: str = "", *, to: int | None = None, outbox: bool = False
+) -> list[Step]:
     """Apply what is pending, of each engine up to number `to`; answers the steps that were taken.
 
-    PostgreSQL always takes part, since it holds the lock; ClickHouse where its URL is given.
+    PostgreSQL always takes part, since it holds the lock; ClickHouse where its URL is given. With `outbox`
+    the URL is of an application's database, which gets the outbox and nothing else.
     Raises ConfigurationError for a changed or unknown migration, UnavailableError.
     """
     taken: list[Step] = []
-    with _locked(database_url, clickhouse_url) as targets:
+    with _locked(database_url, clickhouse_url, outbox=outbox) as targets:
         for target, migrations in targets:
             steps = _refuse_drift(_steps(target, migrations))
             for migration, step in zip(migrations, steps, strict=True):
@@ -116,13 +121,15 @@ def up(database_url: str, clickhouse_url: str = "", *, to: int | None = None) ->
     return taken
 
 
-def down(database_url: str, clickhouse_url: str = "", *, to: int) -> list[Step]:
+def down(
+    database_url: str, clickhouse_url: str = "", *, to: int, outbox: bool = False
+) -> list[Step]:
     """Undo every applied migration with a number above `to`, the newest first. 0 undoes all.
 
     Data in the tables that go is lost; the log can fill them again. Errors as `up`.
     """
     taken: list[Step] = []
-    with _locked(database_url, clickhouse_url) as targets:
+    with _locked(database_url, clickhouse_url, outbox=outbox) as targets:
         for target, migrations in reversed(targets):
             steps = _refuse_drift(_steps(target, migrations))
             for migration, step in reversed(list(zip(migrations, steps, strict=True))):
@@ -143,10 +150,13 @@ _Target: TypeAlias = PostgresTarget | ClickHouseTarget
 
 @contextmanager
 def _locked(
-    database_url: str, clickhouse_url: str
+    database_url: str, clickhouse_url: str, *, outbox: bool = False
 ) -> Iterator[list[tuple[_Target, list[Migration]]]]:
     with ExitStack() as stack:
         connection = stack.enter_context(migration_lock(database_url))
+        if outbox:
+            yield [(PostgresTarget(connection, "outbox", OUTBOX_VERSIONS), discover("outbox"))]
+            return
         targets: list[tuple[_Target, list[Migration]]] = [
             (PostgresTarget(connection), discover("postgres"))
         ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Self
 
 import psycopg
 
@@ -23,7 +23,7 @@ NO_TRANSACTION: Final = "-- no-transaction"
 _END: Final = re.compile(r";[ \t]*$", re.MULTILINE)
 
 _POSTGRES_VERSIONS: Final = """
-CREATE TABLE IF NOT EXISTS schema_migrations (
+CREATE TABLE IF NOT EXISTS {table} (
     number     integer PRIMARY KEY,
     name       text NOT NULL,
     sha256     text NOT NULL,
@@ -66,32 +66,37 @@ class PostgresTarget:
     """One transaction for a file and its row of `schema_migrations`, unless it begins with
     `-- no-transaction`: then its statements run one by one, split at `;` at a line's end."""
 
-    engine: Final = "postgres"
-
-    def __init__(self, connection: psycopg.Connection) -> None:
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        engine: Literal["postgres", "outbox"] = "postgres",
+        table: str = "schema_migrations",
+    ) -> None:
+        self.engine = engine
         self._connection = connection
+        self._table = table
         connection.execute("SET client_min_messages = warning")
-        connection.execute(_POSTGRES_VERSIONS)
+        connection.execute(_POSTGRES_VERSIONS.format(table=table).encode())
 
     def applied(self) -> dict[int, Applied]:
         rows = self._connection.execute(
-            "SELECT number, name, sha256, applied_at FROM schema_migrations"
+            f"SELECT number, name, sha256, applied_at FROM {self._table}".encode()
         )
         return {number: Applied(*rest) for number, *rest in rows}
 
     def apply(self, number: int, name: str, text: str, sha256: str) -> None:
         self._run(
-            f"schema/postgres/{number:04}_{name}.up.sql",
+            f"schema/{self.engine}/{number:04}_{name}.up.sql",
             text,
-            "INSERT INTO schema_migrations (number, name, sha256) VALUES (%s, %s, %s)",
+            f"INSERT INTO {self._table} (number, name, sha256) VALUES (%s, %s, %s)",
             (number, name, sha256),
         )
 
     def revert(self, number: int, text: str) -> None:
         self._run(
-            f"schema/postgres/{number:04}_*.down.sql",
+            f"schema/{self.engine}/{number:04}_*.down.sql",
             text,
-            "DELETE FROM schema_migrations WHERE number = %s",
+            f"DELETE FROM {self._table} WHERE number = %s",
             (number,),
         )
 
@@ -100,11 +105,11 @@ class PostgresTarget:
             if text.startswith(NO_TRANSACTION):
                 for statement in statements(text):
                     self._connection.execute(statement.encode())
-                self._connection.execute(record, values)
+                self._connection.execute(record.encode(), values)
             else:
                 with self._connection.transaction():
                     self._connection.execute(text.encode())
-                    self._connection.execute(record, values)
+                    self._connection.execute(record.encode(), values)
         except psycopg.Error as error:
             raise ConfigurationError(f"{file} failed: {error}") from error
 

@@ -1,14 +1,15 @@
-"""Owns the roles that one process each can play: api, projector, worker. `triton up` runs them all."""
+"""Owns the roles that one process each can play: api, projector, worker, relay. `triton up` runs them."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 
 from triton.settings import Settings
 from triton.worker import run_worker
 
-__all__ = ["run_api", "run_projector", "run_worker"]
+__all__ = ["run_api", "run_projector", "run_relay", "run_worker"]
 
 
 def run_api(settings: Settings) -> None:
@@ -30,3 +31,13 @@ def run_projector(settings: Settings) -> None:
         await run_projectors(settings, stop)
 
     asyncio.run(until_signalled())
+
+
+def run_relay(settings: Settings) -> None:
+    """Turn the rows of an application's outbox into jobs until SIGTERM or SIGINT."""
+    from triton.outbox.relay import Relay
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    Relay(settings, stop).run()

@@ -26,6 +26,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     redis_url: str = ""
     #: postgresql:// URL of PostgreSQL >= 16.
     database_url: str = ""
+    #: postgresql:// URL of the application's database whose table triton_outbox a relay drains.
+    outbox_url: str = ""
     #: http(s)://user:password@host:port/database of ClickHouse >= 25.
     clickhouse_url: str = ""
     #: file:///path or s3://bucket/prefix of the archive.

@@ -39,7 +39,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_every_command_has_help(invoke: Invoke) -> None:
     listed = invoke("--help")
     assert listed.exit_code == 0
-    names = "up demo doctor upload submit watch jobs events dead replay verify migrate"
+    names = "up demo doctor upload submit watch jobs events dead replay verify migrate relay outbox"
     for name in names.split():
         assert name in listed.stdout
         assert invoke(name, "--help").exit_code == 0

@@ -13,6 +13,7 @@ from triton.cli import (
     jobs,
     log,
     migrations,
+    outbox,
     queues,
     replay,
     submit,
@@ -72,4 +73,6 @@ app.add_typer(log.app, name="log", rich_help_panel=_PROOF)
 app.command(rich_help_panel=_PRODUCTION)(up.api)
 app.command(rich_help_panel=_PRODUCTION)(up.worker)
 app.command(rich_help_panel=_PRODUCTION)(up.projector)
+app.command(rich_help_panel=_PRODUCTION)(up.relay)
+app.add_typer(outbox.app, name="outbox", rich_help_panel=_PRODUCTION)
 app.add_typer(migrations.app, name="migrate", rich_help_panel=_PRODUCTION)

@@ -22,7 +22,7 @@ def up(data: Data = None, as_json: Json = False) -> None:
     from triton import migrate
 
     database, clickhouse = _urls(data)
-    _show(migrate.up(database, clickhouse), "nothing to do: every migration is applied", as_json)
+    show(migrate.up(database, clickhouse), "nothing to do: every migration is applied", as_json)
 
 
 @app.command()
@@ -41,7 +41,7 @@ def down(
         raise ValidationError("`triton migrate down` removes tables with their rows: say --yes")
     if not yes:
         typer.confirm(f"Remove everything above migration {to} with its rows?", abort=True)
-    _show(migrate.down(database, clickhouse, to=to), "nothing to do", as_json)
+    show(migrate.down(database, clickhouse, to=to), "nothing to do", as_json)
 
 
 @app.command()
@@ -50,7 +50,7 @@ def status(data: Data = None, as_json: Json = False) -> None:
     from triton import migrate
 
     found = migrate.status(*_urls(data))
-    _show(found, "there are no migrations", as_json)
+    show(found, "there are no migrations", as_json)
     if any(step.state != "applied" for step in found):
         raise typer.Exit(NO)
 
@@ -62,7 +62,7 @@ def _urls(data: str | None) -> tuple[str, str]:
     return chosen.database_url, chosen.clickhouse_url
 
 
-def _show(steps: list[Step], nothing: str, as_json: bool) -> None:
+def show(steps: list[Step], nothing: str, as_json: bool) -> None:
     from triton.cli import output
 
     if as_json:

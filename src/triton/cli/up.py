@@ -1,4 +1,4 @@
-"""Owns `triton up` and the roles that it runs as processes: api, worker, projector."""
+"""Owns `triton up` and the roles that it runs as processes: api, worker, projector, relay."""
 
 from __future__ import annotations
 
@@ -102,6 +102,13 @@ def projector() -> None:
     from triton import roles, settings
 
     roles.run_projector(settings.load())
+
+
+def relay() -> None:
+    """Turn the rows of an application's outbox (TRITON_OUTBOX_URL) into jobs, as one process."""
+    from triton import roles, settings
+
+    roles.run_relay(settings.load())
 
 
 def banner(stack: Stack) -> list[str]:

@@ -1,0 +1,2 @@
+DROP TABLE triton_outbox;
+DROP FUNCTION triton_outbox_wake();

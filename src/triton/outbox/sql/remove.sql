@@ -1,0 +1,1 @@
+DELETE FROM triton_outbox WHERE id = ANY(%s)
