@@ -1,11 +1,7 @@
-"""Owns what the outbox's tests share: an application's database with the outbox, and relay processes."""
+"""Owns what the outbox's tests share: an application's database with the outbox, and relays."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,30 +17,7 @@ from triton.stack.engines import Engines
 sys.path.append(str(Path(__file__).parents[1] / "broker"))
 
 from broker_log import History
-
-
-class RelayProcess:
-    """`triton relay` as a process that may be killed."""
-
-    def __init__(self, settings: Settings, log: Path) -> None:
-        self.log = log
-        with log.open("ab") as said:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "triton", "relay"],
-                env={**os.environ, **settings.environment()},
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-            )
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def end(self) -> int:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=10)
+from relay_process import RelayProcess
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import redis
 from broker_log import History
 from dramatiq import Message
 from own_server import OwnServer
+from relay_process import RelayProcess
 
-from conftest import RelayProcess
 from eventually import eventually
 from triton import outbox
 from triton.events.types import Submitted
