@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from command_line import Commands, Invoke, Up, descendants
 from eventually import eventually
 from triton.cli.live import LiveJob
 from triton.cli.sse import Message
+from triton.cli.watch import _follow
 
 #: A command that waits for a job that never ends must not hold up the suite.
 pytestmark = pytest.mark.timeout(40)
@@ -65,6 +67,31 @@ def test_live_state_equals_the_api(commands: Commands) -> None:
     told = LiveJob(job)
     told.take(Message("triton.snapshot", json.dumps(snapshot), ""))
     assert live == told
+
+
+def test_watch_says_why_nothing_happens(commands: Commands, up: Up) -> None:
+    """A job of a queue that no worker serves, which was waited for without a word."""
+    job = commands.submit("cli.count", "--args", "[1]", "--queue", "served by nobody")
+    told: list[str] = []
+
+    class Viewer:
+        def show(self, message: Message, event: object, job: LiveJob) -> None: ...
+
+        def broken(self, reason: str) -> None: ...
+
+        def waits(self, reason: str) -> None:
+            told.append(reason)
+            if len(told) == 1:
+                commands.run("queues", "pause", "served by nobody", "--reason", "repairs")
+            else:
+                commands.run("jobs", "cancel", job)
+
+    live = LiveJob(job)
+    asyncio.run(_follow(up.running().api, live, Viewer(), from_start=False, quiet=0.2, again=0.2))
+    assert live.state == "cancelled"
+    unserved, paused = told
+    assert "served by nobody" in unserved
+    assert "repairs" in paused
 
 
 def test_watch_survives_the_death_of_the_api(commands: Commands, up: Up, tmp_path: Path) -> None:

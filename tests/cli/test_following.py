@@ -116,6 +116,22 @@ def test_resumes_after_the_last_whole_frame() -> None:
     asyncio.run(run())
 
 
+def test_a_connection_that_ends_in_turn_is_no_break() -> None:
+    """Every stream is rotated after some minutes: nothing is wrong, and there is nothing to tell."""
+
+    async def run() -> None:
+        async with peer_of(
+            OK + b'event: triton.bye\ndata: {"reason": "rotate"}\n\n',
+            OK + b'event: triton.bye\ndata: {"reason": "draining"}\n\n',
+            OK + b"event: triton.end\ndata: {}\n\n",
+        ) as peer:
+            breaks: list[str] = []
+            await collect(peer.url, on_break=breaks.append)
+            assert breaks == ["the server is being stopped"]
+
+    asyncio.run(run())
+
+
 def test_204_is_the_end() -> None:
     async def run() -> None:
         async with peer_of(OK + b"data: 1\nid: a\n\n", GONE) as peer:

@@ -63,6 +63,11 @@ def warn(text: str) -> None:
     print(f"warning: {safe(text)}", file=sys.stderr, flush=True)
 
 
+def note(text: str) -> None:
+    """One line on stderr beside what the command prints."""
+    print(safe(text), file=sys.stderr, flush=True)
+
+
 def table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, wrap: bool = True
 ) -> None:

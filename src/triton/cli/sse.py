@@ -7,6 +7,7 @@ after the last one that was seen follow a break, because the server resumes by `
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -41,6 +42,14 @@ TIMEOUT: Final = httpx.Timeout(connect=5.0, read=SILENCE, write=5.0, pool=None)
 
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _BOM: Final = b"\xef\xbb\xbf"
+
+#: What the server says of the end of a stream, in words.
+_FAREWELLS: Final = {
+    "draining": "the server is being stopped",
+    "overloaded": "the server has too many streams",
+    "unavailable": "the server cannot reach its log",
+    "log": "the server cannot read its log",
+}
 
 
 class Message(NamedTuple):
@@ -121,7 +130,8 @@ async def follow(
     """The events after `last_event_id`, over as many connections as it takes.
 
     Ends after `triton.end`, and where the server says that nothing follows (204). `on_break` is told why
-    a connection was lost. Close it (`aclosing`) when you leave early.
+    a connection was lost, but not of those that the server ends in turn. Close it
+    (`aclosing`) when you leave early.
 
     Raises UnavailableError when the server cannot be reached at first, or for `patience` seconds later;
     what the server refuses is raised as it says (NotFoundError for a job that never was).
@@ -129,7 +139,7 @@ async def follow(
     last_id, retry_ms, failures = last_event_id, RETRY_MS, 0
     heard: float | None = None
     while True:
-        reason = "the server closed the stream"
+        reason: str | None = "the server closed the stream"
         parser = Parser(last_id)
         try:
             async with client.stream(
@@ -142,6 +152,8 @@ async def follow(
                 async for chunk in answer.aiter_bytes():
                     heard = time.monotonic()
                     for message in parser.feed(chunk):
+                        if message.event == BYE:
+                            reason = _farewell(message.data)
                         yield message
                         if message.event == END:
                             return
@@ -153,7 +165,7 @@ async def follow(
             reason = str(error) or type(error).__name__
             failures += 1
         retry_ms = parser.retry_ms or retry_ms
-        if on_break is not None:
+        if on_break is not None and reason is not None:
             on_break(reason)
         await asyncio.sleep(min(retry_ms * 2 ** max(0, failures - 1), _RETRY_MAX_MS) / 1000)
 
@@ -164,6 +176,15 @@ async def beginning(client: httpx.AsyncClient, url: str) -> str:
         async for message in stream:
             return message.id
     return ""
+
+
+def _farewell(data: str) -> str | None:
+    """Why the server closes the stream; None where it is only this connection's turn."""
+    try:
+        said = json.loads(data).get("reason", "")
+    except (ValueError, AttributeError):
+        said = ""
+    return None if said == "rotate" else _FAREWELLS.get(said, "the server closed the stream")
 
 
 def _headers(last_id: str) -> dict[str, str]:

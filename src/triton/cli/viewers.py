@@ -27,6 +27,9 @@ class JsonLines:
     def broken(self, reason: str) -> None:
         output.warn(f"{reason}; connecting again")
 
+    def waits(self, reason: str) -> None:
+        output.note(reason)
+
 
 class Lines:
     """A line per event, and one for the state that the watch began with."""
@@ -44,6 +47,9 @@ class Lines:
 
     def broken(self, reason: str) -> None:
         output.warn(f"{reason}; connecting again")
+
+    def waits(self, reason: str) -> None:
+        output.note(reason)
 
 
 class ProgressBar:
@@ -82,6 +88,9 @@ class ProgressBar:
 
     def broken(self, reason: str) -> None:
         self._progress.console.print(output.cell(f"{reason}; connecting again"), style="yellow")
+
+    def waits(self, reason: str) -> None:
+        self._progress.console.print(output.cell(reason), style="yellow")
 
 
 def progress(console: Console, **options: Any) -> Progress:

@@ -1,10 +1,11 @@
-"""Owns `triton watch`: one job live, by its stream alone."""
+"""Owns `triton watch`: one job live by its stream, and while the stream is silent why nothing happens."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import AbstractContextManager, aclosing, nullcontext
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 import typer
 
@@ -12,8 +13,15 @@ from triton.cli.exits import NO
 from triton.cli.options import Data, JobId, Json, Url
 
 if TYPE_CHECKING:
+    import httpx
+
     from triton.cli.live import Event, LiveJob
     from triton.cli.sse import Message
+
+
+#: Seconds without an event after which it is asked why; then every so many.
+QUIET: Final = 5.0
+AGAIN: Final = 15.0
 
 
 class Viewer(Protocol):
@@ -22,6 +30,8 @@ class Viewer(Protocol):
     def show(self, message: Message, event: Event | None, job: LiveJob) -> None: ...
 
     def broken(self, reason: str) -> None: ...
+
+    def waits(self, reason: str) -> None: ...
 
 
 def watch(
@@ -59,16 +69,72 @@ def follow_job(api: str, job: str, *, from_start: bool, as_json: bool) -> int:
     return 0 if live.state == "completed" else NO
 
 
-async def _follow(api: str, live: LiveJob, viewer: Viewer, *, from_start: bool) -> None:
+async def _follow(
+    api: str,
+    live: LiveJob,
+    viewer: Viewer,
+    *,
+    from_start: bool,
+    quiet: float = QUIET,
+    again: float = AGAIN,
+) -> None:
     import httpx
 
     from triton.cli.client import PREFIX, job_path, local
     from triton.cli.sse import beginning, follow
 
     url = api + PREFIX + job_path(live.id, "/subscribe")
+    why = api + PREFIX + job_path(live.id, "/explain")
+    heard = asyncio.Event()
     async with httpx.AsyncClient(trust_env=not local(api)) as client:
         cursor = await beginning(client, url) if from_start else ""
         messages = follow(client, url, last_event_id=cursor, on_break=viewer.broken)
-        async with aclosing(messages):
-            async for message in messages:
-                viewer.show(message, live.take(message), live)
+        telling = asyncio.create_task(_tell_why(client, why, heard, viewer, quiet, again))
+        try:
+            async with aclosing(messages):
+                async for message in messages:
+                    event = live.take(message)
+                    viewer.show(message, event, live)
+                    if event is not None:
+                        heard.set()
+        finally:
+            telling.cancel()
+
+
+async def _tell_why(
+    client: httpx.AsyncClient,
+    url: str,
+    heard: asyncio.Event,
+    viewer: Viewer,
+    quiet: float,
+    again: float,
+) -> None:
+    """Asks why the job is where it is whenever it was silent; says so when the reason is another one."""
+    told, pause = "", quiet
+    while True:
+        heard.clear()
+        try:
+            async with asyncio.timeout(pause):
+                await heard.wait()
+            pause = quiet
+            continue
+        except TimeoutError:
+            pause = again
+        reason = await _reason(client, url)
+        # Places in the queue and times go on; that is the same reason.
+        kind = re.sub(r"\d+", "", reason)
+        if reason and kind != told:
+            told = kind
+            viewer.waits(reason)
+
+
+async def _reason(client: httpx.AsyncClient, url: str) -> str:
+    """In words; empty where nobody answers: the stream says what is the matter then."""
+    import httpx
+
+    try:
+        answer = await client.get(url)
+        found = answer.json() if answer.status_code == 200 else {}
+    except (httpx.HTTPError, ValueError):
+        return ""
+    return f"{found['summary']} {found['next']}" if found else ""
