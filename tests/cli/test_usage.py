@@ -18,6 +18,7 @@ from triton.cli.exits import ending_of
 from triton.cli.live import LiveJob
 from triton.cli.output import safe
 from triton.cli.sse import Message
+from triton.cli.typed import typed
 from triton.cli.up import without_password
 from triton.errors import (
     ConfigurationError,
@@ -222,6 +223,23 @@ def test_strangers_texts_cannot_reach_the_terminal() -> None:
     assert "\x1b" not in safe("a\x1b[31mb\x07\x9bc\ud800")
     assert safe("a\tb\nc") == "a b c"
     assert safe("Überschrift 文書 →") == "Überschrift 文書 →"
+
+
+def test_commands_are_suggested_as_they_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who runs `make demo` has no `triton` on the PATH."""
+    program = tmp_path / ".venv" / "bin" / "triton"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", "")
+    assert typed(".venv/bin/triton", tmp_path) == ".venv/bin/triton"
+    assert typed(str(program), tmp_path) == ".venv/bin/triton"
+    assert typed(str(program), tmp_path / ".venv" / "bin" / "x") == str(program)
+    assert typed("/x/triton/__main__.py", tmp_path) == "python -m triton"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert typed(str(program), tmp_path) == "triton"
 
 
 def test_passwords_are_not_shown() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ import msgspec
 from triton.cli import output
 from triton.cli.interrupt import Interrupt
 from triton.cli.target import api_url, engines
+from triton.cli.typed import typed
 from triton.cli.up import report_exit
 from triton.cli.verify import prove
 from triton.demo import files, report
@@ -121,15 +123,21 @@ def _example(runs: Sequence[Run]) -> Run:
 def _next(place: Place, *, keep: bool) -> None:
     data = Path(place.settings.data).absolute()
     option = "" if data == Path(".triton").absolute() else f" --data {shlex.quote(str(data))}"
+    command = typed(sys.argv[0], Path.cwd())
+    rows = []
     if place.ours and not keep:
         output.line("The stack of this demo ends now; its data stays. Where to look next:")
-        output.line(f"  triton up{option}              run it again, on the same data")
+        rows.append((f"{command} up{option}", "run it again, on the same data; then, beside it:"))
     else:
         output.line("Where to look next:")
-    url = place.api if keep or not place.ours else f"http://{place.settings.host}:8000"
-    output.line(f"  {url}/docs   the HTTP API")
-    output.line(f"  triton jobs{option}            every job; --json for programs")
-    output.line(f"  triton replay{option}          the log, folded again")
-    output.line(f"  triton doctor{option}          every engine and setting")
+        rows.append((f"{place.api}/docs", "the HTTP API"))
+    rows += [
+        (f"{command} jobs{option}", "every job; --json for programs"),
+        (f"{command} replay{option}", "the log, folded again"),
+        (f"{command} doctor{option}", "every engine and setting"),
+    ]
+    width = max(len(what) for what, _ in rows)
+    for what, about in rows:
+        output.line(f"  {what:<{width}}  {about}")
     if keep and place.ours:
         output.line("The stack runs on until ctrl-C.")
