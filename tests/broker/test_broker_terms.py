@@ -10,6 +10,7 @@ import pytest
 import redis
 from broker_kit import MakeBroker, Run
 from broker_log import History
+from dramatiq.rate_limits.backends import StubBackend
 
 from eventually import eventually
 from triton import TritonBroker, keys
@@ -223,6 +224,27 @@ def test_a_running_job_is_not_replaced_but_followed(
         *("completed", "cancelled", "completed")
     ]
     assert left() == set()
+
+
+def test_every_member_of_a_group_runs_though_its_actor_is_unique(
+    broker: TritonBroker, run: Run
+) -> None:
+    broker.add_middleware(dramatiq.middleware.GroupCallbacks(StubBackend()))
+    runs: list[str] = []
+
+    @dramatiq.actor(unique=True)
+    def member() -> None:
+        runs.append("member")
+
+    @dramatiq.actor
+    def done() -> None:
+        runs.append("done")
+
+    group = dramatiq.group([member.message(), member.message()])
+    group.add_completion_callback(done.message())
+    with run(broker):
+        group.run()
+        eventually(lambda: runs == ["member", "member", "done"])
 
 
 def test_an_idempotency_key_is_its_job_also_after_the_end(

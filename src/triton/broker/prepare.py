@@ -48,6 +48,9 @@ def prepared(
         due = int(eta * 1000) if isinstance(eta, int | float) and not delay else 0
     declared = actor.options if actor is not None else None
     terms = terms_of(message.options, declared, now=now, due=due, delay_ms=delay)
+    if "group_completion_uuid" in message.options:
+        # Dramatiq counts the members that completed: one that is another job would never be counted.
+        terms = msgspec.structs.replace(terms, unique=None)
     priority = actor.priority if actor is not None else 0
     if sender.parent is None:
         return submission_of(
