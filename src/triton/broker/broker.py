@@ -425,7 +425,9 @@ def _archive_of(settings: Settings) -> Callable[[], ArchiveStore] | None:
 
 
 def _ended_elsewhere(args: tuple[Any, ...]) -> bool:
-    return bool(args) and isinstance(args[0], JobProxy) and args[0].ended_elsewhere
+    if not (JobProxy.any_given_up and args):
+        return False
+    return isinstance(args[0], JobProxy) and args[0].ended_elsewhere
 
 
 def _under(message: Message[Any], job: str) -> Message[Any]:

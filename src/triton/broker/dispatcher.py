@@ -217,7 +217,7 @@ class Dispatcher:
 
     def say_deadline(self, proxy: JobProxy, at: float) -> None:
         """An attempt must be over at a time (monotonic seconds)."""
-        self._held.limit(proxy, at)
+        self._held.holds.limit(proxy.slot, at)
 
     def recorded_steps(self, proxy: JobProxy) -> dict[bytes, bytes]:
         """What earlier attempts of a job recorded, in one round trip."""

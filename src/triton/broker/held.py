@@ -15,7 +15,6 @@ class Held:
         #: The same for the keeper's process.
         self.holds = Holds()
         self._proxies: dict[tuple[str, int], JobProxy] = {}
-        self._slots: dict[tuple[str, int], int] = {}
 
     def __len__(self) -> int:
         return len(self._proxies)
@@ -27,14 +26,12 @@ class Held:
         return self._proxies.values()
 
     def add(self, proxy: JobProxy) -> None:
-        if proxy.lease not in self._proxies:
-            self._slots[proxy.lease] = self.holds.take(*proxy.lease)
-        self._proxies[proxy.lease] = proxy
+        job, attempt = lease = proxy.lease
+        if lease not in self._proxies:
+            proxy.slot = self.holds.take(job, attempt)
+        self._proxies[lease] = proxy
 
     def drop(self, proxy: JobProxy) -> None:
         if self._proxies.pop(proxy.lease, None) is not None:
-            self.holds.free(self._slots.pop(proxy.lease))
-
-    def limit(self, proxy: JobProxy, deadline: float) -> None:
-        """When the attempt must be over (monotonic seconds)."""
-        self.holds.limit(self._slots.get(proxy.lease, -1), deadline)
+            self.holds.free(proxy.slot)
+            proxy.slot = -1

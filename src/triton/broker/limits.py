@@ -91,6 +91,8 @@ class TimeLimits(TimeLimit):
 class _Watched:
     """A job that runs, and the monotonic times at which something is done about it."""
 
+    __slots__ = ("broker", "give_up", "hard", "proxy", "soft")
+
     def __init__(
         self, broker: Broker, proxy: JobProxy, soft: float, hard: float, give_up: float
     ) -> None:

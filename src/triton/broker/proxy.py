@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from dramatiq import Message, Middleware
 from dramatiq.broker import MessageProxy
@@ -43,6 +43,9 @@ class Holder(Protocol):
 class JobProxy(MessageProxy):
     """A Dramatiq message under a lease. Its outcome is collected here and written once, at ack or nack."""
 
+    #: Whether an attempt was ever given up in this process: until then nobody needs to ask of one.
+    any_given_up: ClassVar[bool] = False
+
     def __init__(self, message: Message[Any], claimed: Claimed, holder: Holder) -> None:
         super().__init__(message)
         # Asked for many times by Dramatiq and its middleware, and slow to find through MessageProxy.
@@ -50,6 +53,10 @@ class JobProxy(MessageProxy):
         self.queue_name = message.queue_name
         self.options = message.options
         self.claimed = claimed
+        #: What names the lease: the job and the attempt.
+        self.lease: tuple[str, int] = claimed[:2]
+        #: Where the keeper finds it (see `triton.keeper.holds`).
+        self.slot = -1
         self.result: object = None
         self.exception: BaseException | None = None
         #: The next attempt's message and the milliseconds until then, where one was asked for.
@@ -86,11 +93,6 @@ class JobProxy(MessageProxy):
     @property
     def job(self) -> Job:
         return Job(self)
-
-    @property
-    def lease(self) -> tuple[str, int]:
-        """What names the lease: the job and the attempt."""
-        return self.claimed[:2]
 
     @property
     def reports(self) -> Reports:
@@ -212,6 +214,7 @@ class JobProxy(MessageProxy):
         with self._lock:
             thread, self._thread = self._thread, None
             if thread is not None:
+                JobProxy.any_given_up = True
                 self._ender = threading.get_ident()
                 self.after_actor = True
                 self.exception = exception

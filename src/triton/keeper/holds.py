@@ -15,12 +15,14 @@ from typing import Final, NamedTuple
 
 #: Jobs that one process can hold under its keeper's eyes; more are held without.
 SLOTS: Final = 1024
-#: The deadline in monotonic seconds (0: none), the attempt, the id's length in bytes (0: free), the id.
-_SLOT: Final = struct.Struct("<dIH810s")
+#: The deadline in monotonic seconds (0: none), the attempt, the id's length in bytes (0: free); then the id.
+_HEAD: Final = struct.Struct("<dIH")
 _DEADLINE: Final = struct.Struct("<d")
 _LENGTH: Final = struct.Struct("<H")
 _LENGTH_AT: Final = 12
+#: Bytes of an id at most, and of a slot.
 _MOST: Final = 810
+_SIZE: Final = _HEAD.size + _MOST
 
 
 class Hold(NamedTuple):
@@ -35,7 +37,7 @@ class Holds:
 
     def __init__(self, fd: int | None = None) -> None:
         self.fd = _new_file() if fd is None else fd
-        self._memory = mmap.mmap(self.fd, SLOTS * _SLOT.size)
+        self._memory = mmap.mmap(self.fd, SLOTS * _SIZE)
         self._free = list(range(SLOTS - 1, -1, -1))
         if fd is None:
             weakref.finalize(self, os.close, self.fd)
@@ -46,25 +48,28 @@ class Holds:
         if len(name) > _MOST or not self._free:
             return -1
         slot = self._free.pop()
-        _SLOT.pack_into(self._memory, slot * _SLOT.size, 0.0, attempt, len(name), name)
+        start = slot * _SIZE
+        self._memory[start + _HEAD.size : start + _HEAD.size + len(name)] = name
+        _HEAD.pack_into(self._memory, start, 0.0, attempt, len(name))
         return slot
 
     def limit(self, slot: int, deadline: float) -> None:
         if slot >= 0:
-            _DEADLINE.pack_into(self._memory, slot * _SLOT.size, deadline)
+            _DEADLINE.pack_into(self._memory, slot * _SIZE, deadline)
 
     def free(self, slot: int) -> None:
         if slot >= 0:
-            _LENGTH.pack_into(self._memory, slot * _SLOT.size + _LENGTH_AT, 0)
+            _LENGTH.pack_into(self._memory, slot * _SIZE + _LENGTH_AT, 0)
             self._free.append(slot)
 
     def read(self) -> list[Hold]:
         """All jobs in the table."""
         found = []
-        for start in range(0, len(self._memory), _SLOT.size):
-            deadline, attempt, length, name = _SLOT.unpack_from(self._memory, start)
+        for start in range(0, len(self._memory), _SIZE):
+            deadline, attempt, length = _HEAD.unpack_from(self._memory, start)
             if length:
-                found.append(Hold(name[:length].decode(errors="replace"), attempt, deadline))
+                name = self._memory[start + _HEAD.size : start + _HEAD.size + length]
+                found.append(Hold(name.decode(errors="replace"), attempt, deadline))
         return found
 
 
@@ -74,5 +79,5 @@ def _new_file() -> int:
     else:
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
-    os.ftruncate(fd, SLOTS * _SLOT.size)
+    os.ftruncate(fd, SLOTS * _SIZE)
     return fd
