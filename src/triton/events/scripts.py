@@ -218,8 +218,8 @@ class Scripts:
         return Call(self.by_name["adopt"], keys.meta(prefix), (epoch, new), self._family)
 
     def submit(self, prefix: str, submissions: Sequence[Submission]) -> Call:
-        """Answers one word for each, and for some a job's id behind it (see `answers` and
-        `triton.broker.answers`). At most CHUNK at a time.
+        """Answers a word for each, some with a job's id behind it (see `answers`, then
+        `triton.verdict`). At most CHUNK at a time.
         """
         args = (arg for s in submissions for arg in s.args())
         return self._call("submit", prefix, self._failed_ttl, *args)
