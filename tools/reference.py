@@ -1,4 +1,4 @@
-"""Writes docs/reference/settings.md and events.md from the code they describe.
+"""Writes docs/reference/settings.md, events.md and routes.md from the code they describe.
 
 python tools/reference.py            write the files
 python tools/reference.py --check    exit 1 if they are not current
@@ -13,6 +13,7 @@ import typing
 from pathlib import Path
 
 import msgspec
+from routes import routes_page
 
 from triton import settings
 from triton.events import types
@@ -83,7 +84,7 @@ def events_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-PAGES = {"settings.md": settings_page, "events.md": events_page}
+PAGES = {"settings.md": settings_page, "events.md": events_page, "routes.md": routes_page}
 
 
 def main() -> int:
