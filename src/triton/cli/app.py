@@ -8,6 +8,7 @@ import typer
 
 import triton
 from triton.cli import (
+    adopt,
     dead,
     doctor,
     jobs,
@@ -74,5 +75,6 @@ app.command(rich_help_panel=_PRODUCTION)(up.api)
 app.command(rich_help_panel=_PRODUCTION)(up.worker)
 app.command(rich_help_panel=_PRODUCTION)(up.projector)
 app.command(rich_help_panel=_PRODUCTION)(up.relay)
+app.add_typer(adopt.app, name="adopt", rich_help_panel=_PRODUCTION)
 app.add_typer(outbox.app, name="outbox", rich_help_panel=_PRODUCTION)
 app.add_typer(migrations.app, name="migrate", rich_help_panel=_PRODUCTION)

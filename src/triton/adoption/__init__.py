@@ -1,0 +1,1 @@
+"""Moving the queues of other brokers into Triton."""
