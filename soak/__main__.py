@@ -14,6 +14,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from soak.faults import FAULTS
 from soak.report import lines
 from soak.run import Plan, soak
@@ -21,6 +23,8 @@ from soak.run import Plan, soak
 #: Debian's package `faketime`.
 _FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 _SHOWN = 40
+#: Seconds from which on a soak has two acts.
+_LONG = 120
 
 
 def main() -> int:
@@ -47,12 +51,37 @@ def main() -> int:
         only=tuple(given.only or ()),
         partitions=given.partitions,
         cuts=given.cuts,
-        clock=clock if "step-clock" in (given.only or ()) else None,
     )
     if "step-clock" in plan.only and clock is None:
         print("the package faketime is not installed: no clock steps", file=sys.stderr)
         return 2
     print(f"seed {seed}: {_machine()}", flush=True)
+    acts = _acts(plan, clock)
+    return max([_act(act, keep=given.keep) for act in acts])
+
+
+def _acts(plan: Plan, clock: Path | None) -> list[Plan]:
+    """A long soak has two acts: in the second, the server's clock jumps too, and times of two clocks cannot
+    be compared any more."""
+    stepped = msgspec.structs.replace(plan, clock=clock)
+    if plan.only:
+        return [stepped if "step-clock" in plan.only else plan]
+    if plan.seconds < _LONG:
+        return [plan]
+    if clock is None:
+        print("the package faketime is not installed: the server's clock is left as it is")
+        return [plan]
+    first = plan.seconds * 2 / 3
+    return [
+        msgspec.structs.replace(plan, seconds=first),
+        msgspec.structs.replace(stepped, seconds=plan.seconds - first),
+    ]
+
+
+def _act(plan: Plan, *, keep: bool) -> int:
+    """One platform from its start to its verdict; 1 where the checker objects."""
+    if plan.clock is not None:
+        print("\nWith clock steps:", flush=True)
     begun = time.monotonic()
 
     def say(text: str) -> None:
@@ -63,7 +92,7 @@ def main() -> int:
     try:
         verdict = soak(plan, folder, say)
     finally:
-        if given.keep:
+        if keep:
             print(f"kept: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
@@ -76,7 +105,7 @@ def main() -> int:
         return 0
     for objection in verdict.objections[:_SHOWN]:
         print(f"OBJECTION  {objection.rule}: {objection.text}")
-    print(f"{len(verdict.objections)} objections; repeat with --seed {seed}")
+    print(f"{len(verdict.objections)} objections; repeat with --seed {plan.seed}")
     return 1
 
 

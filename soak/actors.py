@@ -48,6 +48,13 @@ def quick(*_: Any) -> str:
 
 
 @dramatiq.actor(queue_name=QUEUE, **_BACKOFF)
+def large(text: str) -> str:
+    """Arguments and result go through the archive."""
+    with noted():
+        return text
+
+
+@dramatiq.actor(queue_name=QUEUE, **_BACKOFF)
 def succeeded(_data: dict[str, Any], _result: Any) -> None:
     with noted():
         pass

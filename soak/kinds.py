@@ -32,6 +32,7 @@ KINDS: Final = {
     "delayed": Kind(weight=8),
     "patient": Kind(weight=3),
     "stepping": Kind(weight=5),
+    "large": Kind(weight=1),
     "expiring": Kind(weight=4, ends=("completed", "failed"), reason="expired"),
     "called_back": Kind(weight=6),
     "unknown_actor": Kind(weight=1, ends=("failed",), reason="rejected"),

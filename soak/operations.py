@@ -107,6 +107,8 @@ class Load:
             case "expiring":
                 ttl = self._chance.randint(50, 4000)
                 return actors.long.message_with_options(args=(between(0.1, 0.5),), ttl=ttl)
+            case "large":
+                return actors.large.message(f"{self._number} " + "x" * 100_000)
             case "unknown_actor":
                 return Message(QUEUE, "nobody", (), {}, {})
             case _:

@@ -30,7 +30,7 @@ WORKERS: Final = ("worker-1", "worker-2", "worker-3")
 PROJECTORS: Final = ("projector-1", "projector-2")
 #: Of the three workers the last, the API and half of the load reach Redis through the proxy.
 PROXIED: Final = ("worker-3", "api")
-_ARCHIVE_MIB: Final = 64
+_ARCHIVE_MIB: Final = 192
 _CLONE_NEWNS: Final = 0x00020000
 _LOCAL_PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -170,6 +170,18 @@ class Platform:
             # The supervisor must not grow patient with a part that fails: it is we who hurt it.
             child.failures = 0
         self.supervisor.poll()
+
+    def triton(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The command line, as an operator of this platform has it."""
+        return subprocess.run(
+            [sys.executable, "-m", "triton", *arguments],
+            env=self.environment(),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
     # -- what faults do ----------------------------------------------------------------------------
 

@@ -23,8 +23,7 @@ def lines(verdict: Verdict) -> Iterator[str]:
         yield "| bytes cut from the log's file | events lost | accepted jobs lost | named by |"
         yield "|---|---|---|---|"
         for cut in verdict.cuts:
-            events, jobs = ("live", "live") if cut.events < 0 else (cut.events, cut.jobs)
-            yield f"| {cut.bytes} | {events} | {jobs} | {', '.join(cut.named_by) or 'nothing lost'} |"
+            yield f"| {cut.bytes} | {cut.events} | {cut.jobs} | {', '.join(cut.named_by) or 'nothing lost'} |"
 
 
 def _jobs(evidence: Evidence) -> Iterator[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,13 +11,14 @@ from typing import Final
 
 import msgspec
 
+from soak.adoption import cut_and_adopt
 from soak.evidence import Evidence, collect
 from soak.gauges import Gauges
 from soak.platform import WORKERS, Platform
 from soak.records import Injected
 from soak.rules import Objection, check
 from soak.schedule import Schedule
-from soak.tail import Cut, cut, cut_copies
+from soak.tail import Cut, cut_copies
 from triton.stack.processes import Exit
 
 _POLL: Final = 0.03
@@ -158,23 +157,11 @@ def _calm(
 
 def _verified(platform: Platform) -> list[Objection]:
     """What `triton verify` says of both stores."""
-    done = _triton(platform, "verify")
+    done = platform.triton("verify")
     if done.returncode == 0:
         return []
     text = f"triton verify ended with {done.returncode}: {done.stdout}{done.stderr}"
     return [Objection(rule="projections equal the fold", text=text)]
-
-
-def _triton(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "triton", *arguments],
-        env=platform.environment(),
-        cwd=platform.folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def _cut(platform: Platform, evidence: Evidence, plan: Plan) -> list[Cut | Objection]:
@@ -183,32 +170,4 @@ def _cut(platform: Platform, evidence: Evidence, plan: Plan) -> list[Cut | Objec
     server = platform.child("valkey").spec
     platform.end(["valkey"])
     found = list(cut_copies(platform, evidence, platform.requests, plan.cuts, chance))
-    lost = cut(platform.aof, chance)
-    platform.supervisor.spawn(server)
-    halted = _halted(platform)
-    said = _triton(platform, "verify")
-    named = ["triton verify"] if "its tail was lost" in said.stderr else []
-    if not halted:
-        text = f"the projectors went on after {lost} bytes of the log's file were gone"
-        found.append(Objection(rule="losses are named", text=text))
-    if not named:
-        text = f"triton verify after {lost} bytes were gone: {said.stdout}{said.stderr}"
-        found.append(Objection(rule="losses are named", text=text))
-    found.append(Cut(bytes=lost, events=-1, jobs=-1, named_by=[*halted, *named]))
-    return found
-
-
-def _halted(platform: Platform) -> list[str]:
-    """The projectors that stop because of what they read before."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        platform.poll()
-        found = [
-            name
-            for name in ("projector-1", "projector-2")
-            if "log_forked" in platform.child(name).log.read_text(errors="replace")
-        ]
-        if found:
-            return found
-        time.sleep(_POLL)
-    return []
+    return [*found, *cut_and_adopt(platform, server, evidence, chance)]

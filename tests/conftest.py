@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -22,11 +23,15 @@ def pytest_sessionstart() -> None:
 
 @pytest.fixture(scope="session")
 def engines() -> Iterator[Engines]:
-    """Valkey, PostgreSQL and ClickHouse from the wheels, without durability, in a temporary folder."""
+    """Valkey, PostgreSQL and ClickHouse from the wheels, without durability, in a temporary folder.
+
+    A Redis or Valkey of your own takes Valkey's place: its URL is in TRITON_TEST_REDIS_URL.
+    """
     # Not tmp_path: the folder around it is private to us, and as root PostgreSQL runs as nobody.
     data = Path(tempfile.mkdtemp(prefix="triton-tests-"))
     try:
-        with Engines(data, fast_unsafe=True) as started:
+        redis_url = os.environ.get("TRITON_TEST_REDIS_URL", "")
+        with Engines(data, redis_url=redis_url, fast_unsafe=True) as started:
             yield started
     finally:
         shutil.rmtree(data, ignore_errors=True)
