@@ -85,6 +85,42 @@ def test_a_full_server_refuses_without_a_half_done_job(
         assert history.ended() == {"completed": 2}
 
 
+def test_what_follows_in_another_partition_is_not_lost_with_a_refusal(
+    make_broker: MakeBroker, run: Run, server: OwnServer, namespace: str
+) -> None:
+    """Redis is full when an actor ends, and has room again a moment later."""
+    broker = make_broker(url=server.url, partitions=2)
+    results = []
+
+    @dramatiq.actor
+    def first() -> int:
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("maxmemory", 1)
+        return 7
+
+    @dramatiq.actor
+    def second(result: int) -> None:
+        results.append(result)
+
+    def refusals(client: redis.Redis) -> int:
+        return int(client.info("errorstats").get("errorstat_OOM", {}).get("count", 0))
+
+    begin, then = first.message(), second.message()
+    while broker.prefix_of(then.message_id) == broker.prefix_of(begin.message_id):
+        then = second.message()
+    with redis.Redis.from_url(server.url) as client:
+        begin.options["pipe_target"] = then.asdict()
+        broker.enqueue(begin)
+        with run(broker):
+            eventually(lambda: refusals(client) >= 2)
+            client.config_set("maxmemory", 0)
+            eventually(lambda: results == [7])
+            broker.join("default", timeout=10_000)
+        history = History(client, namespace, partitions=2)
+        history.check()
+        assert history.ended() == {"completed": 2}
+
+
 @pytest.mark.parametrize("when", ["while it runs", "while Redis is away"])
 def test_outcomes_survive_a_restart_of_redis(
     make_broker: MakeBroker, run: Run, server: OwnServer, namespace: str, when: str

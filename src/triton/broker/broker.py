@@ -220,11 +220,9 @@ class TritonBroker(Broker):
             message = message.copy(message_id=derived)
         proxy.followed += 1
         submission = self._submission(message, delay, proxy)
-        if self.prefix_of(submission.job) == self.prefix_of(proxy.claimed.job):
-            proxy.outbox.append(submission)
-            return _under(message, submission.job)
-        answer = self._intake.submit([submission])[0]
-        return _under(message, verdict_of(submission, answer).job)
+        near = self.prefix_of(submission.job) == self.prefix_of(proxy.claimed.job)
+        (proxy.outbox if near else proxy.apart).append(submission)
+        return _under(message, submission.job)
 
     def _submission(
         self, message: Message[Any], delay: int | None, proxy: JobProxy | None

@@ -358,7 +358,8 @@ class Dispatcher:
             return
         replies: list[Any] | None = None
         try:
-            replies = send_until_answered(self._client, trip.calls, stopped)
+            if self._send_apart(finished, stopped):
+                replies = send_until_answered(self._client, trip.calls, stopped)
         finally:
             with self._lock:
                 for each in finished:
@@ -371,6 +372,16 @@ class Dispatcher:
             self._log.warning("outcome_refused", job=each.proxy.claimed.job, answer=answer)
         if claims:
             self._receive(claims, trip.claimed(replies))
+
+    def _send_apart(self, finished: Sequence[Finished], stopped: threading.Event) -> bool:
+        """Submit what follows in other partitions; whether that was answered. Before the outcomes: one that
+        is written without what follows from it would never be repeated."""
+        apart = [submission for each in finished for submission in each.proxy.apart]
+        if not apart:
+            return True
+        groups = grouped(apart, lambda submission: self._prefix_of(submission.job))
+        calls = [self._scripts.submit(prefix, group) for prefix, group in groups]
+        return send_until_answered(self._client, calls, stopped) is not None
 
     def _free(self) -> int:
         allowed = sum(self._prefetch[queue] for queue in self._inboxes)
@@ -436,6 +447,7 @@ class Dispatcher:
             # Say a retry whose options hold what cannot be encoded. It must end, or it is held for ever.
             self._log.exception("outcome_unusable", job=proxy.claimed.job)
             proxy.outbox.clear()
+            proxy.apart.clear()
             return pack(proxy, self.by, failure(error))
 
     # -- what the bell and the heart ask -----------------------------------------------------------

@@ -49,7 +49,7 @@ def _go_on(broker: Broker, proxy: JobProxy) -> None:
     )
     while proxy.hooks:
         middleware = proxy.hooks[-1]
-        before = len(proxy.outbox), proxy.followed, proxy.retry
+        before = len(proxy.outbox), len(proxy.apart), proxy.followed, proxy.retry
         try:
             if isinstance(middleware, Retries) and exception is not None:
                 after_failure(middleware, broker, proxy, exception)

@@ -61,7 +61,9 @@ class JobProxy(MessageProxy):
         self.exception: BaseException | None = None
         #: The next attempt's message and the milliseconds until then, where one was asked for.
         self.retry: tuple[Message[Any], int] | None = None
+        #: What is submitted in one step with the outcome, and before it into other partitions.
         self.outbox: list[Submission] = []
+        self.apart: list[Submission] = []
         #: Messages that followed from the outcome so far, wherever they went.
         self.followed = 0
         self.cancel_requested = False
@@ -229,9 +231,11 @@ class JobProxy(MessageProxy):
         """When the attempt is to be over, in monotonic seconds, for who watches the process."""
         self._holder.say_deadline(self, at)
 
-    def go_back(self, sent: int, followed: int, retry: tuple[Message[Any], int] | None) -> None:
+    def go_back(
+        self, near: int, apart: int, followed: int, retry: tuple[Message[Any], int] | None
+    ) -> None:
         """Forget what was sent since then: the hook that sent it begins anew."""
-        del self.outbox[sent:]
+        del self.outbox[near:], self.apart[apart:]
         self.followed, self.retry = followed, retry
 
     def forget(self) -> None:
