@@ -19,7 +19,8 @@ broker = TritonBroker()
 for middleware in broker.middleware:
     if isinstance(middleware, Retries):
         middleware.min_backoff, middleware.max_backoff = 10, 50
-broker.add_middleware(GroupCallbacks(RateLimits(url=broker.url)))
+if "+cluster:" not in broker.url:  # Dramatiq's own back ends do not speak to one
+    broker.add_middleware(GroupCallbacks(RateLimits(url=broker.url)))
 
 
 class Dies(Middleware):
