@@ -255,7 +255,7 @@ def test_several_partitions_each_have_their_own_positions(
         ("requeue", {"filter": {"status": ["pending"]}, "dry_run": True}, "filter.status"),
         ("cancel", {"filter": {"status": ["failed"]}, "dry_run": True}, "filter.status"),
         ("cancel", {"filter": {"status": ["odd"]}, "dry_run": True}, "filter.status[0]"),
-        ("cancel", {"filter": {"shoe": 1}, "dry_run": True}, "filter"),
+        ("cancel", {"filter": {"shoe": 1}, "dry_run": True}, "filter.shoe"),
         ("cancel", {"filter": {"queue": "\x00"}, "dry_run": True}, "filter.queue"),
         (
             "cancel",

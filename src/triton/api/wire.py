@@ -122,4 +122,5 @@ def _field(name: str, message: str) -> dict[str, str]:
     """msgspec's sentence, with its path (`... - at `$.a[0]``) as the field's name."""
     text, _, path = message.partition(" - at `")
     below = path.rstrip("`").removeprefix("$").lstrip(".")
-    return {"field": ".".join(part for part in (name, below) if part), "message": text}
+    dot = "." if name and below and not below.startswith("[") else ""
+    return {"field": f"{name}{dot}{below}", "message": text}
