@@ -36,6 +36,10 @@ class Drain(Middleware):
         worker.worker_timeout = min(worker.worker_timeout, 100)
 
     def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            # Only there can handlers be set; a worker in another thread is ended by who began it.
+            return
+
         def end(number: int, _: FrameType | None) -> None:
             for name in _SIGNALS:
                 signal.signal(getattr(signal, name), signal.SIG_IGN)
