@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -32,6 +32,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     clickhouse_url: str = ""
     #: file:///path or s3://bucket/prefix of the archive.
     archive_url: str = ""
+    #: triton | dramatiq: what `triton.task_queue.open_task_queue` opens, Triton or a stock RedisBroker.
+    task_queue: Literal["triton", "dramatiq"] = "triton"
     #: Address of the HTTP API.
     host: str = "127.0.0.1"
     #: TCP port of the HTTP API; 0 takes a free one.
