@@ -14,9 +14,9 @@ from dramatiq import Message
 from dramatiq.results import ResultMissing
 
 from eventually import eventually
-from triton import TritonBroker, keys
+from triton import TritonBroker, keys, step
 from triton.errors import DecodeError, NotFoundError, ValidationError
-from triton.events.types import Completed, Failed, RetryScheduled, Submitted
+from triton.events.types import Completed, Failed, RetryScheduled, StepCompleted, Submitted
 from triton.references import MARK, MAX_ARCHIVED, reference_in
 from triton.submit import MAX_BODY
 
@@ -118,6 +118,31 @@ def test_arguments_that_are_not_what_they_were_fail_the_attempt(
     assert isinstance(failed, Failed)
     assert failed.error.type == error.__name__
     assert ran == []
+
+
+def test_a_large_step_is_recorded_by_reference(
+    archive: Path, make_broker: MakeBroker, run: Run, history: History
+) -> None:
+    broker = make_broker()
+    calls, seen = [], []
+
+    def load() -> tuple[str, ...]:
+        calls.append(1)
+        return (LARGE, "end")
+
+    @dramatiq.actor(max_retries=1)
+    def work() -> int:
+        seen.append(step("load", load))
+        if len(seen) == 1:
+            raise ValueError("once")
+        return len(calls)
+
+    message = work.send()
+    with run(broker):
+        assert message.get_result(block=True, timeout=5_000) == 1
+    assert seen == [[LARGE, "end"]] * 2
+    (done,) = [e.data for e in history.of(message.message_id) if isinstance(e.data, StepCompleted)]
+    assert reference_in(done.result) is not None
 
 
 def test_a_changed_result_is_noticed(archive: Path, make_broker: MakeBroker, run: Run) -> None:

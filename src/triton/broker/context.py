@@ -106,8 +106,9 @@ class Job:
         What `fn` raises is not recorded: the next attempt calls it again. A worker that dies between the
         end of `fn` and the record calls it again too: make its effect idempotent under `job.id` and name.
 
-        Raises StepError for a name that this attempt has used, a result that is no plain data or has more
-        than 64 KiB, or an asynchronous `fn` (see `astep`); LeaseLost where the job is another worker's.
+        Raises StepError for a name that this attempt has used, a result that is no plain data or too large
+        (64 KiB, 16 MiB with an archive), or an asynchronous `fn` (see `astep`); LeaseLost where the job is
+        another worker's.
         """
         return cast("T", self._proxy.steps.run(name, lambda: fn(*args, **kwargs)))
 

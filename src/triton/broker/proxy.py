@@ -55,6 +55,8 @@ class JobProxy(MessageProxy):
         self.claimed = claimed
         #: What names the lease: the job and the attempt.
         self.lease: tuple[str, int] = claimed[:2]
+        #: The way of large values into the archive and back.
+        self.payloads: Payloads | None = None
         #: Where the keeper finds it (see `triton.keeper.holds`).
         self.slot = -1
         self.result: object = None
@@ -152,6 +154,7 @@ class JobProxy(MessageProxy):
 
         Raises NotFoundError, UnavailableError, DecodeError: the attempt fails.
         """
+        self.payloads = payloads
         reference = reference_in(self._message.kwargs)
         if reference is not None:
             self._reference = reference

@@ -9,15 +9,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Final, Protocol, cast
 
+import msgspec
+
 from triton.broker.context import LeaseLost
 from triton.broker.reports import Reports
 from triton.errors import StepError
 from triton.events.codec import decode_data, encode_data
 from triton.events.types import SCHEMA, StepCompleted
+from triton.payloads import Payloads
+from triton.references import MARK, MAX_ARCHIVED, reference_in
 
 #: Characters of a step's name at most.
 MAX_STEP_NAME: Final = 200
-#: Bytes of a step's encoded result at most; larger data belongs into the archive, by reference.
+#: Bytes of a step's encoded result in the log at most; a larger one goes into the archive, by reference.
 MAX_STEP: Final = 64 * 1024
 #: Seconds between two looks whether the lease still stands: an interrupt arrives at such a look.
 _LOOK: Final = 0.1
@@ -32,6 +36,10 @@ class Lease(Protocol):
     @property
     def over(self) -> bool:
         """Whether nothing that the attempt says will reach the log any more."""
+
+    @property
+    def payloads(self) -> Payloads | None:
+        """The way of large results into the archive."""
 
     def recorded_steps(self) -> Mapping[bytes, bytes]:
         """Encoded `job.step_completed` data by the names of the steps that earlier attempts recorded."""
@@ -52,7 +60,7 @@ class Steps:
         try:
             recorded = self._find(name)
             if recorded is not None:
-                return _result(recorded)
+                return self._result(recorded)
             result = fn()
             if inspect.isawaitable(result):
                 if inspect.iscoroutine(result):
@@ -60,12 +68,12 @@ class Steps:
                 raise StepError(
                     f"the step {name!r} is asynchronous: write `await triton.astep({name!r}, ...)`"
                 )
-            done = _completed(name, result)
+            done = self._completed(name, result)
             self._committed(name, self._lease.reports.step(done))
         except BaseException:
             self._forget(name)
             raise
-        return _result(encode_data(done))
+        return _as_kept(result)
 
     async def run_async(self, name: str, fn: Callable[[], Awaitable[Any]]) -> Any:
         self._begin(name)
@@ -74,14 +82,54 @@ class Steps:
             unread = self._recorded is None
             recorded = await asyncio.to_thread(self._find, name) if unread else self._find(name)
             if recorded is not None:
-                return _result(recorded)
-            done = _completed(name, await fn())
+                return await asyncio.to_thread(self._result, recorded)
+            result = await fn()
+            done = await asyncio.to_thread(self._completed, name, result)
             receipt = self._lease.reports.step(done)
             _check(name, await asyncio.wrap_future(receipt))
         except BaseException:
             self._forget(name)
             raise
-        return _result(encode_data(done))
+        return _as_kept(result)
+
+    def _completed(self, name: str, result: object) -> StepCompleted:
+        """What is recorded. Raises StepError, UnavailableError (the archive)."""
+        done = StepCompleted(name=name, result=result)
+        try:
+            size = len(encode_data(done))
+        except Exception as error:
+            raise StepError(
+                f"the step {name!r} returned a value of type {type(result).__name__} that is no plain "
+                f"data ({error}): return numbers, text, lists and dicts, or nothing"
+            ) from error
+        if reference_in(result) is not None:
+            raise StepError(
+                f"the step {name!r} returned a dict named {MARK}, which is Triton's own"
+            )
+        if size <= MAX_STEP:
+            return done
+        too_large = f"the step {name!r} returned {size} bytes, at most"
+        if size > MAX_ARCHIVED:
+            raise StepError(
+                f"{too_large} {MAX_ARCHIVED} are recorded: put the data into the archive yourself, and "
+                "return a reference"
+            )
+        payloads = self._lease.payloads
+        reference = payloads.keep(msgspec.msgpack.encode(result)) if payloads else None
+        if reference is None:
+            raise StepError(
+                f"{too_large} {MAX_STEP} are recorded in the log: set TRITON_ARCHIVE_URL, so that larger "
+                "ones go into the archive"
+            )
+        return StepCompleted(name=name, result=reference.marked())
+
+    def _result(self, recorded: bytes) -> Any:
+        """What an earlier attempt recorded. Raises NotFoundError, DecodeError, UnavailableError."""
+        value = cast("StepCompleted", decode_data("job.step_completed", SCHEMA, recorded)).result
+        reference = reference_in(value)
+        if reference is None or self._lease.payloads is None:
+            return value
+        return msgspec.msgpack.decode(self._lease.payloads.fetch(reference))
 
     def _begin(self, name: str) -> None:
         if (
@@ -122,23 +170,6 @@ class Steps:
         _check(name, receipt.result())
 
 
-def _completed(name: str, result: object) -> StepCompleted:
-    done = StepCompleted(name=name, result=result)
-    try:
-        size = len(encode_data(done))
-    except Exception as error:
-        raise StepError(
-            f"the step {name!r} returned a value of type {type(result).__name__} that is no plain data "
-            f"({error}): return numbers, text, lists and dicts, or nothing"
-        ) from error
-    if size > MAX_STEP:
-        raise StepError(
-            f"the step {name!r} returned {size} bytes, at most {MAX_STEP} are recorded: put the data into "
-            "the archive and return a reference"
-        )
-    return done
-
-
 def _check(name: str, answer: str) -> None:
     if answer in ("ok", "already"):
         return
@@ -147,6 +178,6 @@ def _check(name: str, answer: str) -> None:
     raise StepError(f"the step {name!r} was done, and the log refused it: {answer}")
 
 
-def _result(recorded: bytes) -> Any:
+def _as_kept(result: object) -> Any:
     """What a later attempt gets, so that each attempt gets the same: a tuple is a list, say."""
-    return cast("StepCompleted", decode_data("job.step_completed", SCHEMA, recorded)).result
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(result))
