@@ -53,9 +53,14 @@ def test_sighup_starts_new_processes_and_goes_on(
 ) -> None:
     broker = ready(make_broker())
     command = start("--processes", "2", "--threads", "2")
-    broker.enqueue_many(messages(8, seconds=0.05))
-    broker.join("default", timeout=20_000)
-    before = {note.pid for note in command.notes()}
+    rounds = 0
+    before: set[int] = set()
+    while len(before) < 2:
+        # The quicker process may take all of the first.
+        assert (rounds := rounds + 1) < 20, command.log()
+        broker.enqueue_many(messages(8, seconds=0.05))
+        broker.join("default", timeout=20_000)
+        before = {note.pid for note in command.notes()}
     broker.enqueue_many(messages(20, seconds=0.2))
     command.process.send_signal(signal.SIGHUP)
     broker.join("default", timeout=30_000)
@@ -66,7 +71,7 @@ def test_sighup_starts_new_processes_and_goes_on(
     assert command.process.poll() is None
     command.process.send_signal(signal.SIGTERM)
     assert command.process.wait(10) == 0
-    assert history.ended() == {"completed": 48}
+    assert history.ended() == {"completed": 40 + 8 * rounds}
     history.check()
 
 
