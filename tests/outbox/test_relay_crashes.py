@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +18,11 @@ from own_server import OwnServer
 from relay_process import RelayProcess
 
 from eventually import eventually
-from triton import outbox
+from triton import keys, outbox
 from triton.events.types import Submitted
 from triton.settings import Settings
 
-TRANSACTIONS = 250
+TRANSACTIONS = 500
 
 
 def submit_at_random(url: str, chance: random.Random, committed: list[str]) -> None:
@@ -42,7 +43,11 @@ def call(number: int) -> Message[Any]:
 
 
 def test_every_committed_row_is_exactly_one_job_while_relays_are_killed(
-    settings: Settings, history: History, relay: Callable[[], RelayProcess], app: psycopg.Connection
+    settings: Settings,
+    history: History,
+    relay: Callable[[], RelayProcess],
+    app: psycopg.Connection,
+    redis_client: redis.Redis,
 ) -> None:
     seed = random.randrange(2**32)
     print("seed", seed)
@@ -56,20 +61,19 @@ def test_every_committed_row_is_exactly_one_job_while_relays_are_killed(
     ]
     for writer in writers:
         writer.start()
-    kills = 0
-    steady = relay()
-    seen = 0
-    while kills < 6:
+    log = keys.log(keys.prefix(settings.namespace, 0))
+    started = [relay()]  # sometimes both of two relays side by side die
+    for number in range(6):
         victim = relay()
-        # It is killed somewhere in its work: after the log grew by a random number of jobs.
-        target = seen + chance.randint(1, 60)
-        if any(writer.is_alive() for writer in writers):
-            eventually(lambda t=target: len(history.events()) >= t or not alive(writers))
-        victim.kill()
-        if kills == 2:
-            steady.kill()
-        kills += 1
-        seen = len(history.events())
+        started.append(victim)
+        # In the middle of a batch: after the log grew by some jobs, and a moment of any length more.
+        target = int(redis_client.xlen(log)) + chance.randint(1, 300)
+        eventually(
+            lambda n=target: redis_client.xlen(log) >= n or not alive(writers), interval=0.001
+        )
+        time.sleep(chance.random() * 0.03)
+        for process in started if number % 2 else [victim]:
+            process.kill()
     for writer in writers:
         writer.join()
     last = relay()

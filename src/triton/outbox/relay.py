@@ -58,7 +58,12 @@ class Relay:
         while not self._stop.is_set():
             try:
                 with psycopg.connect(
-                    self._url, autocommit=True, connect_timeout=10, application_name="triton relay"
+                    self._url,
+                    autocommit=True,
+                    connect_timeout=10,
+                    # Behind a pooler the next transaction may be on another server connection.
+                    prepare_threshold=None,
+                    application_name="triton relay",
                 ) as connection:
                     self._follow(connection)
             except psycopg.errors.UndefinedTable:
@@ -70,8 +75,6 @@ class Relay:
         self._submitter.close()
 
     def _follow(self, connection: Connection) -> None:
-        # A relay whose machine vanished must not hold its rows for ever.
-        connection.execute("SET idle_in_transaction_session_timeout = '120s'")
         connection.execute("LISTEN triton_outbox")
         while not self._stop.is_set():
             if self._drain(connection) == 0:
@@ -81,6 +84,8 @@ class Relay:
     def _drain(self, connection: Connection) -> int:
         """Move one batch; answers how many rows it looked at."""
         with connection.transaction():
+            # A relay whose machine vanished must not hold its rows for ever.
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = '120s'")
             taken = connection.execute(sql("take"), (BATCH,)).fetchall()
             ids, too_large = _within(taken)
             for number, size in too_large:
