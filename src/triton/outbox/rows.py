@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NamedTuple
 
 from dramatiq import Message
@@ -21,7 +22,8 @@ class Row(NamedTuple):
     args: str
     kwargs: str
     options: str
-    due: int | None
+    #: Infinite too, as PostgreSQL's times can be.
+    due: float | None
     created: int
 
 
@@ -30,7 +32,9 @@ def message_of(row: Row, *, queue: str, now_ms: int) -> Message[Any]:
     options = _decoded("options", row.options, dict)
     options.pop("eta", None)
     if row.due is not None and row.due > now_ms:
-        options["eta"] = row.due
+        if not math.isfinite(row.due):
+            raise invalid("due", "infinity", "a time")
+        options["eta"] = round(row.due)
     return Message(
         queue_name=row.queue if row.queue is not None else queue,
         actor_name=row.actor,
