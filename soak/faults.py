@@ -10,10 +10,10 @@ from typing import Final, Literal
 import msgspec
 import redis
 
-from soak.platform import PROJECTORS, WORKERS, Platform
+from soak.platform import PROJECTORS, RELAYS, WORKERS, Platform
 
 #: What shows that a part works again. `none`: nothing does from outside.
-Gauge = Literal["none", "log", "postgres", "clickhouse", "api"]
+Gauge = Literal["none", "log", "postgres", "clickhouse", "api", "outbox"]
 #: Takes a fault back.
 Undo = Callable[[], None]
 
@@ -70,6 +70,15 @@ def kill_projector(platform: Platform, chance: Random) -> Done:
 
 def stop_projector(platform: Platform, chance: Random) -> Done:
     return _stop(platform, chance.choice(PROJECTORS), chance.uniform(0.5, 6.0), "postgres")
+
+
+def kill_relay(platform: Platform, chance: Random) -> Done:
+    name = chance.choice(RELAYS)
+    return Done(target=name, gauge="outbox", pids=platform.kill(name))
+
+
+def stop_relay(platform: Platform, chance: Random) -> Done:
+    return _stop(platform, chance.choice(RELAYS), chance.uniform(0.5, 4.0), "outbox")
 
 
 def kill_api(platform: Platform, _: Random) -> Done:
@@ -180,6 +189,8 @@ FAULTS: Final[dict[str, tuple[int, Fault]]] = {
     "end-worker": (3, end_worker),
     "kill-projector": (4, kill_projector),
     "stop-projector": (2, stop_projector),
+    "kill-relay": (3, kill_relay),
+    "stop-relay": (1, stop_relay),
     "kill-api": (3, kill_api),
     "stop-api": (2, stop_api),
     "kill-valkey": (4, kill_valkey),

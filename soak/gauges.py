@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import time
-from typing import Any, Final, cast
+from typing import Any, Final, LiteralString, cast
 
 import msgspec
 import psycopg
@@ -29,6 +29,9 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
     postgres: int = -1
     clickhouse: int = -1
     api: bool = False
+    #: Rows of the outbox, and the age in seconds of the oldest.
+    outbox: int = -1
+    outbox_age: float = 1e9
     #: Jobs that wait, are scheduled, or run.
     jobs: int = -1
 
@@ -50,12 +53,15 @@ class Gauges:
         if time.monotonic() - self._seen >= INTERVAL:
             log, jobs = self._log()
             checkpoints = self._checkpoints()
+            rows, age = self._outbox()
             self._last = Readings(
                 log=log,
                 last_log=max(log, self._last.last_log),
                 postgres=checkpoints.get("postgres", -1),
                 clickhouse=checkpoints.get("clickhouse", -1),
                 api=self._api(),
+                outbox=rows,
+                outbox_age=age,
                 jobs=jobs,
             )
             self._seen = time.monotonic()
@@ -85,20 +91,30 @@ class Gauges:
             return -1, -1
 
     def _checkpoints(self) -> dict[str, int]:
+        rows = self._query("SELECT projector, sum(position) FROM checkpoints GROUP BY 1")
+        return {name: int(position) for name, position in rows}
+
+    def _outbox(self) -> tuple[int, float]:
+        for rows, age in self._query(
+            "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)"
+            " FROM triton_outbox"
+        ):
+            return rows, float(age)
+        return -1, 1e9
+
+    def _query(self, statement: LiteralString) -> list[tuple[Any, ...]]:
+        """No row where PostgreSQL does not answer."""
         try:
             if self._database is None:
                 self._database = psycopg.connect(
                     self._platform.settings.database_url, autocommit=True, connect_timeout=2
                 )
-            rows = self._database.execute(
-                "SELECT projector, sum(position) FROM checkpoints GROUP BY 1"
-            ).fetchall()
+            return self._database.execute(statement).fetchall()
         except psycopg.Error:
             if self._database is not None:
                 self._database.close()
             self._database = None
-            return {}
-        return {name: int(position) for name, position in rows}
+            return []
 
     def _api(self) -> bool:
         settings = self._platform.settings

@@ -42,6 +42,7 @@ KINDS: Final = {
     "bulk": Kind(weight=0),
     "chain": Kind(weight=0),
     "group": Kind(weight=0),
+    "outbox": Kind(weight=0),
     "unique_return": Kind(weight=0),
     "unique_reject": Kind(weight=0),
     # Another job of its key may take its place.

@@ -11,7 +11,7 @@ import httpx
 
 from soak.kinds import QUEUE, SLOW
 from soak.records import Journal
-from triton import TritonBroker
+from triton import TritonBroker, settings
 
 #: Seconds from which on there is time for a job that kills its worker again and again.
 _LONG = 120
@@ -35,7 +35,9 @@ def main() -> None:
     from soak.operations import Load
 
     with httpx.Client(base_url=given.api, timeout=5.0, trust_env=False) as api:
-        load = Load(given.seed, Journal(given.journal), [direct, proxied], api)
+        load = Load(
+            given.seed, Journal(given.journal), [direct, proxied], api, settings.load().database_url
+        )
         load.kill_workers(poison=given.seconds >= _LONG)
         begun = time.monotonic()
         for number in range(int(given.seconds * given.rate)):

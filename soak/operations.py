@@ -9,13 +9,14 @@ from collections import deque
 from typing import Any, Final
 
 import httpx
+import psycopg
 from dramatiq import ConnectionClosed, Message
 from msgspec.structs import asdict
 
 from soak import actors
 from soak.kinds import KINDS, QUEUE, SLOW
 from soak.records import Answer, Asked, Journal, Wish
-from triton import TritonBroker
+from triton import TritonBroker, outbox
 from triton.errors import NotUniqueError, TritonError, ValidationError
 from triton.submit import DEFAULT_TENANT, child_id, job_id_for
 from triton.uniqueness import Conflict, Unique, fitting_id, unique_digest
@@ -29,6 +30,7 @@ OPERATIONS: Final = {
     "group": 3,
     "unique": 6,
     "hold": 2,
+    "outbox": 4,
     "bulk": 2,
     "cancel": 5,
     "requeue": 3,
@@ -44,12 +46,18 @@ class Load:
     """Draws operations from a seed and does them one after the other."""
 
     def __init__(
-        self, seed: int, journal: Journal, brokers: list[TritonBroker], api: httpx.Client
+        self,
+        seed: int,
+        journal: Journal,
+        brokers: list[TritonBroker],
+        api: httpx.Client,
+        database_url: str,
     ) -> None:
         self._chance = random.Random(seed)
         self._journal = journal
         self._brokers = brokers
         self._api = api
+        self._database_url = database_url
         self._seed = seed
         self._number = 0
         #: Jobs that may be cancelled, sent round again, or submitted a second time.
@@ -153,6 +161,25 @@ class Load:
         if partitions == 1:
             return job
         return fitting_id(lambda n: child_id(job, 0, n) if n else job, digest, partitions)
+
+    def _outbox(self) -> None:
+        """Some jobs in a transaction of the application's own, which may be rolled back."""
+        messages = [actors.quick.message(self._number) for _ in range(self._chance.randint(1, 5))]
+        answer: Answer = "unknown"
+        with (
+            contextlib.suppress(psycopg.Error),
+            psycopg.connect(self._database_url, connect_timeout=2) as connection,
+        ):
+            for message in messages:
+                outbox.enqueue(connection, message)
+            if self._chance.random() < 0.2:
+                connection.rollback()
+                answer = "refused"
+            else:
+                connection.commit()
+                answer = "accepted"
+        for message in messages:
+            self._record(Asked(kind="outbox", job=message.message_id, answer=answer))
 
     def _hold(self) -> None:
         """A queue is paused, until the next of these or the end."""

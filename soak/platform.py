@@ -28,8 +28,9 @@ from triton.stack.up import free_port
 ROOT: Final = Path(__file__).resolve().parents[1]
 WORKERS: Final = ("worker-1", "worker-2", "worker-3")
 PROJECTORS: Final = ("projector-1", "projector-2")
-#: Of the three workers the last, the API and half of the load reach Redis through the proxy.
-PROXIED: Final = ("worker-3", "api")
+RELAYS: Final = ("relay-1", "relay-2")
+#: The last of the workers and of the relays, the API and half of the load reach Redis through the proxy.
+PROXIED: Final = ("worker-3", "relay-2", "api")
 _ARCHIVE_MIB: Final = 192
 _CLONE_NEWNS: Final = 0x00020000
 _LOCAL_PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -123,13 +124,19 @@ class Platform:
                 database_url=self._engines.database_url,
                 clickhouse_url=self._engines.clickhouse_url,
                 archive_url=self._engines.archive_url,
+                outbox_url=self._engines.database_url,
             )
             migrate.up(self.settings.database_url, self.settings.clickhouse_url)
+            installed = self.triton("outbox", "install")
+            if installed.returncode != 0:
+                raise StartupError(f"triton outbox install: {installed.stderr}")
             server = str(self._engines.folder.run / "valkey.sock")
             listen, control = str(self.folder / "p"), str(self.folder / "c")
             self._spawn("proxy", ("soak.cutting_proxy", listen, server, control), stage=1)
             for name in PROJECTORS:
                 self._spawn(name, ("triton", "projector"), stage=2)
+            for name in RELAYS:
+                self._spawn(name, ("triton", "relay"), stage=2)
             self._spawn("api", ("triton", "api"), stage=3)
             for name in WORKERS:
                 self._spawn(name, ("triton", "worker"), stage=4, grace=10.0)

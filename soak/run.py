@@ -141,7 +141,8 @@ def _calm(
         platform.poll()
         schedule.step(more=False)
         seen = gauges.read()
-        quiet = seen.jobs == 0 and seen.api and seen.log == seen.postgres == seen.clickhouse
+        read = seen.log == seen.postgres == seen.clickhouse
+        quiet = seen.jobs == 0 == seen.outbox and seen.api and read
         calm = calm + 1 if quiet else 0
         if calm > 20:
             break

@@ -16,6 +16,8 @@ from soak.records import Injected, now
 
 #: Seconds between two faults, at least and at most.
 PAUSE: Final = (0.3, 1.7)
+#: Seconds that a row may wait in the outbox of a platform that works.
+_FRESH: Final = 1.0
 
 
 class _Open(msgspec.Struct, kw_only=True):
@@ -91,18 +93,7 @@ class Schedule:
             if each.done.lasts:
                 each.position = readings.last_log
             return
-        match each.done.gauge:
-            case "none":
-                works = True
-            case "log":
-                works = readings.log > each.position
-            case "api":
-                works = readings.api
-            case "postgres":
-                works = readings.postgres >= each.position
-            case "clickhouse":
-                works = readings.clickhouse >= each.position
-        if works:
+        if _works(each, readings):
             each.injected.recovered = now()
 
     def _undo(self, each: _Open) -> None:
@@ -111,3 +102,21 @@ class Schedule:
                 each.done.undo()
             each.undone = True
             each.injected.ended = now()
+
+
+def _works(each: _Open, readings: Readings) -> bool:
+    """Whether the part that a fault has hit does again what it is for."""
+    match each.done.gauge:
+        case "none":
+            return True
+        case "log":
+            return readings.log > each.position
+        case "outbox":
+            # The application goes on writing rows; that some are taken is seen by the oldest.
+            return readings.outbox_age < _FRESH
+        case "api":
+            return readings.api
+        case "postgres":
+            return readings.postgres >= each.position
+        case "clickhouse":
+            return readings.clickhouse >= each.position

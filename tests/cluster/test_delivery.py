@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from test_broker_jobs import (
-    test_a_delay_is_counted_by_the_server_and_logged,
     test_a_log_that_was_created_otherwise_is_refused,
     test_a_message_is_a_job_with_three_events,
     test_a_snooze_is_no_failure_and_calls_nobody_back,
@@ -25,11 +24,9 @@ from test_broker_outcomes import (
 from test_broker_processes import test_sigterm_drains_and_gives_the_rest_back_at_once
 from test_broker_queues import (
     test_a_broker_that_was_used_can_be_forked,
-    test_a_queue_that_comes_later_is_heard_at_once,
     test_flush_cancels_what_has_not_started,
     test_jobs_of_all_partitions_run,
     test_join_waits_for_what_waits_is_scheduled_and_runs,
-    test_one_message_wakes_one_idle_worker_at_once,
 )
 from test_broker_registry import test_a_worker_is_known_with_what_it_runs
 from test_broker_steps import test_a_later_attempt_gets_what_was_recorded
@@ -44,14 +41,12 @@ from test_broker_terms import (
 __all__ = [
     "left",
     "test_a_broker_that_was_used_can_be_forked",
-    "test_a_delay_is_counted_by_the_server_and_logged",
     "test_a_job_outlives_its_lease_while_its_worker_lives",
     "test_a_later_attempt_gets_what_was_recorded",
     "test_a_log_that_was_created_otherwise_is_refused",
     "test_a_message_is_a_job_with_three_events",
     "test_a_pipeline_hands_results_on_in_one_step",
     "test_a_pipeline_of_one_failed_job_goes_no_further",
-    "test_a_queue_that_comes_later_is_heard_at_once",
     "test_a_queue_that_drains_takes_no_more_but_what_its_jobs_send",
     "test_a_running_job_is_not_replaced_but_followed",
     "test_a_snooze_is_no_failure_and_calls_nobody_back",
@@ -65,7 +60,6 @@ __all__ = [
     "test_jobs_keep_their_leases_while_consumers_are_closed",
     "test_jobs_of_all_partitions_run",
     "test_join_waits_for_what_waits_is_scheduled_and_runs",
-    "test_one_message_wakes_one_idle_worker_at_once",
     "test_results_are_read_from_heads",
     "test_sigterm_drains_and_gives_the_rest_back_at_once",
     "test_what_an_actor_sends_belongs_to_its_job",
