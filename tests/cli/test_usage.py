@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -142,6 +143,28 @@ def test_roles_take_no_server_by_chance(role: str) -> None:
     )
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: TRITON_REDIS_URL is ")
+
+
+def test_an_api_whose_redis_is_away_ends_with_one_sentence(tmp_path: Path) -> None:
+    """uvicorn would print the traceback of the start that failed."""
+    urls = {
+        "TRITON_REDIS_URL": "redis://127.0.0.1:1/0",
+        "TRITON_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "TRITON_CLICKHOUSE_URL": "http://127.0.0.1:1/none",
+        "TRITON_ARCHIVE_URL": f"file://{tmp_path}/archive",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "triton", "api", "--port", "0"],
+        env={**os.environ, **urls},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 3
+    said = ended.stderr.strip().splitlines()
+    assert said[-1].startswith("error: Redis does not answer")
+    assert "Traceback" not in ended.stderr
 
 
 def test_api_that_does_not_answer(invoke: Invoke) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import socket
@@ -126,12 +127,26 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] | None = None) 
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     server = make_server(settings, on_ready=(lambda: on_ready(url)) if on_ready else None)
+    uvicorn_log, quiet = logging.getLogger("uvicorn.error"), _KnownFailure(server)
+    uvicorn_log.addFilter(quiet)
     try:
         server.run(sockets=[listener])
     except SystemExit:
         raise failure_of(server) from None
     finally:
+        uvicorn_log.removeFilter(quiet)
         listener.close()
+
+
+class _KnownFailure(logging.Filter):
+    """Keeps uvicorn from printing the traceback of a start that failed with a sentence of its own."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._server = server
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
+        return not isinstance(self._server.app.state.failure, TritonError)
 
 
 def failure_of(server: Server) -> TritonError:
