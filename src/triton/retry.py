@@ -102,10 +102,15 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
             plain["retry"] = msgspec.to_builtins(policy)
     if options.get("no_retry") is not None:
         plain["no_retry"] = _class_names(options["no_retry"])
-    if isinstance(throws := options.get("throws"), str | list):
-        # Dramatiq's worker asks isinstance(error, throws): a name there ends its thread.
+    throws = options.get("throws")
+    if throws is not None and not _is_class(throws):
+        # Dramatiq's worker asks isinstance(error, throws): anything but classes there ends its thread.
         raise _invalid("throws", repr(throws), "no names here: give names as no_retry=[...]")
     return plain
+
+
+def _is_class(value: object) -> bool:
+    return isinstance(value, type) or (isinstance(value, tuple) and all(map(_is_class, value)))
 
 
 def _class_names(value: object) -> list[str]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +23,7 @@ import redis
 from broker_log import History
 from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
+from own_server import OwnServer
 from typer.testing import CliRunner
 
 from eventually import eventually
@@ -172,3 +177,85 @@ def test_the_command_says_what_it_moved(
     assert json.loads(first.stdout)["queues"][0]["moved"] == 3
     assert (again.exit_code, again.stdout) == (0, "no queue has messages\n")
     assert len(submitted(history)) == 3
+
+
+def test_following_ends_by_ctrl_c_and_counts_what_is_held_now(
+    old: RedisBroker, settings: Settings, history: History
+) -> None:
+    old.enqueue(call("held"))
+    alive = RedisBroker(url=settings.redis_url, namespace=settings.namespace, middleware=[])
+    (raw,) = alive.do_fetch("mail", 1)
+    first = old.enqueue(call("free"))
+    command = [sys.executable, "-m", "triton", "adopt", "redis", "--from", settings.redis_url]
+    command += ["--prefix", settings.namespace, "--follow", "--json"]
+    env = {**os.environ, **settings.environment()}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as process:
+        eventually(lambda: first.message_id in submitted(history))
+        alive.do_ack("mail", Message.decode(raw).options["redis_message_id"])
+        # A queue that comes after the other one, which is empty now: it was looked at once more.
+        later = old.enqueue(call("later")._replace(queue_name="other"))
+        eventually(lambda: later.message_id in submitted(history))
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=10)
+    alive.client.close()
+    counts = [(q["queue"], q["moved"], q["held"]) for q in json.loads(said)["queues"]]
+    assert counts == [("mail", 1, 0), ("other", 1, 0)]
+    assert process.returncode == 0
+
+
+def test_a_move_ends_although_senders_are_faster(
+    old: RedisBroker, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        old.enqueue(call(number))
+    with mover(settings) as queues:
+        submit = queues._submitter.submit
+
+        def send_more(messages: Any) -> Any:
+            old.enqueue(call("more"))
+            return submit(messages)
+
+        monkeypatch.setattr(queues._submitter, "submit", send_more)
+        assert queues.move("mail").moved == 3
+        assert queues.move("mail").moved == 1
+
+
+def test_a_following_mover_goes_on_by_itself_after_the_old_server_was_away(
+    old: RedisBroker, settings: Settings, history: History
+) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="t"))
+    server = OwnServer(folder)
+    command = [sys.executable, "-m", "triton", "adopt", "redis", "--from", server.url]
+    command += ["--prefix", settings.namespace, "--follow"]
+    env = {**os.environ, **settings.environment()}
+    try:
+        with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            assert "waits: the old Redis does not answer" in process.stderr.readline()
+            server.start()
+            broker = RedisBroker(url=server.url, namespace=settings.namespace, middleware=[])
+            sent = broker.enqueue(call("late"))
+            eventually(lambda: sent.message_id in submitted(history))
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=10) == 0
+            broker.client.close()
+    finally:
+        server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "said"),
+    [
+        ("nonsense", 2, "the URL of the old Redis cannot be used"),
+        ("redis://127.0.0.1:none/0", 2, "the URL of the old Redis cannot be used"),
+        ("redis://127.0.0.1:1/0", 3, "the old Redis does not answer"),
+    ],
+)
+def test_an_old_redis_that_is_none_is_said(
+    source: str, status: int, said: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    result = CliRunner().invoke(app, ["adopt", "redis", "--from", source])
+    assert (result.exit_code, said in result.stderr) == (status, True), result.output

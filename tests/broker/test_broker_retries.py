@@ -118,6 +118,7 @@ def test_named_errors_end_the_job(
         ({"retry": {"tries": 3}}, "retry", "unknown field `tries`"),
         ({"no_retry": [3]}, "no_retry", "3, expected exception classes or their names"),
         ({"throws": ["ValueError"]}, "throws", "give names as no_retry"),
+        ({"throws": {"error": 1}}, "throws", "give names as no_retry"),
     ],
 )
 def test_what_is_no_policy_is_refused_when_it_is_said(

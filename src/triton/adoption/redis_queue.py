@@ -8,6 +8,7 @@ goes back to the queue as a dead worker's messages do, and is the same job when 
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, cast
 
@@ -17,6 +18,7 @@ from dramatiq.brokers.redis import MAINTENANCE_SCALE, RedisBroker
 from dramatiq.common import dq_name, q_name
 from dramatiq.errors import DecodeError
 
+from triton.errors import ConfigurationError
 from triton.submitter import Accepted, Submitter
 
 #: Messages fetched at once.
@@ -60,16 +62,21 @@ class RedisQueues:
         namespace: str = "dramatiq",
         dead_after_ms: int = 60_000,
     ) -> None:
-        # With every command the script gives the messages of dead workers back to their queues.
-        self._broker = RedisBroker(
-            url=url,
-            namespace=namespace,
-            middleware=[],
-            heartbeat_timeout=dead_after_ms,
-            maintenance_chance=MAINTENANCE_SCALE,
-            # Its dead letters are no matter of ours: the application may keep them for longer.
-            dead_message_ttl=_TEN_YEARS_MS,
-        )
+        try:
+            # With every command the script gives the messages of dead workers back to their queues.
+            self._broker = RedisBroker(
+                url=url,
+                namespace=namespace,
+                middleware=[],
+                heartbeat_timeout=dead_after_ms,
+                maintenance_chance=MAINTENANCE_SCALE,
+                # Its dead letters are no matter of ours: the application may keep them for longer.
+                dead_message_ttl=_TEN_YEARS_MS,
+            )
+        except ValueError as error:
+            raise ConfigurationError(
+                f"the URL of the old Redis cannot be used: {error}; expected redis://host:port/db"
+            ) from error
         self._client: Any = self._broker.client
         self._namespace = namespace
         self._submitter = submitter
@@ -86,17 +93,25 @@ class RedisQueues:
                 found.add(q_name(match[1]))
         return sorted(found)
 
-    def move(self, queue: str) -> Moved:
-        """Move what is in a queue now, its delayed messages first.
+    def move(
+        self, queue: str, *, into: Moved | None = None, stop: threading.Event | None = None
+    ) -> Moved:
+        """Move what is in a queue now, its delayed messages first, or until `stop` is set. What senders add
+        meanwhile may stay for the next time: it ends however fast they are. `into` is what earlier calls
+        counted; it is right also where this one raises.
 
         Raises UnavailableError where Triton's Redis does not answer, and what the Redis client raises where
         the old one does not. Whatever was fetched then is in the old queue again, at the latest when this
         process counts as dead.
         """
-        done = Moved(queue=queue)
+        done = into or Moved(queue=queue)
         for name in (dq_name(queue), queue):
-            while data := self._fetch(name):
+            there = int(self._client.hlen(f"{self._namespace}:{name}.msgs"))
+            while not (stop and stop.is_set()) and (data := self._fetch(name)):
                 self._move_batch(name, data, done)
+                there -= len(data)
+                if there <= 0:
+                    break
         done.held = sum(self._held(name) for name in (dq_name(queue), queue))
         done.dead_letters = int(self._client.zcard(f"{self._namespace}:{queue}.XQ"))
         return done

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from triton.cli.exits import INTERRUPTED, NO
 from triton.cli.options import Data, Json
+from triton.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from triton.adoption.redis_queue import Moved
+    import threading
+
+    from triton.adoption.redis_queue import Moved, RedisQueues
+
+#: Seconds between two rounds of --follow.
+_PAUSE: Final = 0.5
+_PAUSE_AWAY: Final = 2.0
 
 app = typer.Typer(no_args_is_help=True, help="Take the queues of another broker over.")
 
@@ -44,6 +51,8 @@ def redis(
     A message's id becomes the job's id, and it leaves the old queue after it is a job: stop and repeat this
     as you like. Exit 1 where messages stayed behind: run it again when no worker holds them.
     """
+    from redis.exceptions import RedisError
+
     from triton.adoption.redis_queue import RedisQueues
     from triton.cli import output
     from triton.cli.interrupt import Interrupt
@@ -55,35 +64,69 @@ def redis(
     total: dict[str, Moved] = {}
     with Interrupt() as interrupt:
         interrupt.raising = False
+        away = _move(queues, queue, total, follow=follow, stop=interrupt.asked)
         try:
-            while True:
-                for name in queue or queues.names():
-                    _add(total, queues.move(name))
-                    if interrupt.asked.is_set():
-                        break
-                if not follow or interrupt.asked.wait(0.5):
-                    break
-        finally:
             queues.close()
+        except RedisError as error:
+            away = away or _away(error)
+        finally:
             submitter.close()
     found = list(total.values())
     if as_json:
         output.document({"queues": found})
-    else:
+    elif found or not away:
         _show(found)
+    if away:
+        raise away
     if interrupt.asked.is_set() and not follow:
         raise typer.Exit(INTERRUPTED)
     if any(each.held or each.left for each in found):
         raise typer.Exit(NO)
 
 
-def _add(total: dict[str, Moved], more: Moved) -> None:
-    before = total.get(more.queue)
-    if before is not None:
-        more.moved += before.moved
-        more.known += before.known
-        more.left = before.left + more.left
-    total[more.queue] = more
+def _move(
+    queues: RedisQueues,
+    chosen: list[str] | None,
+    total: dict[str, Moved],
+    *,
+    follow: bool,
+    stop: threading.Event,
+) -> UnavailableError | None:
+    """Moves once, or until `stop`; counts into `total`. Answers what was away in the end."""
+    from redis.exceptions import RedisError
+
+    from triton.adoption.redis_queue import Moved
+
+    away: UnavailableError | None = None
+    while not stop.is_set():
+        before, away = away, None
+        try:
+            # Those that it saw before too: what was held there may be gone now.
+            for name in chosen or sorted({*queues.names(), *total}):
+                done = total.setdefault(name, Moved(queue=name))
+                queues.move(name, into=done, stop=stop)
+        except (RedisError, UnavailableError) as error:
+            away = _away(error)
+        if not follow:
+            break
+        _say(before, away)
+        stop.wait(_PAUSE_AWAY if away else _PAUSE)
+    return away
+
+
+def _say(before: UnavailableError | None, away: UnavailableError | None) -> None:
+    from triton.cli import output
+
+    if away and (before is None or before.message != away.message):
+        output.console(stderr=True).print(f"waits: {away.message}")
+    elif before and not away:
+        output.console(stderr=True).print("goes on")
+
+
+def _away(error: Exception) -> UnavailableError:
+    if isinstance(error, UnavailableError):
+        return UnavailableError(f"Triton's Redis: {error.message}")
+    return UnavailableError(f"the old Redis does not answer ({error}): is it running?")
 
 
 def _show(found: list[Moved]) -> None:
