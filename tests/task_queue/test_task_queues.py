@@ -9,7 +9,8 @@ import dramatiq
 import msgspec
 import pytest
 import redis
-from dramatiq import Actor, Worker
+from dramatiq import Actor, Message, Worker
+from dramatiq.errors import ConnectionClosed
 
 from eventually import eventually
 from triton.errors import ConfigurationError
@@ -107,3 +108,20 @@ def test_the_broker_decides_which_queue_it_is(queue: TaskQueue) -> None:
 def test_a_queue_needs_a_server() -> None:
     with pytest.raises(ConfigurationError, match="TRITON_REDIS_URL"):
         open_task_queue(Settings())
+
+
+@pytest.mark.parametrize("kind", ["triton", "dramatiq"])
+def test_a_server_that_is_away_is_the_same_error(kind: Any) -> None:
+    queue = open_task_queue(Settings(redis_url="redis://127.0.0.1:1/0", task_queue=kind))
+    message = Message[Any](queue_name="tq", actor_name="work", args=(), kwargs={}, options={})
+    with pytest.raises(ConnectionClosed):
+        queue.enqueue(message)
+    with pytest.raises(ConnectionClosed):
+        queue.status(Task(id="one", state="pending", actor="work", queue="tq"))
+    queue.close()
+
+
+@pytest.mark.parametrize("kind", ["triton", "dramatiq"])
+def test_a_url_that_is_none_is_the_same_error(kind: Any) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        open_task_queue(Settings(redis_url="nonsense", task_queue=kind))

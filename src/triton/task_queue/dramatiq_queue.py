@@ -11,6 +11,7 @@ from dramatiq import Message
 from dramatiq.broker import Broker
 from dramatiq.results import ResultBackend, ResultFailure, ResultMissing, Results
 
+from triton.broker.intake import answering
 from triton.task_queue.protocol import Cancellation, Task
 
 
@@ -25,7 +26,8 @@ class DramatiqTaskQueue:
         return self._broker
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Task:
-        sent = self._broker.enqueue(message, delay=delay)
+        with answering():
+            sent = self._broker.enqueue(message, delay=delay)
         return Task(
             id=sent.message_id,
             state="scheduled" if delay else "pending",
@@ -52,7 +54,8 @@ class DramatiqTaskQueue:
             message_id=task.id,
         )
         try:
-            result = backend.get_result(message)
+            with answering():
+                result = backend.get_result(message)
         except ResultMissing:
             return asked
         except ResultFailure as failure:

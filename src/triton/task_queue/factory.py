@@ -17,7 +17,7 @@ def open_task_queue(settings: Settings | None = None) -> TaskQueue:
     """The queue that TRITON_TASK_QUEUE names, on TRITON_REDIS_URL.
 
     Give its `broker` to `dramatiq.set_broker` before actors are declared. Raises ConfigurationError where
-    no Redis is named.
+    no Redis is named, or its URL cannot be used.
     """
     chosen = settings or load()
     if not chosen.redis_url:
@@ -30,7 +30,13 @@ def open_task_queue(settings: Settings | None = None) -> TaskQueue:
     from dramatiq.results import Results
     from dramatiq.results.backends import RedisBackend
 
-    broker = RedisBroker(url=chosen.redis_url)
+    try:
+        broker = RedisBroker(url=chosen.redis_url)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"TRITON_REDIS_URL cannot be used: {error}; expected redis://host:port/db",
+            setting="redis_url",
+        ) from error
     broker.add_middleware(Results(backend=RedisBackend(url=chosen.redis_url), store_results=True))
     return DramatiqTaskQueue(broker)
 

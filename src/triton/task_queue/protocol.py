@@ -40,7 +40,7 @@ class TaskQueue(Protocol):
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Task:
         """Submit what `actor.message(...)` made, `delay` milliseconds from now; `state` is as asked for.
 
-        Raises what the broker raises: ConnectionClosed where it does not answer.
+        Raises dramatiq's ConnectionClosed where it does not answer, as `status` and `cancel` do.
         """
 
     def status(self, task: Task | str) -> Task:
