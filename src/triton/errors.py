@@ -104,6 +104,12 @@ class LogForkedError(LogError):
     code = "log_forked"
 
 
+class EvidenceError(TritonError):
+    """Evidence (a tree head, a tile, a proof, a key) is malformed, or does not prove what it says."""
+
+    code = "evidence"
+
+
 class FencedError(TritonError):
     """Somebody else moved this checkpoint: this projector was replaced and must stop."""
 

@@ -32,6 +32,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     clickhouse_url: str = ""
     #: file:///path or s3://bucket/prefix of the archive.
     archive_url: str = ""
+    #: file:///path of a PEM file, or kms:KEY (id or ARN in AWS KMS): the Ed25519 key that signs tree heads.
+    #: Empty: a key that is made below `data` on first start.
+    signing_key: str = ""
     #: triton | dramatiq: what `triton.task_queue.open_task_queue` opens, Triton or a stock RedisBroker.
     task_queue: Literal["triton", "dramatiq"] = "triton"
     #: Address of the HTTP API.
