@@ -25,6 +25,10 @@ PURE = {
     "events.codec",
     "events.upcasts",
     "events.render",
+    "evidence.tree",
+    "evidence.tiles",
+    "evidence.notes",
+    "evidence.proofs",
     "broker.outcomes",
     "outbox.rows",
     "broker.reports",
@@ -61,7 +65,7 @@ DRIVERS = {
         "outbox",
     },
     "clickhouse_connect": {"projections", "api", "stack", "cli", "demo", "migration_targets"},
-    "boto3": {"archive"},
+    "boto3": {"archive", "evidence"},
     "chdb": {"stack"},
 }
 
