@@ -35,16 +35,79 @@ def replay(
     partition: Annotated[
         int | None, typer.Option(min=0, help="Of a log with several, where positions are given.")
     ] = None,
+    handler: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE:ACTOR",
+            help="Run this version of an actor over past jobs instead; may be given several times.",
+        ),
+    ] = None,
+    jobs: Annotated[
+        str,
+        typer.Option(
+            metavar="FILTER",
+            help="Which, for --handler: status=failed,queue=mail|orders,since=2d, or ids. Default: all of "
+            "its actor.",
+        ),
+    ] = "",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="What --handler is: nothing leaves, nothing is written."),
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="With --handler: the newest so many.")] = 100,
+    time_limit: Annotated[
+        str, typer.Option(metavar="DURATION", help="With --handler: for each job.")
+    ] = "60s",
+    run_steps: Annotated[
+        bool,
+        typer.Option("--run-steps", help="With --handler: run durable steps again, too."),
+    ] = False,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHAT",
+            help="With --handler: outcome, result, messages, steps, output or progress.",
+        ),
+    ] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="With --handler: a variable that it may see."),
+    ] = None,
+    allow_network: Annotated[
+        bool, typer.Option("--allow-network", help="With --handler: do not refuse connections.")
+    ] = False,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Fold the log again and print the state of its jobs, now or at any position.
+    """Fold the log again and print the state of its jobs, now or at any position. Or, with --handler: run
+    a new version of an actor over past jobs, and print what comes out otherwise.
 
     Reads Redis only, neither store. The fold begins with the log itself, so states are whole wherever
     --from is.
     """
     from triton.cli.target import engines
 
+    if handler:
+        from triton.cli.arguments import milliseconds
+        from triton.cli.retroactive import Wanted, try_out
+        from triton.errors import ValidationError
+
+        if not dry_run:
+            raise ValidationError(
+                "--handler needs --dry-run: running past jobs for real is requeue's"
+            )
+        wanted = Wanted(
+            handlers=handler,
+            jobs=jobs,
+            limit=limit,
+            time_limit=milliseconds("--time-limit", time_limit) / 1000,
+            recorded_steps=not run_steps,
+            ignored=ignore or (),
+            environment=env or (),
+            allow_network=allow_network,
+        )
+        try_out(engines(data, "redis_url"), wanted, as_json=as_json)
+        return
     asyncio.run(_replay(engines(data, "redis_url"), first, last, job, partition, as_json=as_json))
 
 
