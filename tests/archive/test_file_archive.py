@@ -229,3 +229,22 @@ def test_a_key_that_passes_stays_below_the_root(key: str) -> None:
         return
     assert os.path.normpath(f"/archive/{key}") == f"/archive/{key}"
     assert not key.startswith(".incoming")
+
+
+def test_a_range_is_read_without_the_rest_and_ends_with_the_object(archive: ArchiveStore) -> None:
+    archive.put_new("k", b"0123456789")
+    assert archive.read_range("k", 2, 3) == b"234"
+    assert archive.read_range("k", 8, 5) == b"89"
+    assert archive.read_range("k", 10, 5) == b""
+    assert archive.read_range("k", 4, 0) == b""
+    with pytest.raises(NotFoundError):
+        archive.read_range("none", 0, 1)
+
+
+def test_a_replaced_object_is_the_old_or_the_new_one(archive: ArchiveStore) -> None:
+    archive.replace("a/newest", b"one")
+    with archive.open("a/newest") as held:
+        archive.replace("a/newest", b"second")
+        assert held.read() == b"one"
+    assert archive.read("a/newest") == b"second"
+    assert left_over(archive) == []

@@ -138,3 +138,30 @@ def test_a_server_that_is_away_is_one_sentence(monkeypatch: pytest.MonkeyPatch) 
     client.meta.config.retries["total_max_attempts"] = 1
     with pytest.raises(UnavailableError, match="did not answer"):
         S3Archive(client, "bucket").read("k")
+
+
+def test_a_range_is_asked_for_as_one_and_ends_with_the_object(
+    archive: S3Archive, stub: Stubber
+) -> None:
+    asked = {"Bucket": "bucket", "Key": "some/prefix/k", "Range": "bytes=2-4"}
+    stub.add_response("get_object", body(b"234"), asked)
+    assert archive.read_range("k", 2, 3) == b"234"
+    stub.add_client_error("get_object", "InvalidRange", http_status_code=416)
+    assert archive.read_range("k", 10, 5) == b""
+    assert archive.read_range("k", 4, 0) == b""
+    stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    with pytest.raises(NotFoundError):
+        archive.read_range("k", 0, 1)
+
+
+def test_a_replacing_put_has_no_condition_but_carries_its_hash(
+    archive: S3Archive, stub: Stubber
+) -> None:
+    expected = {
+        "Bucket": "bucket",
+        "Key": "some/prefix/k",
+        "Body": b"one",
+        "ChecksumSHA256": base64.b64encode(hashlib.sha256(b"one").digest()).decode(),
+    }
+    stub.add_response("put_object", {}, expected)
+    archive.replace("k", b"one")

@@ -55,6 +55,26 @@ class FileArchive(store.Puts):
         with self.open(key) as stream, _explained(self.root, key):
             return stream.read()
 
+    def read_range(self, key: str, offset: int, size: int) -> bytes:
+        with self.open(key) as stream, _explained(self.root, key):
+            stream.seek(offset)
+            return stream.read(size)
+
+    def replace(self, key: str, data: bytes) -> None:
+        path = self._path(key)
+        file, temporary = self.temporary()
+        try:
+            with _explained(self.root):
+                with file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                self._make_folders(path.parent)
+                temporary.replace(path)
+                _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
     def exists(self, key: str) -> bool:
         with _explained(self.root, key):
             return self._path(key).is_file()

@@ -69,13 +69,34 @@ class S3Archive(store.Puts):
         return S3Upload(self, max_bytes)
 
     def open(self, key: str) -> BinaryIO:
+        return self._get(key)
+
+    def _get(self, key: str, **options: str) -> BinaryIO:
         with self._explained(key):
-            body = self.client.get_object(Bucket=self.bucket, Key=self._name(key))["Body"]
+            body = self.client.get_object(Bucket=self.bucket, Key=self._name(key), **options)[
+                "Body"
+            ]
         return io.BufferedReader(_Body(body, self, key), store.CHUNK_BYTES)
 
     def read(self, key: str) -> bytes:
         with self.open(key) as stream:
             return stream.read()
+
+    def read_range(self, key: str, offset: int, size: int) -> bytes:
+        if size <= 0:
+            return b""
+        try:
+            with self._get(key, Range=f"bytes={offset}-{offset + size - 1}") as stream:
+                return stream.read()
+        except _BeyondError:
+            return b""
+
+    def replace(self, key: str, data: bytes) -> None:
+        checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
+        with self._explained(None):
+            self.client.put_object(
+                Bucket=self.bucket, Key=self._name(key), Body=data, ChecksumSHA256=checksum
+            )
 
     def exists(self, key: str) -> bool:
         try:
@@ -153,6 +174,8 @@ class S3Archive(store.Puts):
             return _ExistsError()
         if status == 409 or code == "ConditionalRequestConflict":
             return _BusyError()
+        if status == 416 or code == "InvalidRange":
+            return _BeyondError()
         if key is not None and code in _MISSING:
             return store.missing(key, self.name)
         if code in _REFUSED:
@@ -216,6 +239,13 @@ class _BusyError(TritonError):
 
     def __init__(self) -> None:
         super().__init__("The key is being written.")
+
+
+class _BeyondError(TritonError):
+    """A range begins after the object's end."""
+
+    def __init__(self) -> None:
+        super().__init__("The range is not in the object.")
 
 
 class _Body(io.RawIOBase):

@@ -80,6 +80,15 @@ class ArchiveStore(Protocol):
     def read(self, key: str) -> bytes:
         """The whole object. Raises NotFoundError."""
 
+    def read_range(self, key: str, offset: int, size: int) -> bytes:
+        """`size` bytes from `offset` on; fewer where the object ends before. Raises NotFoundError."""
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Puts an object in the place of the one that is there, if any: readers see one or the other.
+
+        For the few keys that say what is newest. Everything else is created once.
+        """
+
     def exists(self, key: str) -> bool: ...
 
     def size(self, key: str) -> int:

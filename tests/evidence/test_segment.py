@@ -1,0 +1,171 @@
+"""The segment file: what goes in comes out, by any zstd, by block, time and job; damage is seen."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import random
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+from log_pages import page
+
+from triton.errors import EvidenceError
+from triton.events.entries import Page
+from triton.evidence import layout, manifest, segment
+from triton.evidence.layout import Tree
+from triton.evidence.manifest import Manifest
+from triton.evidence.segment import Writer, Written
+
+
+def written(whole: Page, cuts: Sequence[int] = (), *, block_events: int = 4) -> Written:
+    writer = Writer(0, "e1", block_events=block_events)
+    edges = sorted({0, *(cut % (whole.size + 1) for cut in cuts), whole.size})
+    for begin, end in itertools.pairwise(edges):
+        part = whole.part(begin, end)
+        writer.add(part, segment.records_of(part))
+    return writer.finish()
+
+
+def ranged(data: bytes) -> segment.ReadRange:
+    return lambda offset, size: data[offset : offset + size]
+
+
+jobs = st.lists(st.sampled_from(["a", "b", "c", "d", "job-e"]), min_size=1, max_size=30)
+
+
+@given(jobs, st.lists(st.integers(0, 40), max_size=5), st.integers(1, 9), st.integers(0, 10**9))
+def test_a_segment_gives_back_its_records_however_its_pages_came(
+    names: list[str], cuts: list[int], block_events: int, after: int
+) -> None:
+    whole = page(names, after=after)
+    made = written(whole, cuts, block_events=block_events)
+
+    assert list(segment.read_all(made.data)) == [
+        whole.entry(index).record() for index in range(whole.size)
+    ]
+    assert made.data == written(whole, block_events=block_events).data
+    assert made.sha256 == hashlib.sha256(made.data).hexdigest()
+    footer = segment.read_footer(ranged(made.data), len(made.data))
+    assert (footer.first_position, footer.last_position) == (after + 1, after + len(names))
+    for index, name in enumerate(names):
+        found = footer.block_at(after + 1 + index)
+        block = footer.blocks[found]
+        assert block.first_position <= after + 1 + index <= block.last_position
+        assert found in footer.blocks_of(name)
+        at = int(whole.columns[4][index])
+        assert found in footer.blocks_between(at, at)
+
+
+def test_a_job_is_looked_for_only_where_it_has_events() -> None:
+    names = [f"job-{number // 3}" for number in range(300)]
+    footer = written(page(names), block_events=30).footer
+
+    assert [footer.blocks_of(f"job-{number * 10 + 3}") for number in range(10)] == [
+        [number] for number in range(10)
+    ]
+    assert footer.blocks_of("another") == []
+
+
+def test_a_time_is_looked_for_only_in_its_blocks() -> None:
+    footer = written(page(["a"] * 40, at=1000), block_events=10).footer
+
+    assert footer.blocks_between(0, 999) == range(0)
+    assert footer.blocks_between(0, 1000) == range(1)
+    assert footer.blocks_between(11_000, 21_000) == range(1, 3)
+    assert list(footer.blocks_between(40_001, 90_000)) == []
+
+
+def test_any_zstd_unpacks_the_records_behind_their_lengths() -> None:
+    whole = page(["a", "b", "a"])
+    made = written(whole, block_events=2)
+    stream = zstandard.ZstdDecompressor().stream_reader(
+        io.BytesIO(made.data), read_across_frames=True
+    )
+    expected = [whole.entry(index).record() for index in range(3)]
+
+    assert stream.read() == b"".join(len(r).to_bytes(4) + r for r in expected)
+
+
+def test_a_footer_larger_than_the_first_read_is_read_by_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = written(page([f"job-{n}" for n in range(200)]), block_events=10)
+    reads: list[tuple[int, int]] = []
+
+    def read(offset: int, size: int) -> bytes:
+        reads.append((offset, size))
+        return made.data[offset : offset + size]
+
+    assert segment.read_footer(read, len(made.data)) == made.footer
+    assert len(reads) == 1
+    monkeypatch.setattr(segment, "TAIL_BYTES", 64)
+    assert segment.read_footer(read, len(made.data)) == made.footer
+    assert len(reads) == 3
+
+
+def test_damage_is_evidence_that_is_wrong_and_never_another_record() -> None:
+    whole = page([f"job-{n % 7}" for n in range(60)])
+    made = written(whole, block_events=20)
+    records = [whole.entry(index).record() for index in range(60)]
+    chance = random.Random(7)
+    for _ in range(300):
+        data = bytearray(made.data)
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        try:
+            assert list(segment.read_all(bytes(data))) == records
+        except EvidenceError as error:
+            assert "another copy" in error.message
+    for size in (0, 3, 8, len(made.data) // 2, len(made.data) - 1):
+        with pytest.raises(EvidenceError):
+            list(segment.read_all(made.data[:size]))
+
+
+def test_a_manifest_has_one_spelling_and_names_the_one_before() -> None:
+    tree = Tree("ns", 3, "e1")
+    first = Manifest(
+        origin=tree.origin("here"),
+        partition=3,
+        epoch="e1",
+        first_position=1,
+        last_position=9,
+        events=9,
+        types={"job.started": 4, "job.due": 5},
+        first_at=1,
+        last_at=2,
+        key=layout.segment(tree, 1, 9),
+        size=100,
+        sha256="00",
+        root="11",
+        previous="",
+    )
+    raw = manifest.encode(first)
+
+    assert manifest.decode(raw) == first
+    other = msgspec.structs.replace(first, types={"job.due": 5, "job.started": 4})
+    assert manifest.encode(other) == raw
+    assert manifest.digest(raw) == hashlib.sha256(raw).hexdigest()
+    with pytest.raises(EvidenceError):
+        manifest.decode(raw[:-10])
+
+
+def test_keys_are_in_the_order_of_positions_and_say_what_they_hold() -> None:
+    tree = Tree("a.b-c", 3, "ff00")
+    keys = [layout.segment(tree, first, first + 9) for first in (1, 95, 100_000_000)]
+
+    assert keys == sorted(keys)
+    assert [layout.range_of(key) for key in keys] == [
+        (1, 10),
+        (95, 104),
+        (100_000_000, 100_000_009),
+    ]
+    assert layout.manifest_of(keys[0]) == layout.manifest(tree, 1, 10)
+    assert layout.range_of(layout.manifest(tree, 1, 10)) is None
+    assert layout.head_of(layout.heads(tree, 7, 8)) == (7, 8)
+    assert {layout.tree_of(key) for key in (*keys, layout.checkpoint(tree))} == {tree}
+    assert layout.tree_of("objects/sha256/aa") is None
