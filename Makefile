@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 help:
 	@echo "make demo    set up everything and run the main job on embedded engines"
-	@echo "make test    set up everything and run the tests with coverage"
+	@echo "make test    set up everything and run the tests, three at a time, with coverage"
 	@echo "make lint    ruff and the strict type check"
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make bench   Triton beside its peers and limits, one table"
@@ -30,10 +30,7 @@ demo: setup
 	$(BIN)/triton demo $(DOCS)
 
 test: setup
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --cov --cov-report=term $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -17,8 +17,26 @@ import coverage_lock
 from triton.stack.engines import Engines
 
 
+#: What takes long begins first, so that no worker of the tests is left alone with it at the end.
+LONG = ("tests/soak/test_short_soak.py", "tests/cluster/")
+
+
 def pytest_sessionstart() -> None:
     coverage_lock.install()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test printed may be no UTF-8, and must come from a worker of the tests all the same."""
+    report = yield
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
 
 
 @pytest.fixture(scope="session")

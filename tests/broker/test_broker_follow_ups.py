@@ -49,7 +49,9 @@ def test_what_follows_is_sent_once_although_the_process_dies_between_hooks(
 
     def all_done() -> bool:
         command.keep_alive()
-        return history.ended() == {"completed": 8}
+        ended = history.ended()
+        assert ended == {"completed": 8}, (ended, [*map(str, history.events())][-12:])
+        return True
 
     eventually(all_done, timeout=60, interval=0.1)
     history.check()
