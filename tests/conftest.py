@@ -16,7 +16,6 @@ import redis
 import coverage_lock
 from triton.stack.engines import Engines
 
-
 #: What takes long begins first, so that no worker of the tests is left alone with it at the end.
 LONG = ("tests/soak/test_short_soak.py", "tests/cluster/")
 
