@@ -33,7 +33,8 @@ def log(prefix: str) -> str:
 
 
 def meta(prefix: str) -> str:
-    """HASH: epoch, partitions, layout, pos (last position issued), at (time of the last event), created."""
+    """HASH: epoch, partitions, layout, pos (last position issued), at (time of the last event), created, and
+    trimmed (the last position that left the log)."""
     return prefix + "meta"
 
 

@@ -34,6 +34,8 @@ from triton.events.types import (
 
 #: Jobs in one call at most: bounds how long one script holds the server.
 CHUNK: Final = 200
+#: Entries that leave the log in one call at most: likewise.
+TRIM: Final = 200
 
 Answer: TypeAlias = Literal["ok", "already", "stale", "missing"]
 CancelAnswer: TypeAlias = Literal["cancelled", "requested", "already", "ended", "missing"]
@@ -147,7 +149,7 @@ _BARE: Final = frozenset(("adopt", "open"))
 
 
 def compose(name: str, clock: str | None = None) -> Script:
-    """The text of a script: `#!lua`, the prelude, then the file with its includes in place.
+    """The text of a script: `#!lua` with its flags, the prelude, then the file with its includes in place.
 
     `clock` replaces the body of the prelude's clock function: tests set the server's time with it.
     """
@@ -163,7 +165,8 @@ def compose(name: str, clock: str | None = None) -> Script:
             )
         source = prelude + source
     source = re.sub(r"^--@include (\w+)$", lambda found: _file(found[1]), source, flags=re.M)
-    source = "#!lua\n" + source
+    flags = re.search(r"^--@flags (.+)$", source, flags=re.M)
+    source = f"#!lua flags={flags[1]}\n{source}" if flags else f"#!lua\n{source}"
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -184,6 +187,7 @@ NAMES: Final = (
     "cancel",
     "requeue",
     "hold",
+    "trim",
 )
 
 
@@ -295,6 +299,14 @@ class Scripts:
     def hold(self, prefix: str, queue: str, state: Hold, *, by: str, reason: str = "") -> Call:
         """Pause, drain or open a queue in one partition. Answers `ok` or `already`."""
         return self._call("hold", prefix, _pack((queue, state, by, reason)))
+
+    def trim(self, prefix: str, upto: int, *, most: int = TRIM) -> Call:
+        """Let entries up to a position leave the log, the oldest `most` of them in one call.
+
+        Answers the last position that is gone (int): less than `upto`, call again. Messages that jobs
+        still need are kept in the same step. What may leave is the caller's to know.
+        """
+        return self._call("trim", prefix, upto, most)
 
 
 def pack_report(
