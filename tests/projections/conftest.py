@@ -44,8 +44,10 @@ def settings(stores: Settings, namespace: str) -> Settings:
     with psycopg.connect(stores.database_url, autocommit=True) as connection:
         connection.execute(
             "TRUNCATE job_events, job_states, job_submissions, checkpoints, parked_events, insert_intents,"
-            " log_epochs, lost_events"
+            " log_epochs, lost_events, failed_jobs"
         )
+        for name in ("postgres", "clickhouse"):
+            connection.execute(f"DROP SCHEMA IF EXISTS triton_shadow_{name} CASCADE")
     with clickhouse_connect.get_client(dsn=stores.clickhouse_url) as client:
         for table in ("job_events", "job_times"):
             client.command(f"TRUNCATE TABLE {table} SYNC")

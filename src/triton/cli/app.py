@@ -15,6 +15,7 @@ from triton.cli import (
     log,
     migrations,
     outbox,
+    projections,
     queues,
     replay,
     submit,
@@ -75,6 +76,7 @@ app.command(rich_help_panel=_PRODUCTION)(up.api)
 app.command(rich_help_panel=_PRODUCTION)(up.worker)
 app.command(rich_help_panel=_PRODUCTION)(up.projector)
 app.command(rich_help_panel=_PRODUCTION)(up.relay)
+app.add_typer(projections.app, name="projections", rich_help_panel=_PRODUCTION)
 app.add_typer(adopt.app, name="adopt", rich_help_panel=_PRODUCTION)
 app.add_typer(outbox.app, name="outbox", rich_help_panel=_PRODUCTION)
 app.add_typer(migrations.app, name="migrate", rich_help_panel=_PRODUCTION)

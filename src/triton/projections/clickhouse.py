@@ -25,6 +25,8 @@ from triton.projections.rows import COLUMNS, Piece, Poison
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+#: The table of all events.
+EVENTS: Final = "job_events"
 #: Sent with every insert, because defaults differ between versions; those that a server does not know are
 #: left out.
 SETTINGS: Final[dict[str, Any]] = {
@@ -59,8 +61,10 @@ class ClickHouseProjection:
 
     form = staticmethod(text)
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, table: str = EVENTS) -> None:
+        """`table` is another one of the same shape for a shadow."""
         self._url = url
+        self._table = table
         self._client: Client | None = None
         self._settings: dict[str, Any] = {}
         self._parked: set[str] = set()
@@ -106,7 +110,11 @@ class ClickHouseProjection:
 
     async def apply(self, lease: Lease, batch: ClickHouseBatch) -> None:
         first, last = batch.first, batch.last
-        token = f"{lease.checkpoint.epoch}:{lease.partition}:{first}-{last.position}:{batch.digest}"
+        # A table that is switched in later must never take another one's batch for a repetition.
+        token = "" if self._table == EVENTS else f"{self._table}:"
+        token += (
+            f"{lease.checkpoint.epoch}:{lease.partition}:{first}-{last.position}:{batch.digest}"
+        )
         if self._begun is not None:
             self._check_begun(lease, first, last.position, last.digest())
         to = lease.checkpoint_at(last)
@@ -171,7 +179,7 @@ class ClickHouseProjection:
         assert self._client is not None
         try:
             self._client.raw_insert(
-                "job_events",
+                self._table,
                 column_names=COLUMNS,
                 insert_block=body,
                 fmt="Native",

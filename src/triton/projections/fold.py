@@ -232,7 +232,9 @@ def _time(at: int) -> str:
 
 
 def _json(value: Any) -> str:
-    return "\\N" if value is None else escaped_json(to_json(value)).decode()
+    encoded = b"null" if value is None else to_json(value)
+    # A value that JSON cannot hold (NaN) is none, as in a patch.
+    return "\\N" if encoded == b"null" else escaped_json(encoded).decode()
 
 
 def _field(encoded: bytes | None) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from triton.errors import HoleError
 from triton.events.entries import Page
-from triton.events.log import Checkpoint, Log
+from triton.events.log import Checkpoint
 from triton.projections.checkpoint import Lease
 from triton.projections.rows import Piece, RowReader
 
@@ -22,6 +22,24 @@ PAGE: Final = 500
 _AHEAD: Final = 2
 #: Milliseconds that one read waits for an event.
 BLOCK_MS: Final = 1000
+
+
+class Source(Protocol):
+    """What a projector reads: the log, or whatever answers as it does."""
+
+    async def page(
+        self, partition: int, after: int, *, until: int | None = None, count: int = PAGE
+    ) -> Page | None:
+        """Up to `count` entries at positions after+1, after+2, ... (at most `until`), or None for none.
+        Raises HoleError, ForeignEntryError."""
+
+    async def wait_page(
+        self, partition: int, after: int, *, block_ms: int, count: int = PAGE
+    ) -> Page | None:
+        """The same, but waits up to so many milliseconds for the first entry."""
+
+    async def validate(self, partition: int, checkpoint: Checkpoint) -> None:
+        """Raises LogForkedError, HoleError where what was read up to a checkpoint is not there any more."""
 
 
 class Projection(Protocol):
@@ -71,7 +89,7 @@ class Projector:
 
     def __init__(
         self,
-        log: Log,
+        log: Source,
         projection: Projection,
         lease: Lease,
         *,

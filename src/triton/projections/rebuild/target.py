@@ -1,0 +1,81 @@
+"""Owns what a rebuild asks of a store: its shadow tables made, completed, compared, switched and dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from triton.projections.checkpoint import Connection
+from triton.projections.projector import Projection
+from triton.projections.rebuild.shadow import Shadow
+
+#: Differences that a comparison lists; the rest is only counted.
+LISTED: Final = 100
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One row that differs: `live` and `shadow` hold the columns that do; None for a row that is not
+    there."""
+
+    table: str
+    key: str
+    live: Mapping[str, Any] | None
+    shadow: Mapping[str, Any] | None
+
+
+class Comparison(msgspec.Struct, kw_only=True):
+    """What was compared: rows of each table in the live one and in the shadow, and what differs."""
+
+    rows: dict[str, tuple[int, int]] = {}
+    differences: list[Difference] = []
+    #: Rows that differ, listed or not.
+    total: int = 0
+    #: Jobs left out, because only one of the two has seen their last events.
+    moving: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return self.total == 0
+
+
+class Target(Protocol):
+    """The tables of one projection, live and shadow. `connection` is to PostgreSQL and in autocommit mode."""
+
+    #: The projection's name, as in `checkpoints`.
+    name: str
+    #: Whether `switch` is taken back with PostgreSQL's transaction.
+    transactional: bool
+
+    def projection(self) -> Projection:
+        """What fills the shadow."""
+
+    async def obstacles(self, connection: Connection) -> list[str]:
+        """What stands in the way of a switch, as sentences without their full stop."""
+
+    async def make(self, connection: Connection, shadow: Shadow) -> None:
+        """Make the shadow's tables, empty; in the transaction that makes its schema, and again after a
+        crash."""
+
+    async def complete(self, connection: Connection, shadow: Shadow) -> None:
+        """What is cheaper after the rows than before them. May be repeated."""
+
+    async def fits(self, connection: Connection, shadow: Shadow) -> bool:
+        """Whether both have the same shape, so that a switch changes rows only."""
+
+    async def compare(self, connection: Connection, shadow: Shadow) -> Comparison:
+        """Compare what both have seen, in one snapshot."""
+
+    async def switch(self, connection: Connection, shadow: Shadow, *, forth: bool) -> None:
+        """Put what was rebuilt in the live one's place, or back, in the transaction that moves the
+        checkpoints. One that is not transactional may have done so before, and then does nothing."""
+
+    async def drop(self, connection: Connection, shadow: Shadow) -> None:
+        """Drop the shadow's tables. May be repeated. Raises ConflictError where something depends on them."""
+
+    async def sizes(self, connection: Connection) -> dict[str, int]:
+        """Bytes of each live table."""
+
+    def close(self) -> None:
+        """Give back what was opened."""
