@@ -1,4 +1,4 @@
-"""`triton projections` on a stack that works: the live projector, jobs and the API go on through all of it."""
+"""`triton projections` on a stack that works: the live projector, jobs and the API go on throughout."""
 
 from __future__ import annotations
 
