@@ -1,0 +1,1 @@
+"""The auditor's program, in one file that runs without Triton: `triton_verify.py`."""

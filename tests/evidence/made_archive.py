@@ -1,0 +1,172 @@
+"""Makes archives as the archiver would, out of any records, and lets a test forge them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import zstandard
+from log_pages import page
+
+from triton.evidence import keyring, layout, manifest, notes, proofs, segment, tiles, tree
+from triton.evidence.keyring import text_of
+from triton.evidence.manifest import Manifest
+from triton.evidence.notes import Signer, TreeHead
+from triton.evidence.proofs import Proof
+from triton.evidence.tiles import HashReader, Tile
+from triton.evidence.tree import Frontier
+from triton.verifier import triton_verify
+
+NAME = "example.com/triton"
+VERIFIER = Path(triton_verify.__file__)
+
+
+def records(count: int, *, after: int = 0, job: str = "j") -> list[bytes]:
+    """Records of plausible events, three for each job: a part of one and the same log."""
+    jobs = [f"{job}{number // 3}" for number in range(after + count)]
+    return segment.records_of(page(jobs))[after:]
+
+
+class MadeArchive:
+    """One log's archive below `root`. Heads are signed at each seal, and wherever `head` says."""
+
+    def __init__(
+        self,
+        root: Path,
+        signer: Signer,
+        *,
+        epoch: str = "e1",
+        partition: int = 0,
+        namespace: str = "triton",
+        name: str = NAME,
+    ) -> None:
+        self.root, self.signer = root, signer
+        self.tree = layout.Tree(namespace, partition, epoch)
+        self.origin = self.tree.origin(name)
+        self.frontier = Frontier()
+        self.hashes: list[bytes] = []
+        self.records: list[bytes] = []
+        self.previous = ""
+        self.signed = 0
+        ring = self.path(keyring.key_of(namespace, 1))
+        if not ring.exists():
+            ring.parent.mkdir(parents=True)
+            ring.write_bytes(bytes(notes.sign(text_of(namespace, [signer.key]), [signer])))
+
+    def path(self, key: str) -> Path:
+        return self.root.joinpath(*key.split("/"))
+
+    def write(self, key: str, data: bytes) -> Path:
+        path = self.path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    @property
+    def segments(self) -> list[Path]:
+        return sorted(self.path(layout.segments(self.tree)).glob("*.zst"))
+
+    def head(self, size: int | None = None) -> bytes:
+        """A signed head of this size."""
+        size = len(self.hashes) if size is None else size
+        head = TreeHead(self.origin, size, tree.root_of(self.hashes[:size]))
+        return notes.sign_head(head, [self.signer])
+
+    def publish(self, *heads: bytes) -> None:
+        """Puts signed heads where the archiver does; the last is the newest."""
+        self.signed += 1
+        size = notes.parse_head(notes.parse_note(heads[-1]).text).size
+        self.write(layout.heads(self.tree, size, self.signed), b"".join(heads))
+        self.write(layout.checkpoint(self.tree), heads[-1])
+
+    def seal(self, new: Sequence[bytes], *, block: int = 64, signed: bool = True) -> None:
+        """Writes the next segment of these records, its tiles, manifest and head."""
+        first, last = self.frontier.size + 1, self.frontier.size + len(new)
+        data = packed(new, first, block)
+        hashes = tree.leaf_hashes(new)
+        self.records += new
+        self.hashes += hashes
+        self.frontier, made = tiles.grow(self.frontier, hashes, self.read_tile)
+        for tile, raw in made:
+            self.write(layout.tile(self.tree, tile), raw)
+        key = layout.segment(self.tree, first, last)
+        path = self.write(key, data)
+        fields = list(map(triton_verify.unpack_record, new))
+        made_of = Manifest(
+            origin=self.origin,
+            partition=self.tree.partition,
+            epoch=self.tree.epoch,
+            first_position=first,
+            last_position=last,
+            events=len(new),
+            types=dict(Counter(each["type"] for each in fields)),
+            first_at=fields[0]["at"],
+            last_at=fields[-1]["at"],
+            key=key,
+            size=path.stat().st_size,
+            sha256=manifest.digest(data),
+            root=self.frontier.root().hex(),
+            previous=self.previous,
+        )
+        raw = manifest.encode(made_of)
+        self.previous = manifest.digest(raw)
+        self.write(layout.manifest_of(key), raw)
+        if signed:
+            self.publish(self.head())
+
+    def read_tile(self, tile: Tile) -> bytes:
+        return self.path(layout.tile(self.tree, tile)).read_bytes()
+
+    def prove(self, position: int) -> bytes:
+        size = len(self.hashes)
+        reader = HashReader(size, self.frontier.size, self.read_tile, lambda a, b: self.hashes[a:b])
+        hashes = tuple(reader.inclusion(position - 1))
+        return bytes(proofs.Proof(position - 1, hashes, self.head(), self.records[position - 1]))
+
+
+def packed(new: Sequence[bytes], first: int, block: int) -> bytes:
+    """A segment file of any records, also of some that the archiver would never write."""
+    frames = []
+    blocks = []
+    offset = 0
+    for start in range(0, len(new), block):
+        part = new[start : start + block]
+        raw = b"".join(len(record).to_bytes(4) + record for record in part)
+        frames.append(zstandard.ZstdCompressor(level=6, write_checksum=True).compress(raw))
+        blocks.append([offset, len(frames[-1]), first + start, len(part), 0, 0])
+        offset += len(frames[-1])
+    footer = {
+        "partition": 0,
+        "epoch": "",
+        "blocks": blocks,
+        "jobs": [""] * len(blocks),
+        "format": 1,
+    }
+    body = zlib.compress(json.dumps(footer).encode())
+    end = len(body).to_bytes(4) + b"TRS1"
+    skippable = (0x184D2A54).to_bytes(4, "little") + (len(body) + 8).to_bytes(4, "little")
+    return b"".join([*frames, skippable, body, end])
+
+
+def verify(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
+    """The program as an auditor runs it: alone, without site-packages. Exit code and report."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(VERIFIER), str(path), "--json", *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode in (0, 1, 2, 3), done.stderr
+    report = json.loads(done.stdout) if done.stdout else {"sentence": done.stderr}
+    assert done.stdout == "" or report["exit"] == done.returncode
+    return done.returncode, report
+
+
+__all__ = ["NAME", "MadeArchive", "Proof", "packed", "records", "verify"]

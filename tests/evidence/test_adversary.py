@@ -1,0 +1,434 @@
+"""What a forger can do to an archive, and what `triton-verify` says to each: a code, and where."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from made_archive import MadeArchive, packed, records, verify
+
+from triton.evidence import keyring, layout, manifest, notes, tree
+from triton.evidence.notes import TreeHead, VerifierKey
+from triton.evidence.signing import KeySigner
+
+WHOLE, TAMPERED, INCOMPLETE, UNKNOWN = range(4)
+
+
+def signer(seed: int = 1, name: str = "example.com/triton") -> KeySigner:
+    private = Ed25519PrivateKey.from_private_bytes(bytes((seed,)) * 32)
+    return KeySigner(VerifierKey(name, private.public_key().public_bytes_raw()), private)
+
+
+KEY = str(signer().key)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeArchive:
+    """Three segments of 300, 500 and 200 events."""
+    archive = MadeArchive(tmp_path / "archive", signer())
+    for after, count in ((0, 300), (300, 500), (800, 200)):
+        archive.seal(records(count, after=after))
+    return archive
+
+
+def rewrite(made: MadeArchive, number: int, change: Callable[[list[bytes]], list[bytes]]) -> None:
+    """Replaces the records of a segment, and its manifest's hash and size: all that is not signed."""
+    path = made.segments[number]
+    first, last = layout.range_of(str(path.relative_to(made.root))) or (0, 0)
+    data = packed(change(made.records[first - 1 : last]), first, 64)
+    path.write_bytes(data)
+    forge_manifests(made, {number: {"sha256": manifest.digest(data), "size": len(data)}})
+
+
+def forge_manifests(made: MadeArchive, changes: dict[int, dict[str, object]]) -> None:
+    """Writes all manifests again as a right chain."""
+    previous = ""
+    for number, path in enumerate(made.segments):
+        name = path.with_suffix(".json")
+        fields = {**json.loads(name.read_bytes()), **changes.get(number, {}), "previous": previous}
+        raw = json.dumps(fields).encode()
+        name.write_bytes(raw)
+        previous = manifest.digest(raw)
+
+
+def with_time(record: bytes, at: int) -> bytes:
+    values = msgspec.msgpack.decode(record)
+    values[5] = b"%d" % at
+    return msgspec.msgpack.encode(values)
+
+
+def test_an_honest_archive_is_whole(made: MadeArchive) -> None:
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["verdict"]) == (WHOLE, "whole")
+    assert report["logs"][0]["events"] == 1000
+    assert report["logs"][0]["origin"] == made.origin
+    for part in ("log", "log/triton", "log/triton/p0", "log/triton/p0/e1"):
+        assert verify(made.root / part, "--key", KEY)[0] == WHOLE
+
+
+def test_without_a_key_nothing_is_sure(made: MadeArchive) -> None:
+    code, report = verify(made.root)
+    assert code == UNKNOWN
+    assert KEY in report["sentence"]
+    assert verify(made.root, "--trust-first")[0] == WHOLE
+    code, report = verify(made.root, "--key", str(signer(2).key))
+    assert code == UNKNOWN
+    assert "no head of this log is signed by a trusted key" in report["sentence"]
+
+
+def test_drop(made: MadeArchive) -> None:
+    rewrite(made, 1, lambda old: old[:100] + old[101:])
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"]) == (TAMPERED, 401)
+    assert "holds position 402" in report["sentence"]
+
+
+def test_swap(made: MadeArchive) -> None:
+    rewrite(made, 1, lambda old: [*old[:100], old[101], old[100], *old[102:]])
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"]) == (TAMPERED, 401)
+
+
+def test_duplicate(made: MadeArchive) -> None:
+    rewrite(made, 1, lambda old: [*old[:100], old[99], *old[100:]])
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"]) == (TAMPERED, 401)
+    assert "holds position 400" in report["sentence"]
+
+
+def test_one_event_too_many(made: MadeArchive) -> None:
+    rewrite(made, 2, lambda old: old + records(1, after=1000))
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"]) == (TAMPERED, 1001)
+
+
+def test_re_time(made: MadeArchive) -> None:
+    rewrite(made, 1, lambda old: [*old[:100], with_time(old[100], 1), *old[101:]])
+    code, report = verify(made.root, "--key", KEY)
+    assert code == TAMPERED
+    # Position 401 is in the tile hash of 257 to 512: no closer without hashes of single events.
+    assert (report["position"], report["until"]) == (301, 512)
+
+
+def test_re_time_with_new_tiles_and_roots(made: MadeArchive) -> None:
+    """A forger without the key can make everything fit but the signed heads."""
+    forger = MadeArchive(made.root.parent / "forged", signer(2))
+    for after, count in ((0, 300), (300, 500), (800, 200)):
+        new = records(count, after=after)
+        if after == 300:
+            new[100] = with_time(new[100], 1)
+        forger.seal(new)
+    for part in ("heads", "checkpoint"):
+        theirs, ours = forger.path(forger.tree.prefix + part), made.path(made.tree.prefix + part)
+        shutil.rmtree(theirs) if theirs.is_dir() else theirs.unlink()
+        (shutil.copytree if ours.is_dir() else shutil.copy)(ours, theirs)
+    shutil.rmtree(forger.root / "log/triton/keys")
+    code, report = verify(forger.root, "--key", KEY)
+    assert code == TAMPERED
+    assert (report["position"], report["until"]) == (301, 800)
+
+
+def test_truncated_file(made: MadeArchive) -> None:
+    path = made.segments[1]
+    path.write_bytes(path.read_bytes()[:-4000])
+    code, report = verify(made.root, "--key", KEY)
+    assert code == TAMPERED
+    assert 301 <= report["position"] <= 800
+
+
+def test_truncated_tail(made: MadeArchive) -> None:
+    last = made.segments[-1]
+    last.unlink()
+    last.with_suffix(".json").unlink()
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"], report["until"]) == (INCOMPLETE, 801, 1000)
+
+
+def test_missing_middle(made: MadeArchive) -> None:
+    """What is behind a gap is verified all the same, by the tiles and the records that are there."""
+    made.segments[1].unlink()
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"], report["until"]) == (INCOMPLETE, 301, 800)
+
+
+def test_missing_manifest(made: MadeArchive) -> None:
+    made.segments[1].with_suffix(".json").unlink()
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"]) == (INCOMPLETE, 301)
+
+
+def test_spliced_logs(made: MadeArchive, tmp_path: Path) -> None:
+    """A segment of another log of the same owner, rightly signed there, put into this one."""
+    other = MadeArchive(tmp_path / "other", signer(), epoch="e2")
+    for after, count in ((0, 300), (300, 500)):
+        other.seal(records(count, after=after, job="k"))
+    shutil.copy(other.segments[1], made.segments[1])
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"]) == (TAMPERED, 301)
+    data = other.segments[1].read_bytes()
+    forge_manifests(made, {1: {"sha256": manifest.digest(data), "size": len(data)}})
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"]) == (TAMPERED, 301)
+
+
+def test_spliced_heads(made: MadeArchive, tmp_path: Path) -> None:
+    """A changed origin: heads of another log stand where this one's belong."""
+    other = MadeArchive(tmp_path / "other", signer(), epoch="e2")
+    other.seal(records(1000, job="k"))
+    made.publish(other.head())
+    code, report = verify(made.root, "--key", KEY)
+    assert code == TAMPERED
+    assert "is of the log example.com/triton/triton/0/e2" in report["sentence"]
+
+
+def test_a_whole_log_under_another_origin(made: MadeArchive) -> None:
+    tree_of = made.path(made.tree.prefix)
+    tree_of.rename(tree_of.with_name("e9"))
+    code, report = verify(made.root, "--key", KEY)
+    assert code == TAMPERED
+    assert "expected example.com/triton/triton/0/e9" in report["sentence"]
+
+
+def test_changed_root_size_and_signature(made: MadeArchive) -> None:
+    path = made.path(layout.checkpoint(made.tree))
+    good = path.read_text()
+    lines = good.split("\n")
+    for at, text in ((1, "999"), (2, notes.encode(bytes(32))), (4, lines[4][:-3] + "A==")):
+        path.write_text("\n".join([*lines[:at], text, *lines[at + 1 :]]))
+        code, report = verify(made.root, "--key", KEY)
+        assert code == TAMPERED, report
+    path.write_text(good)
+    assert verify(made.root, "--key", KEY)[0] == WHOLE
+
+
+def test_old_checkpoint(made: MadeArchive) -> None:
+    made.write(layout.checkpoint(made.tree), made.head(300))
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"], report["until"]) == (INCOMPLETE, 301, 1000)
+    assert "the file checkpoint is an old one of size 300" in report["sentence"]
+
+
+def test_an_old_copy_against_a_head_that_was_seen(made: MadeArchive, tmp_path: Path) -> None:
+    """The whole archive is put back to an older state: only who kept a newer head can tell."""
+    shutil.copytree(made.root, tmp_path / "old")
+    made.seal(records(50, after=1000))
+    (tmp_path / "seen").write_bytes(made.head())
+    assert verify(tmp_path / "old", "--key", KEY)[0] == WHOLE
+    code, report = verify(tmp_path / "old", "--key", KEY, "--seen", str(tmp_path / "seen"))
+    assert (code, report["position"], report["until"]) == (INCOMPLETE, 1001, 1050)
+
+
+def test_split_view(made: MadeArchive, tmp_path: Path) -> None:
+    """The owner of the key shows two histories to two auditors: each is whole, together they are not."""
+    other = MadeArchive(tmp_path / "other", signer())
+    for after, count in ((0, 300), (300, 400), (700, 300)):
+        new = records(count, after=after)
+        if after == 300:
+            new[50] = with_time(new[50], 1)
+        other.seal(new)
+    assert verify(other.root, "--key", KEY)[0] == WHOLE
+    (tmp_path / "seen").write_bytes(other.head(300) + other.head(700))
+    code, report = verify(made.root, "--key", KEY, "--seen", str(tmp_path / "seen"))
+    assert code == TAMPERED
+    assert report["position"] == 301
+    assert "two histories" in report["sentence"]
+
+
+def test_two_signed_histories_in_one_archive(made: MadeArchive) -> None:
+    made.publish(notes.sign_head(TreeHead(made.origin, 1000, bytes(32)), [made.signer]))
+    code, report = verify(made.root, "--key", KEY)
+    assert code == TAMPERED
+    assert "two histories were signed" in report["sentence"]
+
+
+def test_a_head_that_goes_back(made: MadeArchive) -> None:
+    made.publish(made.head(400))
+    path = made.path(layout.heads(made.tree, 400, made.signed))
+    path.rename(made.path(layout.heads(made.tree, 1001, 99)))
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"]) == (TAMPERED, 401)
+
+
+def test_unsigned_tail(made: MadeArchive) -> None:
+    made.seal(records(50, after=1000), signed=False)
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"], report["until"]) == (UNKNOWN, 1001, 1050)
+
+
+def test_signed_but_not_sealed(made: MadeArchive) -> None:
+    made.hashes += tree.leaf_hashes(records(20, after=1000))
+    made.publish(made.head())
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"], report["until"]) == (INCOMPLETE, 1001, 1020)
+    assert verify(made.root, "--key", KEY, "--sealed")[0] == WHOLE
+
+
+def test_changed_manifests(made: MadeArchive) -> None:
+    for number, field, value in (
+        (0, "types", {"job.submitted": 300}),
+        (1, "first_at", 5),
+        (2, "last_at", 5),
+        (1, "root", "00" * 32),
+        (2, "events", 199),
+        (2, "size", 7),
+        (0, "origin", "example.com/triton/triton/0/e2"),
+    ):
+        kept = {path: path.with_suffix(".json").read_bytes() for path in made.segments}
+        forge_manifests(made, {number: {field: value}})
+        code, report = verify(made.root, "--key", KEY)
+        assert code == TAMPERED, (field, report)
+        for path, raw in kept.items():
+            path.with_suffix(".json").write_bytes(raw)
+    first = made.segments[0].with_suffix(".json")
+    first.write_bytes(first.read_bytes() + b" ")
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"]) == (TAMPERED, 301)
+    assert "it or the manifest before was changed" in report["sentence"]
+
+
+def test_a_changed_tile(made: MadeArchive) -> None:
+    path = sorted(made.path(made.tree.prefix + "tile").rglob("[0-9]*"))[-1]
+    path.write_bytes(bytes(len(path.read_bytes())))
+    code, report = verify(made.root, "--key", KEY)
+    assert code == TAMPERED
+    assert "the tile tile/1/" in report["sentence"]
+
+
+def test_every_flipped_bit_of_a_small_archive(tmp_path: Path) -> None:
+    """Run within this process: a few thousand archives."""
+    from triton.verifier import triton_verify as program
+
+    made = MadeArchive(tmp_path, signer())
+    made.seal(records(2))
+    made.seal(records(1, after=2))
+    files = {
+        str(p.relative_to(tmp_path)): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()
+    }
+
+    class Memory:
+        def list(self, prefix: str) -> list[str]:
+            return sorted(key for key in files if key.startswith(prefix))
+
+        def read(self, key: str) -> bytes:
+            return files[key]
+
+    def check(public: bytes, signature: bytes, message: bytes) -> bool:
+        try:
+            Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+    options = program.Options(check=check)
+
+    def run() -> str:
+        return program.check_archive(Memory(), [program.parse_key(KEY)], options).verdict
+
+    assert run() == "whole"
+    passed = []
+    for key, raw in list(files.items()):
+        for at in range(0, len(raw), 2 if "heads" in key else 17):
+            changed = bytearray(raw)
+            changed[at] ^= 1 << at % 8
+            files[key] = bytes(changed)
+            if run() == "whole":
+                passed.append((key, at))
+        files[key] = raw
+    # Nothing names the last manifest's bytes, only its fields: the space between them can change.
+    assert {key.rpartition("/")[2] for key, _ in passed} <= {made.segments[-1].stem + ".json"}
+    assert len(passed) < 40, passed
+
+
+def test_lives_of_a_log(made: MadeArchive) -> None:
+    """A second life must be declared by who signs, and share what it says it shares."""
+    second = MadeArchive(made.root, signer(), epoch="e2")
+    second.seal(records(800))
+    second.seal(records(100, after=800, job="k"))
+    code, report = verify(made.root, "--key", KEY)
+    assert code == UNKNOWN
+    assert "nothing signed says which follows which" in report["sentence"]
+
+    def declare(common: int, by: KeySigner) -> None:
+        text = f"triton adopted log v1\n{second.origin}\n{made.origin}\n{common}\n1000\n"
+        second.write(second.tree.prefix + "adopted", bytes(notes.sign(text, [by])))
+
+    declare(800, signer())
+    assert verify(made.root, "--key", KEY)[0] == WHOLE
+    declare(900, signer())
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["until"]) == (TAMPERED, 900)
+    assert "though they were declared to be" in report["sentence"]
+    declare(800, signer(2))
+    assert verify(made.root, "--key", KEY)[0] == TAMPERED
+    declare(800, signer())
+    shutil.rmtree(made.path(made.tree.prefix))
+    code, report = verify(made.root, "--key", KEY)
+    assert code == INCOMPLETE
+
+
+def test_a_missing_partition(made: MadeArchive) -> None:
+    MadeArchive(made.root, signer(), partition=2).seal(records(10))
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["log"]) == (INCOMPLETE, "triton/1")
+
+
+def test_keys_that_followed_one_another(made: MadeArchive) -> None:
+    made.signer = signer(2)
+    made.seal(records(50, after=1000))
+    code, report = verify(made.root, "--key", KEY)
+    assert code == TAMPERED
+    assert "whom nobody trusts here" in report["sentence"]
+    text = keyring.text_of("triton", [signer().key, signer(2).key])
+    announced = made.path(keyring.key_of("triton", 2))
+    announced.write_bytes(bytes(notes.sign(text, [signer(), signer(2)])))
+    assert verify(made.root, "--key", KEY)[0] == WHOLE
+    assert verify(made.root, "--key", str(signer(2).key))[0] == WHOLE
+    announced.write_bytes(bytes(notes.sign(text, [signer(2)])))
+    assert verify(made.root, "--key", KEY)[0] == TAMPERED
+    announced.write_bytes(bytes(notes.sign(text, [signer(), signer(2)])))
+    made.signer = signer()
+    made.seal(records(50, after=1050))
+    code, report = verify(made.root, "--key", KEY)
+    assert code == TAMPERED
+    assert "signed by a key that was replaced" in report["sentence"]
+
+
+def test_since(made: MadeArchive) -> None:
+    code, report = verify(made.root, "--key", KEY, "--since", "850")
+    assert (code, report["logs"][0]["first"], report["logs"][0]["events"]) == (WHOLE, 801, 200)
+    code, report = verify(made.root, "--key", KEY, "--since", "2023-11-14T22:13:20.400Z")
+    assert (code, report["logs"][0]["first"]) == (WHOLE, 301)
+    rewrite(made, 2, lambda old: [with_time(old[0], 1), *old[1:]])
+    assert verify(made.root, "--key", KEY, "--since", "850")[0] == TAMPERED
+
+
+def test_a_proof_file(made: MadeArchive, tmp_path: Path) -> None:
+    path = tmp_path / "event.tlog-proof"
+    path.write_bytes(made.prove(555))
+    code, report = verify(path, "--key", KEY)
+    assert (code, report["position"], report["size"]) == (WHOLE, 555, 1000)
+    assert report["event"]["job"] == "j184"
+    assert verify(path)[0] == UNKNOWN
+    assert verify(path, "--key", str(signer(2).key))[0] == UNKNOWN
+    for old, new in (("index 554", "index 555"), ("\n1000\n", "\n1001\n")):
+        path.write_bytes(made.prove(555).replace(old.encode(), new.encode()))
+        assert verify(path, "--key", KEY)[0] == TAMPERED
+    path.write_text("no proof")
+    assert verify(path, "--key", KEY)[0] == UNKNOWN
+
+
+def test_a_wrong_call_is_said_in_one_line(made: MadeArchive) -> None:
+    code, report = verify(made.root / "none", "--key", KEY)
+    assert (code, report["sentence"].count("\n")) == (UNKNOWN, 1)
+    code, report = verify(made.root, "--key", "nonsense")
+    assert code == UNKNOWN
+    assert "is no verifier key" in report["sentence"]
+    (made.root / "empty").mkdir()
+    code, report = verify(made.root / "empty", "--key", KEY)
+    assert code == UNKNOWN
