@@ -41,11 +41,13 @@ from triton.submit import message_for, submission_of
 
 
 class LiveApi:
-    """A server on a free loopback port; use it as a context."""
+    """A server on a loopback port, a free one by default; use it as a context."""
 
-    def __init__(self, settings: Settings, feed: FeedOptions | None = None) -> None:
+    def __init__(
+        self, settings: Settings, feed: FeedOptions | None = None, *, port: int = 0
+    ) -> None:
         self.settings = settings
-        self.listener = listen("127.0.0.1", 0)
+        self.listener = listen("127.0.0.1", port)
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.server: Server = make_server(settings, feed=feed)
         self._thread = threading.Thread(

@@ -20,6 +20,7 @@ from triton.api.queues import QueueList, QueueView, WorkerList
 from triton.api.request_id import RequestIdMiddleware
 from triton.api.routes import (
     bulk,
+    clients,
     commands,
     dead_letters,
     documents,
@@ -99,6 +100,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
     app.add_middleware(RequestIdMiddleware)
     problems.install(app)
     app.include_router(root.router)
+    app.include_router(clients.router)
     # Probes may add what they like; elsewhere a slip in a parameter's name must not pass.
     app.include_router(health.router)
     for module in (

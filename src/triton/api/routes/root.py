@@ -30,5 +30,6 @@ async def root() -> Response:
         "jobs": f"{views.PREFIX}/jobs",
         "dead_letters": f"{views.PREFIX}/dead-letters",
         "documents": f"{views.PREFIX}/documents",
+        "javascript": "/clients/triton.js",
     }
     return Json(Service(name="triton", version=triton.__version__, links=links))

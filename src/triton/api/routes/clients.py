@@ -1,0 +1,44 @@
+"""Owns `/clients`: the JavaScript client, as it is in clients/js, for pages that have no build step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.responses import FileResponse, Response
+
+from triton.errors import NotFoundError
+
+#: What is served, and how a browser must take it.
+_TYPES: Final = {
+    "triton.js": "text/javascript; charset=utf-8",
+    "react.js": "text/javascript; charset=utf-8",
+    "triton.d.ts": "text/plain; charset=utf-8",
+    "react.d.ts": "text/plain; charset=utf-8",
+}
+router = APIRouter(prefix="/clients", tags=["service"])
+
+
+def folder() -> Path:
+    """Where the files are: in an installed wheel, or in the source checkout."""
+    package = Path(__file__).parents[2]
+    packaged = package / "clients"
+    return packaged if packaged.is_dir() else package.parents[1] / "clients" / "js"
+
+
+@router.get(
+    "/{name}",
+    summary="A file of the JavaScript client",
+    response_class=Response,
+    responses={200: {"content": {"text/javascript": {"schema": {"type": "string"}}}}},
+)
+async def client_file(name: str) -> Response:
+    """An ES module; any page may import it."""
+    if name not in _TYPES:
+        raise NotFoundError(f"there is no /clients/{name[:100]}: expected one of {sorted(_TYPES)}")
+    return FileResponse(
+        folder() / name,
+        media_type=_TYPES[name],
+        headers={"Cache-Control": "no-cache", "Access-Control-Allow-Origin": "*"},
+    )

@@ -1,0 +1,28 @@
+// Follows a job with the client and prints what it gets, a line of JSON each.
+import { readFileSync, writeFileSync } from "node:fs";
+import { Triton } from "../../../clients/js/triton.js";
+
+const [url, job, file] = process.argv.slice(2);
+const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+const store = {
+  load() {
+    try {
+      return readFileSync(file, "utf8") || undefined;
+    } catch {
+      return undefined;
+    }
+  },
+  save: (_, cursor) => writeFileSync(file, cursor),
+  remove: () => say({ removed: true }),
+};
+const client = new Triton({ url });
+const subscription = client.subscribe(job, {
+  ...(file ? { store } : {}),
+  onState: (state) => say({ state }),
+  onSnapshot: (shown) => say({ snapshot: shown }),
+  onReset: (reason) => say({ reset: reason }),
+  onEvent: (event, shown) => say({ event, job: shown }),
+  onError: (error) => say({ error: error.message, status: error.status }),
+});
+const ended = await subscription.done.catch(() => null);
+say({ done: ended, state: subscription.state });
