@@ -8,6 +8,7 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.responses import FileResponse, Response
 
+from triton.api import openapi
 from triton.errors import NotFoundError
 
 #: What is served, and how a browser must take it.
@@ -31,7 +32,10 @@ def folder() -> Path:
     "/{name}",
     summary="A file of the JavaScript client",
     response_class=Response,
-    responses={200: {"content": {"text/javascript": {"schema": {"type": "string"}}}}},
+    responses={
+        200: {"content": {"text/javascript": {"schema": {"type": "string"}}}},
+        **openapi.problems(404),
+    },
 )
 async def client_file(name: str) -> Response:
     """An ES module; any page may import it."""
