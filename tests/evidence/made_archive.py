@@ -81,7 +81,7 @@ class MadeArchive:
     def publish(self, *heads: bytes) -> None:
         """Puts signed heads where the archiver does; the last is the newest."""
         self.signed += 1
-        size = notes.parse_head(notes.parse_note(heads[-1]).text).size
+        size = triton_verify.parse_head(triton_verify.parse_notes(heads[-1])[-1], "").size
         self.write(layout.heads(self.tree, size, self.signed), b"".join(heads))
         self.write(layout.checkpoint(self.tree), heads[-1])
 

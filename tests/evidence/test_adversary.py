@@ -247,12 +247,21 @@ def test_two_signed_histories_in_one_archive(made: MadeArchive) -> None:
     assert "two histories were signed" in report["sentence"]
 
 
-def test_a_head_that_goes_back(made: MadeArchive) -> None:
-    made.publish(made.head(400))
-    path = made.path(layout.heads(made.tree, 400, made.signed))
-    path.rename(made.path(layout.heads(made.tree, 1001, 99)))
-    code, report = verify(made.root, "--key", KEY)
-    assert (code, report["position"]) == (TAMPERED, 401)
+def test_sealed_behind_the_last_head_that_can_be_tried(made: MadeArchive) -> None:
+    """A head of 1020 events covers 991 to 1000, but nobody can try it with 1000."""
+    made.path(layout.heads(made.tree, 1000, made.signed)).unlink()
+    made.hashes += tree.leaf_hashes(records(20, after=1000))
+    made.publish(made.head(990), made.head(1020))
+    code, report = verify(made.root, "--key", KEY, "--sealed")
+    assert (code, report["position"], report["until"]) == (UNKNOWN, 991, 1000)
+
+
+def test_heads_in_one_file_with_empty_lines_between(made: MadeArchive) -> None:
+    made.publish(b"\n".join([made.head(7), made.head(500), made.head(1000)]))
+    made.write(layout.checkpoint(made.tree), made.head())
+    assert verify(made.root, "--key", KEY)[0] == WHOLE
+    made.write(layout.checkpoint(made.tree), made.head() + b"\n\n")
+    assert verify(made.root, "--key", KEY)[0] == TAMPERED
 
 
 def test_unsigned_tail(made: MadeArchive) -> None:

@@ -736,6 +736,8 @@ def parse_notes(raw: bytes) -> list[Note]:
         if not body or not signatures:
             raise BadDataError("it is no signed note")
         notes.append(Note(body, signatures))
+        if at < len(lines) - 1 and not lines[at]:
+            at += 1  # an empty line may stand between two notes
     return notes
 
 
@@ -988,16 +990,17 @@ class Tree:
 
     def read_heads(self) -> None:
         objects = [key for key in self.files if key.startswith(self.prefix + "heads/")]
+        objects.sort(key=lambda key: key.rpartition("-")[2])  # by the time in their names
         newest = 0
         last_key = 0
         for key in objects:
             for head in self.heads_in(key):
-                last_key = self.accept(head, newest, last_key)
+                last_key = self.accept(head, last_key)
                 newest = max(newest, head.size)
         checkpoint = self.prefix + "checkpoint"
         if checkpoint in self.files:
             for head in self.heads_in(checkpoint):
-                self.accept(head, 0, last_key)
+                self.accept(head, last_key)
                 if head.size < newest:
                     self.find(
                         INCOMPLETE,
@@ -1008,8 +1011,18 @@ class Tree:
                     )
                 newest = max(newest, head.size)
         self.report.newest_head = newest
+        self.take_asked()
+        self.judge_strangers()
+
+    def take_asked(self) -> None:
+        """The auditor's own heads must be of this history too."""
         for size, heads in self.asked.items():
+            for head in heads:
+                for other in self.wanted.get(size, []):
+                    self.compare(head, other)
             self.wanted.setdefault(size, []).extend(heads)
+
+    def judge_strangers(self) -> None:
         for stranger, signers in self.strangers:
             if not self.report.heads:
                 text = f"no head of this log is signed by a trusted key, only by {signers}"
@@ -1036,7 +1049,7 @@ class Tree:
             self.find(INCOMPLETE, 1, 1, f"the file {short} cannot be read ({error.strerror})")
         return []
 
-    def accept(self, head: Head, at_least: int, last_key: int) -> int:
+    def accept(self, head: Head, last_key: int) -> int:
         """Takes a head in; answers the number of the key that signed it."""
         try:
             signers = self.keys.signers(head.note)
@@ -1058,13 +1071,6 @@ class Tree:
                 f"the head of size {head.size} in {head.where} is of the log {head.origin}, "
                 f"expected {origin}",
             )
-        if head.size < at_least:
-            self.stop(
-                head.size + 1,
-                at_least,
-                f"the head in {head.where} has size {head.size}, but a head of size {at_least} was "
-                "signed before",
-            )
         number = max(self.keys.keys.index(key) for key in signers)
         if number < last_key:
             self.stop(
@@ -1073,17 +1079,20 @@ class Tree:
                 f"the head of size {head.size} in {head.where} is signed by a key that was replaced",
             )
         for other in self.wanted.get(head.size, []):
-            if other.root != head.root:
-                self.stop(
-                    1,
-                    head.size,
-                    f"two histories were signed: the heads of size {head.size} in {other.where} and "
-                    f"{head.where} have different roots",
-                )
+            self.compare(head, other)
         self.report.origin = origin
         self.report.heads += 1
         self.wanted.setdefault(head.size, []).append(head)
         return number
+
+    def compare(self, head: Head, other: Head) -> None:
+        if head.root != other.root:
+            self.stop(
+                1,
+                head.size,
+                f"two histories were signed: the heads of size {head.size} in {other.where} and "
+                f"{head.where} have different roots",
+            )
 
     # Manifests
 
@@ -1369,20 +1378,20 @@ class Tree:
 
     def check_coverage(self) -> None:
         newest, last = self.report.newest_head, self.frontier.size
-        if self.report.heads and last < newest and not (self.options.sealed and last >= self.good):
-            reached = max([0, *(last for _, last in self.manifests)])
-            if last == reached:
-                self.find(
-                    INCOMPLETE,
-                    last + 1,
-                    newest,
-                    f"a head of size {newest} was signed, but the segments end at position {last}: "
-                    "what follows is not sealed yet, or was removed",
-                )
-        if self.report.heads and last > newest:
+        if not self.report.heads:
+            return
+        reached = max([0, *(last for _, last in self.manifests)])
+        if last < newest and last == reached and not self.options.sealed:
             self.find(
-                UNKNOWN, newest + 1, last, f"no signed head covers positions {newest + 1} to {last}"
+                INCOMPLETE,
+                last + 1,
+                newest,
+                f"a head of size {newest} was signed, but the segments end at position {last}: what follows "
+                "is not sealed yet, or was removed",
             )
+        if self.good < last:
+            text = f"no signed head ends with one of positions {self.good + 1} to {last}, so none proves them"
+            self.find(UNKNOWN, self.good + 1, last, text)
         for size, heads in sorted(self.asked.items()):
             if size > max(last, newest):
                 self.find(
@@ -1392,6 +1401,12 @@ class Tree:
                     f"the head of size {size} in {heads[0].where} was signed, but this copy ends at "
                     f"position {last}",
                 )
+            elif size not in self.report.roots:
+                text = (
+                    f"the head of size {size} in {heads[0].where} was not compared: it is outside of "
+                    "what was read"
+                )
+                self.find(UNKNOWN, size, size, text)
         self.check_tiles()
 
     def check_tiles(self) -> None:
