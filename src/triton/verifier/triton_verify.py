@@ -11,6 +11,7 @@ import argparse
 import base64
 import builtins
 import datetime
+import functools
 import hashlib
 import importlib
 import json
@@ -756,8 +757,7 @@ class Keys:
 
     def __init__(self, keys: Sequence[Key], check: Check | None = None) -> None:
         self.keys = list(keys)
-        self._opened: dict[bytes, Ed25519Key] = {}
-        self._check = check or self._pure
+        self._check = check or _pure
 
     def signers(self, note: Note) -> list[Key]:
         """Those that signed. Raises BadDataError where a signature of one of them is wrong."""
@@ -777,10 +777,14 @@ class Keys:
             value = value[8:]
         return len(value) == 64 and self._check(key.public, value, message)
 
-    def _pure(self, public: bytes, value: bytes, message: bytes) -> bool:
-        if public not in self._opened:
-            self._opened[public] = Ed25519Key(public)
-        return self._opened[public].verify(value, message)
+
+@functools.lru_cache(maxsize=64)
+def _opened(public: bytes) -> Ed25519Key:
+    return Ed25519Key(public)
+
+
+def _pure(public: bytes, signature: bytes, message: bytes) -> bool:
+    return _opened(public).verify(signature, message)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -1622,7 +1626,8 @@ def check_archive(
     space = "/".join(prefix.split("/")[:2])
     found = sorted({match[0] for key in source.list(prefix) if (match := TREE.match(key))})
     rings = {
-        name: read_keyring(source, name, report) for name in {key.split("/")[1] for key in found}
+        name: read_keyring(source, name, report, options.check)
+        for name in {key.split("/")[1] for key in found}
     }
     if not found:
         report.findings.append(
@@ -1674,7 +1679,7 @@ def trusted_keys(rings: dict[str, list[Key]], pinned: Sequence[Key]) -> list[Key
     return trusted + [key for key in pinned if key not in trusted]
 
 
-def read_keyring(source: Any, namespace: str, report: Report) -> list[Key]:
+def read_keyring(source: Any, namespace: str, report: Report, check: Check | None) -> list[Key]:
     """The keys that signed for a namespace, each announced by the one before."""
     keys: list[Key] = []
     prefix = f"log/{namespace}/keys/"
@@ -1687,7 +1692,7 @@ def read_keyring(source: Any, namespace: str, report: Report) -> list[Key]:
                 raise BadDataError("it is not the next list of this namespace")
             if listed[:-1] != keys or len(set(listed)) != len(listed):
                 raise BadDataError("it does not list the keys before and a new one")
-            if set(Keys(listed[-2:]).signers(note)) != set(listed[-2:]):
+            if set(Keys(listed[-2:], check).signers(note)) != set(listed[-2:]):
                 raise BadDataError("the new key and the one before did not both sign it")
         except (BadDataError, ValueError) as error:
             text = f"the list of signing keys {name} is not to be trusted: {error}"
