@@ -8,7 +8,7 @@ from command_line import Commands
 from eventually import eventually
 
 
-@pytest.mark.parametrize("name", ["postgres"])
+@pytest.mark.parametrize("name", ["postgres", "clickhouse"])
 def test_a_rebuild_from_its_plan_to_its_end(commands: Commands, name: str) -> None:
     for _ in range(3):
         commands.ended("cli.count", "--args", "[1]")

@@ -4,46 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
 import pytest
-from interruption import Interrupted, Killed
 from log_writer import LogWriter
 from projecting import acquired, catch_up, opened, postgres_projection, project, run
+from rebuilding import filled, killed, rebuilding, step
 
 from triton.errors import ConflictError, FencedError
 from triton.events.types import Error, Failed
-from triton.projections.rebuild.postgres_tables import TABLES, PostgresTables
-from triton.projections.rebuild.running import Filled, Rebuild
+from triton.projections.rebuild.postgres_tables import TABLES
+from triton.projections.rebuild.running import Rebuild
 from triton.projections.report import render
 from triton.projections.verify import verify
 from triton.settings import Settings
 
 NAME = "postgres"
-
-
-@asynccontextmanager
-async def rebuilding(settings: Settings) -> AsyncIterator[Rebuild]:
-    async with opened(settings) as (log, connection):
-        yield Rebuild(log, connection, settings.database_url, PostgresTables())
-
-
-def step(settings: Settings, do: Callable[[Rebuild], Awaitable[Any]]) -> Any:
-    """One step of a rebuild, as a command of its own."""
-
-    async def one() -> Any:
-        async with rebuilding(settings) as rebuild:
-            return await do(rebuild)
-
-    return run(one())
-
-
-def filled(settings: Settings, **options: Any) -> Filled:
-    found: Filled = step(settings, lambda rebuild: rebuild.fill(**options))
-    return found
 
 
 def some(writer: LogWriter) -> None:
@@ -311,40 +288,3 @@ def test_a_switch_killed_at_every_await_is_done_or_not(
         project(settings)
         report = verify(settings)
         assert report.ok, render(report)
-
-
-async def killed(settings: Settings, at: int, do: Callable[[Rebuild], Awaitable[Any]]) -> bool:
-    """Run one step up to its n-th await, and kill it there. False where it ended before."""
-    async with opened(settings) as (log, watching):
-        connection = await psycopg.AsyncConnection.connect(settings.database_url, autocommit=True)
-        rebuild = Rebuild(log, connection, settings.database_url, PostgresTables())
-        others: list[asyncio.Task[Any]] = []
-
-        async def doing() -> None:
-            await do(rebuild)
-
-        attempt = Interrupted(doing(), at, "kill")
-        before = asyncio.all_tasks()
-        try:
-            await attempt
-        except Killed:
-            return True
-        finally:
-            # What the kernel does with a dead process: its sockets are closed, its tasks are gone.
-            backend = connection.info.backend_pid
-            connection.pgconn.finish()
-            others = list(asyncio.all_tasks() - before)
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-            attempt.bury()
-            await _gone(watching, backend)
-        return False
-
-
-async def _gone(connection: psycopg.AsyncConnection[Any], backend: int) -> None:
-    """Until PostgreSQL has noticed."""
-    while True:
-        cursor = await connection.execute("SELECT FROM pg_stat_activity WHERE pid = %s", (backend,))
-        if await cursor.fetchone() is None:
-            return

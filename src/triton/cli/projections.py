@@ -204,7 +204,9 @@ def finalize(
 def _one(data: str | None, name: str, do: Callable[[Rebuild], Awaitable[T]]) -> T:
     from triton.cli.target import engines
 
-    return asyncio.run(_doing(engines(data, "redis_url", "database_url"), name, do))
+    return asyncio.run(
+        _doing(engines(data, "redis_url", "database_url", "clickhouse_url"), name, do)
+    )
 
 
 async def _doing(settings: Settings, name: str, do: Callable[[Rebuild], Awaitable[T]]) -> T:

@@ -17,6 +17,7 @@ from triton.events.log import Checkpoint, Log
 from triton.events.scripts import Scripts
 from triton.projections.checkpoint import Connection
 from triton.projections.rebuild import shadow as shadows
+from triton.projections.rebuild.clickhouse_tables import ClickHouseTables
 from triton.projections.rebuild.fill import Reached, fill
 from triton.projections.rebuild.postgres_tables import PostgresTables
 from triton.projections.rebuild.shadow import Shadow
@@ -24,7 +25,7 @@ from triton.projections.rebuild.switch import BACK, FORTH, switch
 from triton.projections.rebuild.target import Comparison, Target
 from triton.settings import Settings
 
-NAMES: Final = ("postgres",)
+NAMES: Final = (PostgresTables.name, ClickHouseTables.name)
 #: A fill ends when so few events are left: the cutover takes them in.
 _NEAR: Final = 5_000
 _ROUNDS: Final = 10
@@ -81,10 +82,12 @@ def _nobody(_: Progress) -> None:
     """Nobody is told."""
 
 
-def target_of(name: str, _: Settings) -> Target:
+def target_of(name: str, settings: Settings) -> Target:
     """Raises ValidationError for a projection that there is not."""
     if name == PostgresTables.name:
         return PostgresTables()
+    if name == ClickHouseTables.name:
+        return ClickHouseTables(settings.clickhouse_url)
     raise ValidationError(f"there is no projection {name!r}: expected one of {', '.join(NAMES)}")
 
 
