@@ -32,6 +32,7 @@ PURE = {
     "evidence.segment",
     "evidence.manifest",
     "evidence.layout",
+    "evidence.grown",
     "broker.outcomes",
     "outbox.rows",
     "broker.reports",
@@ -55,9 +56,20 @@ APART = {
     "archive": {"broker", "events", "projections", "feed", "api", "cli", "stack"},
 }
 DRIVERS = {
-    "redis": {"events", "broker", "keeper", "feed", "api", "projections", "stack", "cli"},
+    "redis": {
+        "events",
+        "broker",
+        "keeper",
+        "feed",
+        "api",
+        "projections",
+        "evidence",
+        "stack",
+        "cli",
+    },
     "psycopg": {
         "projections",
+        "evidence",
         "documents",
         "api",
         "feed",

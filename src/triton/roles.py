@@ -1,15 +1,16 @@
-"""Owns the roles that one process each can play: api, projector, worker, relay. `triton up` runs them."""
+"""Owns the roles that one process each can play: api, projector, archiver, worker, relay."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import threading
+from collections.abc import Awaitable, Callable
 
 from triton.settings import Settings
 from triton.worker import run_worker
 
-__all__ = ["run_api", "run_projector", "run_relay", "run_worker"]
+__all__ = ["run_api", "run_archiver", "run_projector", "run_relay", "run_worker"]
 
 
 def run_api(settings: Settings) -> None:
@@ -23,14 +24,14 @@ def run_projector(settings: Settings) -> None:
     """Project the log into PostgreSQL and ClickHouse until SIGTERM or SIGINT."""
     from triton.projections import run_projectors
 
-    async def until_signalled() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await run_projectors(settings, stop)
+    asyncio.run(_until_signalled(run_projectors, settings))
 
-    asyncio.run(until_signalled())
+
+def run_archiver(settings: Settings) -> None:
+    """Seal the log into the archive, sign tree heads and trim Redis until SIGTERM or SIGINT."""
+    from triton.evidence.running import run_archiver as archive
+
+    asyncio.run(_until_signalled(archive, settings))
 
 
 def run_relay(settings: Settings) -> None:
@@ -41,3 +42,13 @@ def run_relay(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     Relay(settings, stop).run()
+
+
+async def _until_signalled(
+    role: Callable[[Settings, asyncio.Event], Awaitable[None]], settings: Settings
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await role(settings, stop)

@@ -35,6 +35,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     #: file:///path of a PEM file, or kms:KEY (id or ARN in AWS KMS): the Ed25519 key that signs tree heads.
     #: Empty: a key that is made below `data` on first start.
     signing_key: str = ""
+    #: Name of this platform in its tree heads, such as example.com/triton: no spaces, no `+`. It stays.
+    origin: Annotated[str, msgspec.Meta(pattern=r"^[^\s+]{1,200}\Z")] = "triton"
+    #: Events of one segment of the archive at most.
+    seal_events: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 50_000
+    #: Milliseconds after which an event is sealed into a segment, also a small one.
+    seal_ms: Annotated[int, msgspec.Meta(ge=0)] = 600_000
+    #: Milliseconds after which a signed tree head covers a fresh event. When idle, one is signed each minute.
+    head_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 1_000
+    #: The newest events that stay in Redis although they are archived, for each partition.
+    keep_events: Annotated[int, msgspec.Meta(ge=0)] = 10_000
+    #: Milliseconds that an event stays in Redis although it is archived.
+    keep_ms: Annotated[int, msgspec.Meta(ge=0)] = 60_000
     #: triton | dramatiq: what `triton.task_queue.open_task_queue` opens, Triton or a stock RedisBroker.
     task_queue: Literal["triton", "dramatiq"] = "triton"
     #: Address of the HTTP API.

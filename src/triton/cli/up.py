@@ -1,4 +1,4 @@
-"""Owns `triton up` and the roles that it runs as processes: api, worker, projector, relay."""
+"""Owns `triton up` and the roles that it runs as processes: api, worker, projector, archiver, relay."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ Workers = Annotated[
 def up(data: Data = None, port: Port = None, workers: Workers = None) -> None:
     """Run the whole platform on this machine until ctrl-C.
 
-    Valkey, PostgreSQL and ClickHouse from wheels, the API, the projectors and the workers: one tree of
-    processes below one folder. An engine whose TRITON_*_URL is set is used instead of an own one.
+    Valkey, PostgreSQL and ClickHouse from wheels, the API, the projectors, the archiver and the workers:
+    one tree of processes below one folder. An engine whose TRITON_*_URL is set is used instead of an own one.
     """
     from triton import settings
     from triton.cli.interrupt import Interrupt
@@ -102,6 +102,13 @@ def projector() -> None:
     from triton import roles, settings
 
     roles.run_projector(settings.load())
+
+
+def archiver() -> None:
+    """Seal the log into the archive, sign tree heads and trim Redis, as one process for production."""
+    from triton import roles, settings
+
+    roles.run_archiver(settings.load())
 
 
 def relay() -> None:

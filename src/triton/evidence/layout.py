@@ -54,10 +54,15 @@ def tile(tree: Tree, at: Tile) -> str:
     return tree.prefix + at.path
 
 
+def heads_prefix(tree: Tree) -> str:
+    """The prefix of all objects of signed heads of a tree; their keys are in the order of sizes."""
+    return f"{tree.prefix}heads/"
+
+
 def heads(tree: Tree, size: int, at: int) -> str:
     """Where signed heads lie, of which the newest has this size and was signed at this time
     (microseconds since 1970)."""
-    return f"{tree.prefix}heads/{size:020d}-{at:020d}"
+    return f"{heads_prefix(tree)}{size:020d}-{at:020d}"
 
 
 def checkpoint(tree: Tree) -> str:

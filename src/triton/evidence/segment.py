@@ -155,7 +155,7 @@ class Writer:
             _END.pack(len(packed), MAGIC),
         )
         data = b"".join(self._frames)
-        return Written(data, footer, hashlib.sha256(data).hexdigest())
+        return Written(data, footer, sha256_of(data))
 
     def _flush(self) -> None:
         if not self._pages:
@@ -217,6 +217,11 @@ def read_all(data: bytes) -> Iterator[bytes]:
 
     for block in read_footer(read, len(data)).blocks:
         yield from read_block(read, block)
+
+
+def sha256_of(data: bytes) -> str:
+    """In hex."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def records_of(page: Page) -> list[bytes]:

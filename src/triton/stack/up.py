@@ -107,6 +107,7 @@ class Stack:
         roles = [
             Spec(name="api", argv=(*this, "api"), env=env, stage=2, grace=4.0),
             Spec(name="projector", argv=(*this, "projector"), env=env, stage=1, grace=3.0),
+            Spec(name="archiver", argv=(*this, "archiver"), env=env, stage=1, grace=3.0),
         ]
         if self.settings.outbox_url:
             roles.append(Spec(name="relay", argv=(*this, "relay"), env=env, stage=2, grace=4.0))

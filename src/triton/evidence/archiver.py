@@ -1,0 +1,174 @@
+"""Owns the archiver of one partition: follows and signs, seals, trims, as long as it holds the lease."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import structlog
+
+from triton.archive import ArchiveStore
+from triton.errors import UnavailableError
+from triton.events.codec import digest_of
+from triton.events.log import Log
+from triton.events.scripts import Scripts
+from triton.evidence import tiled
+from triton.evidence.heads import Follower
+from triton.evidence.layout import Tree
+from triton.evidence.ledger import Ledger
+from triton.evidence.notes import Signer
+from triton.evidence.sealing import Sealer
+from triton.evidence.source import Source
+from triton.evidence.trimming import Holds, Trimmer
+from triton.projections.checkpoint import Lease
+from triton.settings import Settings
+
+#: Seconds between two looks at what may be trimmed, and at what may be sealed.
+_TRIM_SECONDS: Final = 2.0
+_SEAL_SECONDS: Final = 0.2
+#: Seconds until what an engine refused is tried again: at first, and at most.
+_FIRST: Final = 0.2
+_LONGEST: Final = 10.0
+
+
+class Archiver:
+    """One partition. `lease` is of the projector name `archiver`; `signer` signs tree heads."""
+
+    def __init__(
+        self,
+        log: Log,
+        archive: ArchiveStore,
+        lease: Lease,
+        signer: Signer,
+        settings: Settings,
+        *,
+        projectors: Sequence[str],
+        holds: Sequence[Holds] = (),
+        head_ms: int | None = None,
+    ) -> None:
+        partition = lease.partition
+        self._log = log
+        self._archive = archive
+        self.tree = Tree(log.namespace, partition, log.epochs[partition])
+        self.ledger = Ledger(lease, self.tree)
+        origin = self.tree.origin(settings.origin)
+        self._source = Source(log, archive, self.ledger)
+        self.follower = Follower(
+            log,
+            archive,
+            self.ledger,
+            self._source,
+            signer,
+            origin,
+            head_ms=settings.head_ms if head_ms is None else head_ms,
+        )
+        self.sealer = Sealer(
+            log,
+            archive,
+            self.ledger,
+            self._source,
+            self.follower,
+            origin,
+            seal_events=settings.seal_events,
+            seal_ms=settings.seal_ms,
+        )
+        self.trimmer = Trimmer(
+            log,
+            self.ledger,
+            self._source,
+            Scripts(),
+            projectors=projectors,
+            keep_events=settings.keep_events,
+            keep_ms=settings.keep_ms,
+            holds=holds,
+        )
+        self._say = structlog.get_logger("triton.archiver").bind(partition=partition)
+
+    async def start(self) -> None:
+        """Find where the last one ended. Raises LogError, EvidenceError, UnavailableError."""
+        lease = self.ledger.lease
+        await self._log.validate(lease.partition, lease.checkpoint)
+        found = await self.ledger.segments()
+        sealed = [one for one in found if one.sealed]
+        end = sealed[-1].last if sealed else 0
+        if lease.checkpoint.position != end:
+            # A new tree, after an adoption; its first events may be in the archive only.
+            digest = digest_of(await self._source.record(end)) if end else ""
+            await self.ledger.place(end, digest)
+        await self.follower.start(sealed, lease.checkpoint)
+        frontier = await asyncio.to_thread(tiled.frontier, self._archive, self.tree, sealed)
+        self.sealer.start(frontier, found)
+
+    async def turn(self) -> None:
+        """Everything there is to do now, once."""
+        while await self.follower.step(block_ms=0):
+            pass
+        while await self.sealer.step():
+            pass
+        await self.trimmer.step()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set. Raises LogError, EvidenceError, FencedError, and the drivers' errors."""
+        await self.start()
+        self._say.info(
+            "archiver.started",
+            epoch=self.tree.epoch,
+            sealed=self.sealer.sealed,
+            position=self.follower.position,
+        )
+        tasks = [
+            asyncio.ensure_future(self._follow(stop)),
+            asyncio.ensure_future(self._again(stop, self.sealer.step, _SEAL_SECONDS)),
+            asyncio.ensure_future(self._again(stop, self.trimmer.step, _TRIM_SECONDS)),
+            asyncio.ensure_future(self._renew(stop)),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.follower.close()
+
+    async def _follow(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await self.follower.step()
+        # What is in the log is covered by a head before this ends.
+        while await self.follower.step(block_ms=0):
+            pass
+        if self.follower.signed_size < self.follower.position:
+            await self.follower.sign()
+        await self.follower.published()
+
+    async def _again(
+        self, stop: asyncio.Event, step: Callable[[], Awaitable[object]], seconds: float
+    ) -> None:
+        """Repeat a step; at once where it did something. What is away is waited for, and the others go on."""
+        delay = _FIRST
+        while not stop.is_set():
+            begun = time.monotonic()
+            try:
+                if await step():
+                    delay = _FIRST
+                    continue
+                pause = seconds
+                delay = _FIRST
+            except UnavailableError as error:
+                pause, delay = delay, min(2 * delay, _LONGEST)
+                self._say.warning("archiver.waiting", error=error.message, again_in_seconds=pause)
+            await _pause(stop, max(0.0, pause - (time.monotonic() - begun)))
+
+    async def _renew(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await self.ledger.renew()
+            await _pause(stop, self.ledger.lease.seconds / 3)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)

@@ -1,0 +1,63 @@
+"""Owns what the archive knows of a tree: hashes out of its tiles and, below them, out of its segments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from triton.archive import ArchiveStore
+from triton.errors import EvidenceError
+from triton.evidence import layout, segment, tree
+from triton.evidence.layout import Tree
+from triton.evidence.ledger import Segment
+from triton.evidence.tiles import HashReader
+
+
+def hash_reader(archive: ArchiveStore, of: Tree, segments: Sequence[Segment]) -> HashReader:
+    """Hashes of the tree up to its last sealed segment. `segments`: those that are sealed, in order.
+
+    Its methods read the archive: call them in a thread. They raise EvidenceError, UnavailableError,
+    NotFoundError.
+    """
+    size = segments[-1].last if segments else 0
+
+    def read_leaves(first: int, after: int) -> list[bytes]:
+        records: list[bytes] = []
+        for found in segments:
+            if found.last > first and found.first <= after:
+                records += _records(
+                    archive, found, max(first + 1, found.first), min(after, found.last)
+                )
+        return tree.leaf_hashes(records)
+
+    return HashReader(size, size, lambda tile: archive.read(layout.tile(of, tile)), read_leaves)
+
+
+def frontier(archive: ArchiveStore, of: Tree, segments: Sequence[Segment]) -> tree.Frontier:
+    """The frontier after the last sealed segment, read from the archive, with the root that it was
+    recorded with. Raises EvidenceError, UnavailableError, NotFoundError."""
+    if not segments:
+        return tree.Frontier()
+    found = hash_reader(archive, of, segments).frontier()
+    if found.root() != segments[-1].stored_root:
+        raise EvidenceError(
+            f"The tiles of {of.prefix} give the tree of {found.size} events the root {found.root().hex()}, "
+            f"PostgreSQL has {segments[-1].stored_root.hex()}: one of both was changed. Run "
+            "`triton audit verify`.",
+            position=found.size,
+        )
+    return found
+
+
+def _records(archive: ArchiveStore, found: Segment, first: int, last: int) -> list[bytes]:
+    """The records of positions that are in a segment."""
+
+    def read(offset: int, size: int) -> bytes:
+        return archive.read_range(found.key, offset, size)
+
+    footer = segment.read_footer(read, archive.size(found.key))
+    records: list[bytes] = []
+    for index in range(footer.block_at(first), footer.block_at(last) + 1):
+        block = footer.blocks[index]
+        begin = max(0, first - block.first_position)
+        records += segment.read_block(read, block)[begin : last - block.first_position + 1]
+    return records
