@@ -131,6 +131,8 @@ def drive(steps: Steps, jobs: list[str]) -> set[str]:
     named.add("adopt")
     epoch = f"e{partition}"
     assert steps.run(steps.scripts.adopt(steps.prefix, epoch, epoch)) == [b"already"]
+    named.add("trim")
+    assert steps.run(steps.scripts.trim(steps.prefix, 0, epoch=epoch)) == [0]
     types = {fields[1].decode() for _, fields in raw}
     assert {"job.lease_lost", "job.due", "job.cancel_requested", "job.requeued"} <= types
     return named

@@ -14,8 +14,11 @@ import psycopg
 from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
+from triton.projections.adopt import Adopted, adopt
 from triton.projections.checkpoint import Connection, Lease
 from triton.projections.clickhouse import ClickHouseProjection
+from triton.projections.engines import open_engines
+from triton.projections.fork import find_fork
 from triton.projections.postgres import PostgresProjection
 from triton.projections.projector import Projection, Projector
 from triton.settings import Settings
@@ -101,3 +104,14 @@ async def catch_up(
 def project(settings: Settings, *makes: Make, batch: int | None = None) -> None:
     """The same, from a test that is not asynchronous."""
     run(catch_up(settings, *makes, batch=batch))
+
+
+def adopted(settings: Settings) -> Adopted:
+    async def decide() -> Adopted:
+        async with open_engines(settings) as (log, connection, clickhouse):
+            fork = await find_fork(log, connection, clickhouse, 0)
+            assert fork is not None
+            return await adopt(log, connection, clickhouse, fork, by="user:op", reason="disk died")
+
+    done: Adopted = run(decide())
+    return done

@@ -7,13 +7,22 @@ from typing import Any
 
 import psycopg
 import pytest
+from backup import Backup
 from clickhouse_connect.driver.client import Client
 from log_writer import LogWriter
-from projecting import BOTH, clickhouse_projection, opened, postgres_projection, project, run
+from projecting import (
+    BOTH,
+    adopted,
+    clickhouse_projection,
+    opened,
+    postgres_projection,
+    project,
+    run,
+)
 
 from triton.errors import FencedError, LogForkedError
 from triton.events.types import Completed
-from triton.projections.adopt import Adopted, adopt
+from triton.projections.adopt import adopt
 from triton.projections.checkpoint import Lease
 from triton.projections.engines import open_engines
 from triton.projections.fork import Fork, find_fork
@@ -23,23 +32,6 @@ from triton.projections.verify import verify
 from triton.settings import Settings
 
 
-class Backup:
-    """What a server that was killed would come back with: the partition's keys as they were."""
-
-    def __init__(self, writer: LogWriter) -> None:
-        self._writer = writer
-        names = list(writer.client.scan_iter(writer.prefix.replace("{", "[{]") + "*"))
-        dumped = {name: writer.client.dump(name) for name in names}
-        self._keys = {name: value for name, value in dumped.items() if value is not None}
-
-    def come_back(self) -> None:
-        client = self._writer.client
-        for name in client.scan_iter(self._writer.prefix.replace("{", "[{]") + "*"):
-            client.delete(name)
-        for name, dumped in self._keys.items():
-            client.restore(name, 0, dumped)
-
-
 def find(settings: Settings) -> Fork | None:
     async def look() -> Fork | None:
         async with open_engines(settings) as (log, connection, clickhouse):
@@ -47,17 +39,6 @@ def find(settings: Settings) -> Fork | None:
 
     found: Fork | None = run(look())
     return found
-
-
-def adopted(settings: Settings) -> Adopted:
-    async def decide() -> Adopted:
-        async with open_engines(settings) as (log, connection, clickhouse):
-            fork = await find_fork(log, connection, clickhouse, 0)
-            assert fork is not None
-            return await adopt(log, connection, clickhouse, fork, by="user:op", reason="disk died")
-
-    done: Adopted = run(decide())
-    return done
 
 
 def rows(postgres: psycopg.Connection, query: str) -> list[Any]:

@@ -300,13 +300,26 @@ class Scripts:
         """Pause, drain or open a queue in one partition. Answers `ok` or `already`."""
         return self._call("hold", prefix, _pack((queue, state, by, reason)))
 
-    def trim(self, prefix: str, upto: int, *, most: int = TRIM) -> Call:
+    def trim(
+        self,
+        prefix: str,
+        upto: int,
+        *,
+        most: int = TRIM,
+        epoch: str = "",
+        values: Sequence[bytes] = (),
+    ) -> Call:
         """Let entries up to a position leave the log, the oldest `most` of them in one call.
 
         Answers the last position that is gone (int): less than `upto`, call again. Messages that jobs
-        still need are kept in the same step. What may leave is the caller's to know.
+        still need are kept in the same step. What may leave is the caller's to know. With `epoch` and the
+        `values` of the entry at `upto`, the server compares both first, and answers -1 where they differ.
         """
-        return self._call("trim", prefix, upto, most)
+        digest = ""
+        if epoch:
+            text = b"".join(b"%d:%b" % (len(value), value) for value in values)
+            digest = hashlib.sha1(text, usedforsecurity=False).hexdigest()
+        return self._call("trim", prefix, upto, most, epoch, digest)
 
 
 def pack_report(

@@ -21,7 +21,7 @@ from triton.evidence.ledger import Ledger
 from triton.evidence.source import Source
 
 #: Entries that one call takes: bounds the pause.
-MOST: Final = 10_000
+MOST: Final = 1000
 
 
 class Bound(msgspec.Struct, frozen=True, order=True):
@@ -74,7 +74,7 @@ class Trimmer:
         bound = min(await self.bounds(first))
         if bound.position < first:
             return 0
-        taken = await self._trim(bound.position)
+        taken = await self._trim(first, bound.position)
         if taken:
             await self._ledger.trimmed(bound.position)
             self._say.info("archiver.trimmed", to=bound.position, events=taken, held_by=bound.why)
@@ -121,19 +121,17 @@ class Trimmer:
                 high = middle - 1
         return low
 
-    async def _trim(self, to: int) -> int:
-        """Trim up to a position that is sealed, in steps."""
+    async def _trim(self, first: int, to: int) -> int:
+        """Trim from one position up to another that is sealed, in steps. How many entries left."""
         values = await self._source.values(to)
         prefix = self._log.prefix(self._partition)
-        taken = 0
-        while True:
-            call = self._scripts.trim(prefix, self._epoch, to, values, most=MOST)
-            ((word, count),) = await send_async(self._log.client, [call])
-            if word == b"other":
+        gone = first - 1
+        while gone < to:
+            call = self._scripts.trim(prefix, to, most=MOST, epoch=self._epoch, values=values)
+            (gone,) = await send_async(self._log.client, [call])
+            if gone < 0:
                 raise self._forked(to)
-            if word == b"trimmed":
-                return taken
-            taken += count
+        return to - first + 1
 
     def _forked(self, position: int) -> LogForkedError:
         return LogForkedError(

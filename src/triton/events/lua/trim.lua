@@ -1,11 +1,26 @@
 -- Lets the oldest entries leave the log. The messages that jobs still need of them are kept first.
 -- ARGV[2]  the last position that may leave
 -- ARGV[3]  entries at most in this call: bounds the pause
--- Answers  the last position that is gone; where it is less than asked for, there is more to do
+-- ARGV[4]  the epoch in which that may be, and ARGV[5] the SHA-1 of the values of the entry at ARGV[2], each
+--          behind its length and a colon; or both empty
+-- Answers  the last position that is gone; where it is less than asked for, there is more to do; -1: this is
+--          another epoch, or another entry is there, and nothing left
 -- Events   none
 --@flags allow-oom
 --@include message
 local upto = math.min(tonumber(ARGV[2]), pos)
+if ARGV[4] ~= '' then
+  if redis.call('HGET', META, 'epoch') ~= ARGV[4] then return -1 end
+  local first = redis.call('XRANGE', LOG, '-', '+', 'COUNT', 1)[1]
+  if first and tonumber(string.match(first[1], '^%d+')) <= tonumber(ARGV[2]) then
+    local entry = redis.call('XRANGE', LOG, ARGV[2] .. '-0', ARGV[2] .. '-0')[1]
+    local values = {}
+    for i = 2, entry and #entry[2] or 0, 2 do
+      values[#values + 1] = #entry[2][i] .. ':' .. entry[2][i]
+    end
+    if redis.sha1hex(table.concat(values)) ~= ARGV[5] then return -1 end
+  end
+end
 local leaving = upto > 0 and redis.call('XRANGE', LOG, '-', whole(upto) .. '-0', 'COUNT', ARGV[3]) or {}
 if #leaving == 0 then return math.max(upto, 0) end
 for _, entry in ipairs(leaving) do
