@@ -1,4 +1,4 @@
-# One image for every role: `triton api`, `triton worker`, `triton projector`, `triton migrate`.
+# One image for every role: `triton api`, `triton worker`, `triton projector`, `triton archiver`, `triton migrate`.
 # Debian-based: the binary wheels need glibc.
 FROM python:3.12-slim-bookworm AS build
 WORKDIR /src
@@ -10,7 +10,7 @@ RUN /opt/triton/bin/pip install --no-cache-dir -c constraints.txt '.[documents]'
 
 FROM python:3.12-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /var/lib/triton --create-home triton \
-    && install -d -o triton /var/lib/triton/archive
+    && install -d -o triton /var/lib/triton/archive /var/lib/triton/keys
 COPY --from=build /opt/triton /opt/triton
 ENV PATH=/opt/triton/bin:$PATH PYTHONUNBUFFERED=1
 USER triton

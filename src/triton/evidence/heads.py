@@ -64,6 +64,7 @@ class Follower:
         self._fresh_since: float | None = None
         self._signed_at = -IDLE
         self._signing = asyncio.Lock()
+        self._unpublished: bytes | None = None
         self._publishing: asyncio.Task[None] | None = None
         self._say = structlog.get_logger("triton.archiver").bind(partition=self._partition)
 
@@ -123,8 +124,9 @@ class Follower:
         self.signed_size = new.size
         self._signed_at = time.monotonic()
         self._fresh_since = None
+        self._unpublished = note
         if self._publishing is None or self._publishing.done():
-            self._publishing = asyncio.create_task(self._publish(note))
+            self._publishing = asyncio.create_task(self._publish())
 
     async def sign_at_least(self, size: int) -> None:
         """Have a signed head of at least so many events, which were read."""
@@ -132,7 +134,7 @@ class Follower:
             await self.sign()
 
     async def published(self) -> None:
-        """Wait until the newest head that was being published is."""
+        """Wait until the newest head is published, or was refused."""
         if self._publishing is not None:
             await asyncio.wait({self._publishing})
 
@@ -190,13 +192,15 @@ class Follower:
                 head.size,
             )
 
-    async def _publish(self, note: bytes) -> None:
-        """Put the head where everybody looks. What fails is put with the next one: PostgreSQL has it."""
+    async def _publish(self) -> None:
+        """Put the newest head where everybody looks. What fails is put with the next one: PostgreSQL has it."""
         key = layout.checkpoint(self._ledger.tree)
-        try:
-            await asyncio.to_thread(self._archive.replace, key, note)
-        except TritonError as error:
-            self._say.warning("archiver.checkpoint_not_published", error=error.message)
+        while (note := self._unpublished) is not None:
+            self._unpublished = None
+            try:
+                await asyncio.to_thread(self._archive.replace, key, note)
+            except TritonError as error:
+                self._say.warning("archiver.checkpoint_not_published", error=error.message)
 
     def _forked(self, what: str, position: int) -> LogForkedError:
         return LogForkedError(
