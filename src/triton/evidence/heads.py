@@ -193,7 +193,7 @@ class Follower:
             )
 
     async def _publish(self) -> None:
-        """Put the newest head where everybody looks. What fails is put with the next one: PostgreSQL has it."""
+        """Put the newest head where everybody looks. What fails goes with the next one: PostgreSQL has it."""
         key = layout.checkpoint(self._ledger.tree)
         while (note := self._unpublished) is not None:
             self._unpublished = None
