@@ -34,6 +34,10 @@ PURE = {
     "evidence.layout",
     "evidence.grown",
     "broker.outcomes",
+    "erasure.attempt",
+    "erasure.envelopes",
+    "erasure.marks",
+    "erasure.places",
     "outbox.rows",
     "broker.reports",
     "feed.cursor",
@@ -53,6 +57,7 @@ APART = {
     "feed": {"broker", "projections", "api", "cli"},
     "events": {"broker", "projections", "feed", "api", "cli", "stack"},
     "extraction": {"broker", "events", "projections", "feed", "api", "cli", "stack", "documents"},
+    "erasure": {"broker", "projections", "feed", "api", "cli", "stack"},
     "archive": {"broker", "events", "projections", "feed", "api", "cli", "stack"},
 }
 DRIVERS = {
@@ -78,6 +83,7 @@ DRIVERS = {
         "demo",
         "migration_targets",
         "outbox",
+        "erasure",
     },
     "clickhouse_connect": {"projections", "api", "stack", "cli", "demo", "migration_targets"},
     "boto3": {"archive", "evidence"},

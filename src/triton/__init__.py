@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         current_job,
         step,
     )
+    from triton.erasure.personal import Personal
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ __all__ = [
     "CancelRequested",
     "Job",
     "LeaseLost",
+    "Personal",
     "Snooze",
     "SoftTimeLimit",
     "TimeLimits",
@@ -37,6 +39,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # The engines' own processes import this package too, and need no Dramatiq.
+    if name == "Personal":
+        return import_module("triton.erasure.personal").Personal
     if name in __all__:
         return getattr(import_module("triton.broker"), name)
     if name == "retry":

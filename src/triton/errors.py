@@ -116,6 +116,12 @@ class FencedError(TritonError):
     code = "fenced"
 
 
+class ErasedError(TritonError):
+    """The data subject was erased: its key is gone, and with it whatever was sealed for it."""
+
+    code = "erased"
+
+
 class StepError(TritonError):
     """A durable step cannot be recorded: its name is taken or none, or its result is no plain data."""
 

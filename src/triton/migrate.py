@@ -21,9 +21,10 @@ import msgspec
 from triton.errors import ConfigurationError
 from triton.migration_targets import ClickHouseTarget, PostgresTarget, migration_lock
 
-EngineName: TypeAlias = Literal["postgres", "clickhouse", "outbox"]
+EngineName: TypeAlias = Literal["postgres", "clickhouse", "outbox", "subject_keys"]
 #: An application's database may well have a schema_migrations of its own.
 OUTBOX_VERSIONS: Final = "triton_outbox_migrations"
+KEYS_VERSIONS: Final = "subject_keys_migrations"
 _FILE: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.(up|down)\.sql\Z")
 
 
@@ -102,16 +103,22 @@ def discover(engine: EngineName, folder: Traversable | None = None) -> list[Migr
 
 
 def up(
-    database_url: str, clickhouse_url: str = "", *, to: int | None = None, outbox: bool = False
+    database_url: str,
+    clickhouse_url: str = "",
+    *,
+    to: int | None = None,
+    outbox: bool = False,
+    subject_keys: bool = False,
 ) -> list[Step]:
     """Apply what is pending, of each engine up to number `to`; answers the steps that were taken.
 
     PostgreSQL always takes part, since it holds the lock; ClickHouse where its URL is given. With `outbox`
-    the URL is of an application's database, which gets the outbox and nothing else.
+    the URL is of an application's database, which gets the outbox and nothing else; with `subject_keys` of
+    the database of data subjects' keys.
     Raises ConfigurationError for a changed or unknown migration, UnavailableError.
     """
     taken: list[Step] = []
-    with _locked(database_url, clickhouse_url, outbox=outbox) as targets:
+    with _locked(database_url, clickhouse_url, outbox=outbox, subject_keys=subject_keys) as targets:
         for target, migrations in targets:
             steps = _refuse_drift(_steps(target, migrations))
             for migration, step in zip(migrations, steps, strict=True):
@@ -150,12 +157,16 @@ _Target: TypeAlias = PostgresTarget | ClickHouseTarget
 
 @contextmanager
 def _locked(
-    database_url: str, clickhouse_url: str, *, outbox: bool = False
+    database_url: str, clickhouse_url: str, *, outbox: bool = False, subject_keys: bool = False
 ) -> Iterator[list[tuple[_Target, list[Migration]]]]:
     with ExitStack() as stack:
         connection = stack.enter_context(migration_lock(database_url))
         if outbox:
             yield [(PostgresTarget(connection, "outbox", OUTBOX_VERSIONS), discover("outbox"))]
+            return
+        if subject_keys:
+            target = PostgresTarget(connection, "subject_keys", KEYS_VERSIONS)
+            yield [(target, discover("subject_keys"))]
             return
         targets: list[tuple[_Target, list[Migration]]] = [
             (PostgresTarget(connection), discover("postgres"))

@@ -69,7 +69,7 @@ class PostgresTarget:
     def __init__(
         self,
         connection: psycopg.Connection,
-        engine: Literal["postgres", "outbox"] = "postgres",
+        engine: Literal["postgres", "outbox", "subject_keys"] = "postgres",
         table: str = "schema_migrations",
     ) -> None:
         self.engine = engine

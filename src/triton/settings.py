@@ -47,6 +47,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_events: Annotated[int, msgspec.Meta(ge=0)] = 10_000
     #: Milliseconds that an event stays in Redis although it is archived.
     keep_ms: Annotated[int, msgspec.Meta(ge=0)] = 60_000
+    #: file:///folder or postgresql:// URL of the keys of data subjects, outside of all backups of the rest;
+    #: the same for every process that sends, runs or reads personal data. `triton up` has one below `data`.
+    subject_keys: str = ""
+    #: file:///path of 32 bytes that seal the keys in that store; empty for none.
+    subject_master_key: str = ""
+    #: Milliseconds for which a process uses a subject's key without asking the store: an erasure holds
+    #: everywhere after so long.
+    subject_cache_ms: Annotated[int, msgspec.Meta(ge=0, le=3_600_000)] = 10_000
     #: triton | dramatiq: what `triton.task_queue.open_task_queue` opens, Triton or a stock RedisBroker.
     task_queue: Literal["triton", "dramatiq"] = "triton"
     #: Address of the HTTP API.

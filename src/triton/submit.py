@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dramatiq import Message
 
@@ -16,6 +16,9 @@ from triton.references import check_free
 from triton.retry import plain_options
 from triton.terms import Terms, invalid, without_terms
 from triton.uniqueness import fitting_id, payload_digest, unique_digest
+
+if TYPE_CHECKING:
+    from triton.erasure.messages import Sealing
 
 DEFAULT_TENANT: Final = "default"
 #: Bytes of one encoded message in the log at most.
@@ -73,6 +76,7 @@ def submission_of(
     partitions: int = 1,
     keep_ms: int = 0,
     most: int = MAX_BODY,
+    sealing: Sealing | None = None,
 ) -> Submission:
     """The submission of a message; `tenant`, `priority`, `correlation` and `traceparent` among the
     message's options win over the arguments. `due` is in microseconds since 1970, `delay` in
@@ -82,6 +86,7 @@ def submission_of(
     not stored. An idempotency key gives the job its id, and its head stays for `keep_ms` milliseconds
     after its end; a unique key among several partitions may give it another id too. `most` is how many
     bytes the message may have; above MAX_BODY it must go by reference (see `triton.payloads`).
+    `sealing` seals what is personal (see `triton.erasure`), and then is the only I/O.
     Raises ValidationError naming the field that is wrong.
     """
     due = _microseconds("due", terms.due or due)
@@ -94,7 +99,12 @@ def submission_of(
     options = message.options
     tenant = str(options.get("tenant") or tenant or DEFAULT_TENANT)
     unique = terms.unique
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
     name, args, kwargs = message.actor_name, message.args, message.kwargs
+    found = sealing.look(message, tenant) if sealing is not None else None
+    if found is not None and (unique or terms.idempotency_key):
+        args, kwargs = found.comparable()
     digest = unique_digest(unique, tenant, name, args, kwargs) if unique else ""
     if digest or terms.idempotency_key:
         message = _named(message, tenant, terms.idempotency_key, digest, partitions)
@@ -110,6 +120,8 @@ def submission_of(
     if correlation:
         _name("correlation", correlation)
     traceparent = str(options.get("traceparent") or traceparent)
+    if found is not None:
+        message = found.sealed(message)
     body = without_terms(message).encode()
     if len(body) > most:
         raise too_large(message.actor_name, len(body), "args", most)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
+import msgspec
 from dramatiq import Message
 from dramatiq.errors import ConnectionClosed
 
@@ -14,12 +15,15 @@ from triton import keys
 from triton.archive import ArchiveStore, open_archive
 from triton.broker.intake import Intake, answering
 from triton.broker.prepare import Sender, prepared
+from triton.erasure.announced import sealing_for
+from triton.erasure.keyring import keyring_of
 from triton.errors import QueueClosedError, TritonError, UnavailableError, ValidationError
 from triton.events.client import connect
 from triton.events.scripts import Scripts, Submission
 from triton.payloads import Payloads
 from triton.settings import Settings
 from triton.signature import check_call, decode
+from triton.terms import decode_declared
 from triton.verdict import verdict_of
 from triton.worker import check_url
 
@@ -63,6 +67,7 @@ class Submitter:
             partial(open_archive, settings.archive_url) if settings.archive_url else None
         )
         self._payloads = Payloads(opener, inline=settings.inline_bytes)
+        self._keyring = keyring_of(settings)
         self._sender = Sender(
             by=by,
             partitions=settings.partitions,
@@ -92,6 +97,7 @@ class Submitter:
         }
 
     def close(self) -> None:
+        self._keyring.close()
         self._client.close()
 
     def _submit(self, messages: Sequence[Message[Any]]) -> list[Outcome]:
@@ -99,6 +105,9 @@ class Submitter:
         names = sorted({message.actor_name for message in messages})
         announced = self._announced(keys.signatures, names)
         signatures = dict(zip(names, map(decode, announced), strict=True))
+        terms = map(decode_declared, self._announced(keys.terms, names))
+        known = dict(zip(names, zip(signatures.values(), terms, strict=True), strict=True))
+        sender = msgspec.structs.replace(self._sender, sealing=sealing_for(self._keyring, known))
         outcomes: dict[int, Outcome] = {}
         submissions: dict[int, Submission] = {}
         for index, message in enumerate(messages):
@@ -106,7 +115,7 @@ class Submitter:
                 signature = signatures[message.actor_name]
                 if signature is not None:
                     check_call(signature, message.actor_name, message.args, message.kwargs)
-                submission = prepared(message, self._sender, actor=None, delay=None, now=now)
+                submission = prepared(message, sender, actor=None, delay=None, now=now)
                 submissions[index] = self._payloads.shrink(submission)
             except UnavailableError as error:
                 outcomes[index] = Deferred(error.message)

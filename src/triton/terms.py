@@ -77,12 +77,15 @@ def terms_of(
 
 
 def encode_declared(options: Mapping[str, Any]) -> bytes:
-    """What an actor's options say of terms, for who submits by name only; empty for nothing."""
+    """What an actor's options say of terms and of personal data, for who submits by name only; empty for
+    nothing."""
     said: dict[str, Any] = {}
     if options.get("ttl") is not None:
         said["ttl"] = options["ttl"]
     if (unique := unique_of(options.get("unique"))) is not None:
         said["unique"] = msgspec.to_builtins(unique)
+    if options.get("personal") is not None:
+        said["personal"] = msgspec.to_builtins(options["personal"])
     return msgspec.json.encode(said) if said else b""
 
 

@@ -11,6 +11,9 @@ from typing import Any, Final, NamedTuple
 import redis.asyncio
 
 from triton import keys
+from triton.erasure.announced import sealing_for
+from triton.erasure.keyring import Keyring
+from triton.erasure.messages import Sealing
 from triton.signature import Signature, decode
 from triton.terms import decode_declared
 
@@ -49,3 +52,11 @@ async def declared(
         )
         for name, queue, signature, said in zip(names, queues, signatures, terms, strict=True)
     }
+
+
+def sealing_of(keyring: Keyring, actors: Mapping[str, Declared]) -> Sealing | None:
+    """What seals calls of these actors; None where none takes personal data. It may wait for the key store:
+    use it in a thread. Raises ConfigurationError."""
+    return sealing_for(
+        keyring, {name: (known.signature, known.terms) for name, known in actors.items()}
+    )

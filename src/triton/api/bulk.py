@@ -15,7 +15,8 @@ from triton.api.submission import SubmitRequest, submission_for
 from triton.api.wire import decode
 from triton.archive import TooLargeError
 from triton.bulk import MAX_JOBS, Mode, Receipt, refused
-from triton.errors import ValidationError
+from triton.erasure.messages import Sealing
+from triton.errors import ErasedError, ValidationError
 from triton.events.scripts import Submission
 from triton.uniqueness import MAX_KEY
 
@@ -65,6 +66,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int
     #: Milliseconds after its end for which a job answers to its idempotency key.
     keep_ms: int
+    #: What seals personal data, where an actor takes any.
+    sealing: Sealing | None = None
 
 
 def check_count(request: BulkRequest) -> None:
@@ -112,8 +115,9 @@ def checked_item(
             idempotency_key=_key_of(index, item, caller.key),
             partitions=caller.partitions,
             keep_ms=caller.keep_ms,
+            sealing=caller.sealing,
         )
-    except ValidationError as error:
+    except (ValidationError, ErasedError) as error:
         return refused(index, error)
 
 

@@ -28,6 +28,7 @@ STATUS: Final[Mapping[str, int]] = {
     "conflict": 409,
     "not_unique": 409,
     "queue_closed": 409,
+    "erased": 410,
     "too_large": 413,
     "validation": 422,
     "idempotency_mismatch": 422,

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from triton.api.job_reader import JobReader
 from triton.archive import ArchiveStore, open_archive
+from triton.erasure.keyring import Keyring, keyring_of
 from triton.errors import ConfigurationError, UnavailableError, no_answer
 from triton.events.client import connect_async
 from triton.events.log import Log
@@ -60,6 +61,8 @@ class Services(msgspec.Struct, frozen=True):
     pool: Pool
     archive: ArchiveStore
     payloads: Payloads
+    #: Opened when the first job with personal data is submitted.
+    keyring: Keyring
     http: httpx.AsyncClient
     hub: Hub
     history: History
@@ -100,6 +103,8 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
         stack.push_async_callback(pool.close)
         await pool.open(wait=False)
         archive = open_archive(settings.archive_url)
+        keyring = keyring_of(settings)
+        stack.callback(keyring.close)
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=2.0))
         scripts = Scripts(
             completed_ttl_ms=settings.completed_ttl_ms, failed_ttl_ms=settings.failed_ttl_ms
@@ -133,6 +138,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             scripts=scripts,
             pool=pool,
             archive=archive,
+            keyring=keyring,
             payloads=Payloads(lambda: archive, inline=settings.inline_bytes),
             http=http,
             hub=hub,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
@@ -17,6 +17,9 @@ from triton.signature import Signature, check_call
 from triton.submit import MAX_NAME, message_for, submission_of
 from triton.terms import Terms, terms_of
 from triton.uniqueness import MAX_KEY, Conflict
+
+if TYPE_CHECKING:
+    from triton.erasure.messages import Sealing
 
 _YEARS_MS: Final = 10 * 365 * 86_400_000
 _Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=_YEARS_MS)]
@@ -119,10 +122,11 @@ def submission_for(
     idempotency_key: str = "",
     partitions: int = 1,
     keep_ms: int = 0,
+    sealing: Sealing | None = None,
 ) -> Submission:
     """The submission, which may be too large for the log: see `triton.payloads`. `job` is a new id, taken
     where no key says otherwise; `declared` are the actor's own terms; `keep_ms` is how long an idempotency
-    key is known after its job's end.
+    key is known after its job's end; `sealing` seals what is personal.
 
     Raises ValidationError for a message that is too large, a name that is not printable, a time that is
     past, and arguments that do not fit the actor's signature.
@@ -150,6 +154,7 @@ def submission_for(
         traceparent=traceparent,
         priority=request.options.priority,
         most=MAX_ARCHIVED,
+        sealing=sealing,
     )
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from triton.api.problems import MalformedError
 from triton.archive import TooLargeError
+from triton.erasure.envelopes import masked_json
 from triton.errors import ValidationError
 
 #: Bytes of a JSON body at most: a message (512 KiB encoded) and some air.
@@ -22,7 +23,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Json(Response):
-    """An answer that msgspec encodes."""
+    """An answer that msgspec encodes; `[personal]` stands for what is sealed."""
 
     media_type = "application/json"
 
@@ -30,7 +31,7 @@ class Json(Response):
         self, value: Any, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(
-            msgspec.json.encode(value),
+            masked_json(msgspec.json.encode(value)),
             status_code=status,
             headers={"Cache-Control": "no-store", **(headers or {})},
         )

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dramatiq import Actor, Message, Middleware
 from dramatiq.broker import Broker, Consumer
@@ -34,7 +34,9 @@ from triton.broker.proxy import JobProxy
 from triton.broker.pulse import IDLE_BLOCK, beat_interval
 from triton.broker.results import TritonResultBackend
 from triton.bulk import Mode, Receipt, nothing_submitted, receipt_of, refused
-from triton.errors import ValidationError
+from triton.erasure.marks import Marks, declared_marks
+from triton.erasure.personal import Personal, may_be_sealed
+from triton.errors import ErasedError, ValidationError
 from triton.events.client import connect
 from triton.events.scripts import Scripts, Submission
 from triton.keeper.holds import Holds
@@ -46,6 +48,9 @@ from triton.signature import Signature, check_call, encode, signature_of
 from triton.submit import child_id
 from triton.terms import ACTOR_OPTIONS, encode_declared, terms_of
 from triton.verdict import verdict_of
+
+if TYPE_CHECKING:
+    from triton.erasure.messages import Declared, Sealing
 
 
 class TritonBroker(Broker):
@@ -65,6 +70,7 @@ class TritonBroker(Broker):
       by: who submits, where it is no actor: `system`, or `user:NAME`, `key:ID`.
       fail_fast_default: for tests: `join` raises what a job failed with that ran in this process, as
         Dramatiq's StubBroker does. It keeps the first exception of each queue until `join` or `flush`.
+      subject_keys: file:///folder or postgresql:// URL of the keys that personal data is sealed with.
     """
 
     def __init__(
@@ -81,15 +87,20 @@ class TritonBroker(Broker):
         idempotency_ms: int | None = None,
         by: str = "system",
         fail_fast_default: bool = False,
+        subject_keys: str | None = None,
     ) -> None:
-        settings = load()
+        settings = load(subject_keys=subject_keys)
+        self._settings = settings
         self._signatures: dict[str, Signature | None] = {}
+        #: Of actors that take or say personal data.
+        self._marked: dict[str, Marks] = {}
+        self._sealing: Sealing | None = None
         own = _default_middleware(settings) if middleware is None else []
         #: Of Triton's default list: gives way to one of its kind that is added later.
         self._own = own
         super().__init__(middleware=own if middleware is None else middleware)
         # Dramatiq's decorator takes it of an actor beside the options that middleware knows.
-        self.actor_options |= {"retry", *ACTOR_OPTIONS}
+        self.actor_options |= {"retry", "personal", *ACTOR_OPTIONS}
         if middleware is None:
             # Every result is kept, so nobody is warned that one was discarded.
             own_results = Results(backend=TritonResultBackend(self), store_results=True)
@@ -134,10 +145,14 @@ class TritonBroker(Broker):
         super().add_middleware(middleware, **place)
 
     def declare_actor(self, actor: Actor[Any, Any]) -> None:
-        """Raises ValidationError for a `retry` that is no policy, a `ttl` or `unique` that is none."""
+        """Raises ValidationError for a `retry` that is no policy, a `ttl` or `unique` that is none;
+        ConfigurationError for a `personal` that is none."""
         terms_of({}, actor.options, now=0)
         plain_options({"retry": actor.options.get("retry")})
+        marks = declared_marks(actor.options, actor.actor_name)
         super().declare_actor(actor)
+        if marks is not None:
+            self._marked[actor.actor_name] = marks
         self._signatures[actor.actor_name] = signature_of(actor.fn)
 
     def declare_queue(self, queue_name: str) -> None:
@@ -197,7 +212,7 @@ class TritonBroker(Broker):
             self.emit_before("enqueue", message, delay)
             try:
                 submissions[index] = self._submission(message, delay, proxy)
-            except ValidationError as error:
+            except (ValidationError, ErasedError) as error:
                 receipts[index] = refused(index, error)
         if receipts and mode == "all":
             raise nothing_submitted(list(receipts.values()), len(messages))
@@ -233,6 +248,7 @@ class TritonBroker(Broker):
             keep_ms=self._idempotency_ms,
             most=self.payloads.most,
             parent=proxy,
+            sealing=self._sealing_for(message),
         )
         actor = self.actors.get(message.actor_name)
         signature = self._signatures.get(message.actor_name)
@@ -275,6 +291,8 @@ class TritonBroker(Broker):
         proxy: JobProxy = args[0]
         current_proxy.set(proxy)
         proxy.resolve(self.payloads)
+        if "sealed" in proxy.options or proxy.actor_name in self._marked:
+            self._open(proxy)
         super().emit_before(signal, *args, **kwargs)
         proxy.enter()
 
@@ -366,7 +384,57 @@ class TritonBroker(Broker):
             dispatcher, self._dispatcher = self._dispatcher, None
         if dispatcher is not None:
             dispatcher.stop()
+        if self._sealing is not None:
+            self._sealing.close()
         self.client.close()
+
+    # -- personal data -----------------------------------------------------------------------------
+
+    def sealing(self) -> Sealing:
+        """What seals and opens personal data; no key is asked for before the first value is."""
+        with self._lock:
+            if self._sealing is None:
+                from triton.erasure.keyring import keyring_of
+                from triton.erasure.messages import Sealing
+
+                self._sealing = Sealing(keyring_of(self._settings), self._declared)
+            return self._sealing
+
+    def opened(self, job: str, value: Any, *, place: str = "result") -> Any:
+        """A result (or a text of another place) without envelopes. Raises ErasedError, NotFoundError,
+        UnavailableError, DecodeError."""
+        from triton.erasure.reading import Reader
+
+        if not may_be_sealed(value):
+            return value
+        return Reader(self.sealing().keyring).at(job, value, place)
+
+    def _sealing_for(self, message: Message[Any]) -> Sealing | None:
+        if self._marked or Personal.any_made or "sealed" in message.options:
+            return self.sealing()
+        return None
+
+    def _declared(self, actor: str) -> Declared:
+        from triton.erasure.messages import Declared
+
+        return Declared(self._marked.get(actor), self._signatures.get(actor))
+
+    def _open(self, proxy: JobProxy) -> None:
+        """Give the actor the plain values, and the attempt the key that its own words are sealed with.
+
+        Raises ErasedError, NotFoundError, UnavailableError, DecodeError: the attempt fails.
+        """
+        from triton.erasure.attempt import Attempt
+
+        sealing, claimed = self.sealing(), proxy.claimed
+        submitted = proxy.message
+        opened = sealing.open(submitted, claimed.job)
+        key = opened.key or sealing.key_of_call(opened.message, claimed.tenant)
+        if key is None:
+            return
+        marks = self._marked.get(proxy.actor_name)
+        attempt = Attempt(job=claimed.job, key=key, marks=marks, submitted=submitted)
+        proxy.unseal(attempt, opened.message, opened.wrapped)
 
     # -- at first use ------------------------------------------------------------------------------
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from dramatiq import Message
 from dramatiq.broker import Broker
-from dramatiq.middleware import GroupCallbacks, Retries
+from dramatiq.middleware import Callbacks, GroupCallbacks, Retries
 from dramatiq.threading import Interrupt
 
 from triton.broker.context import CancelRequested, Snooze
 from triton.broker.groups import after_success, is_stock
 from triton.broker.proxy import JobProxy
 from triton.broker.retrying import after_failure
+
+if TYPE_CHECKING:
+    from triton.erasure.attempt import Attempt
 
 
 def follows(proxy: JobProxy, message: Message[Any]) -> bool:
@@ -35,24 +38,38 @@ def run_hooks(broker: Broker, proxy: JobProxy) -> None:
 
     An interrupt (a time limit, say) comes too late now. The hook that it stopped begins anew.
     """
+    proxy.wrap()
     while not proxy.settled:
         with suppress(Interrupt):
             _go_on(broker, proxy)
+
+
+def _call_back(
+    broker: Broker, proxy: JobProxy, exception: BaseException, personal: Attempt
+) -> None:
+    """What Callbacks does after a failure, with the error's message marked."""
+    declared = broker.get_actor(proxy.actor_name).options
+    name = proxy.options.get("on_failure") or declared.get("on_failure")
+    if name:
+        said = {"type": type(exception).__name__, "message": personal.message(str(exception))}
+        broker.get_actor(name).send(proxy.asdict(), said)
 
 
 def _go_on(broker: Broker, proxy: JobProxy) -> None:
     if proxy.hooks is None:
         proxy.hooks = list(broker.middleware)
     exception = proxy.exception
-    outcome: dict[str, Any] = (
-        {"result": proxy.result} if exception is None else {"exception": exception}
-    )
+    personal = proxy.personal
+    result = proxy.result if personal is None else personal.passed_on(proxy.result)
+    outcome: dict[str, Any] = {"result": result} if exception is None else {"exception": exception}
     while proxy.hooks:
         middleware = proxy.hooks[-1]
         before = len(proxy.outbox), len(proxy.apart), proxy.followed, proxy.retry
         try:
             if isinstance(middleware, Retries) and exception is not None:
                 after_failure(middleware, broker, proxy, exception)
+            elif personal is not None and exception is not None and type(middleware) is Callbacks:
+                _call_back(broker, proxy, exception, personal)
             elif exception is None and is_stock(middleware):
                 after_success(cast("GroupCallbacks", middleware), broker, proxy)
             else:

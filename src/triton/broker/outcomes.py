@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 from dramatiq import ActorNotFound
@@ -12,6 +12,7 @@ from dramatiq.middleware import MiddlewareError, TimeLimitExceeded
 
 from triton.broker.context import CancelRequested, Snooze, SoftTimeLimit
 from triton.broker.proxy import JobProxy
+from triton.errors import ErasedError
 from triton.events.codec import encode_data
 from triton.events.scripts import Packed, pack_ending
 from triton.events.types import (
@@ -25,6 +26,9 @@ from triton.events.types import (
     type_of,
 )
 from triton.references import MARK, MAX_ARCHIVED, Reference, reference_in
+
+if TYPE_CHECKING:
+    from triton.erasure.attempt import Attempt
 
 #: Bytes of an encoded result in the log at most.
 MAX_RESULT: Final = 64 * 1024
@@ -54,7 +58,7 @@ def outcome_of(proxy: JobProxy, *, failed: bool, keep: Keep | None = None) -> Ou
     """The outcome at ack (failed=False) or nack (failed=True); `keep` archives a large result."""
     exception = proxy.failure
     if exception is None and proxy.after_actor and not failed and proxy.retry is None:
-        return completed(proxy.result, keep)
+        return completed(proxy.result, keep, proxy.personal)
     if isinstance(exception, CancelRequested):
         return _outcome(Cancelled(reason="cancelled while running"))
     if isinstance(exception, Snooze):
@@ -62,12 +66,12 @@ def outcome_of(proxy: JobProxy, *, failed: bool, keep: Keep | None = None) -> Ou
     if failed:
         # Refused before the actor ran: unknown actor, too old (AgeLimit), or another middleware's doing.
         refused = isinstance(exception, ActorNotFound | MiddlewareError) or not proxy.after_actor
-        return rejected(exception) if refused else failure(exception)
+        return rejected(exception) if refused else failure(exception, proxy.personal)
     if proxy.retry is not None:
         message, delay = proxy.retry
         retries = message.options.get("retries", 0)
         data = RetryScheduled(
-            error=error_of(exception) if exception else Error(type="Retry"),
+            error=error_of(exception, proxy.personal) if exception else Error(type="Retry"),
             retries=retries if isinstance(retries, int) else 0,
         )
         return _outcome(data, delay, proxy.as_submitted(message).encode())
@@ -75,11 +79,14 @@ def outcome_of(proxy: JobProxy, *, failed: bool, keep: Keep | None = None) -> Ou
         # An interrupt ended the worker's thread before any hook ran, so nobody has decided: run it again.
         return _outcome(RetryScheduled(error=error_of(exception or InterruptedError())))
     # An application without the Retries middleware: Dramatiq calls such a message done, we don't.
-    return failure(exception)
+    return failure(exception, proxy.personal)
 
 
-def completed(result: Any, keep: Keep | None = None) -> Outcome:
-    """Completed with the result, with a reference to it, or with the reason why it is not kept."""
+def completed(result: Any, keep: Keep | None = None, personal: Attempt | None = None) -> Outcome:
+    """Completed with the result, with a reference to it, or with the reason why it is not kept.
+
+    `personal` seals what is personal of it.
+    """
     if result is None:
         return _NOTHING_RETURNED
     try:
@@ -90,6 +97,9 @@ def completed(result: Any, keep: Keep | None = None) -> Outcome:
         )
     if reference_in(result) is not None:
         return _omitted(f"the result is named {MARK}, which is Triton's own")
+    if personal is not None:
+        result = personal.result(result)
+        data = encode_data(Completed(result=result))
     if len(data) <= MAX_RESULT:
         return Outcome("job.completed", data)
     size = f"the result has {len(data)} bytes"
@@ -111,11 +121,17 @@ def _omitted(reason: str) -> Outcome:
     return _outcome(Completed(omitted=_plain(reason)[:MAX_MESSAGE]))
 
 
-def failure(exception: BaseException | None) -> Outcome:
+def failure(exception: BaseException | None, personal: Attempt | None = None) -> Outcome:
     """The actor raised, and is not tried again."""
-    error = error_of(exception) if exception else Error(type="Failed", message="marked as failed")
+    error = (
+        error_of(exception, personal)
+        if exception
+        else Error(type="Failed", message="marked as failed")
+    )
     limit = isinstance(exception, TimeLimitExceeded | SoftTimeLimit)
-    return _outcome(Failed(error=error, reason="time_limit" if limit else "error"))
+    erased = isinstance(exception, ErasedError)
+    reason = "time_limit" if limit else "erased" if erased else "error"
+    return _outcome(Failed(error=error, reason=reason))
 
 
 def rejected(exception: BaseException | None) -> Outcome:
@@ -124,14 +140,15 @@ def rejected(exception: BaseException | None) -> Outcome:
     return _outcome(Failed(error=error, reason="rejected"))
 
 
-def error_of(exception: BaseException) -> Error:
+def error_of(exception: BaseException, personal: Attempt | None = None) -> Error:
     """What the log keeps of an exception."""
     lines = traceback.format_exception(exception)
-    return Error(
+    error = Error(
         type=_plain(type(exception).__name__),
         message=_plain(_said(exception))[:MAX_MESSAGE],
         traceback=_plain("".join(lines))[-MAX_TRACEBACK:],
     )
+    return error if personal is None else personal.error(error)
 
 
 def pack(proxy: JobProxy, by: str, outcome: Outcome) -> Packed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from dramatiq import Actor, Message
@@ -11,6 +11,9 @@ from triton.broker.proxy import JobProxy
 from triton.events.scripts import Submission
 from triton.submit import submission_of
 from triton.terms import terms_of
+
+if TYPE_CHECKING:
+    from triton.erasure.messages import Sealing
 
 
 class Sender(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +27,8 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     most: int
     #: The job that sends, if one does.
     parent: JobProxy | None = None
+    #: What seals personal data, where there may be any.
+    sealing: Sealing | None = None
 
 
 def prepared(
@@ -62,6 +67,7 @@ def prepared(
             partitions=sender.partitions,
             keep_ms=sender.keep_ms,
             most=sender.most,
+            sealing=sender.sealing,
         )
     parent = sender.parent.claimed
     return submission_of(
@@ -77,4 +83,5 @@ def prepared(
         partitions=sender.partitions,
         keep_ms=sender.keep_ms,
         most=sender.most,
+        sealing=sender.sealing,
     )

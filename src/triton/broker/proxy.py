@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
-from typing import Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from dramatiq import Message, Middleware
 from dramatiq.broker import MessageProxy
@@ -16,6 +17,9 @@ from triton.broker.steps import Steps
 from triton.events.scripts import Claimed, Submission
 from triton.payloads import Payloads
 from triton.references import Reference, refer, reference_in, resolved
+
+if TYPE_CHECKING:
+    from triton.erasure.attempt import Attempt
 
 #: A few loop turns give an interrupt that was set for this thread a place to arrive.
 _TURNS: Final = 3
@@ -59,6 +63,10 @@ class JobProxy(MessageProxy):
         self.payloads: Payloads | None = None
         #: Where the keeper finds it (see `triton.keeper.holds`).
         self.slot = -1
+        #: What seals the words of a job with personal data.
+        self.personal: Attempt | None = None
+        #: Its message as hooks may pass it on.
+        self._wrapped: Message[Any] | None = None
         self.result: object = None
         self.exception: BaseException | None = None
         #: The next attempt's message and the milliseconds until then, where one was asked for.
@@ -108,6 +116,7 @@ class JobProxy(MessageProxy):
                     self.claimed.attempt,
                     self._holder.by,
                     wake=lambda at: self._holder.report_at(self, at),
+                    seal=self.personal.report if self.personal is not None else None,
                 )
             return self._reports
 
@@ -160,9 +169,31 @@ class JobProxy(MessageProxy):
             self._reference = reference
             self._message = resolved(self._message, payloads.fetch(reference))
 
+    def unseal(self, attempt: Attempt, message: Message[Any], wrapped: Message[Any]) -> None:
+        """From now on the message has its personal values, and what the job says is sealed."""
+        self.personal = attempt
+        if attempt.seals_errors:
+            self.options = _Quiet(self.options)
+            message = dataclasses.replace(message, options=self.options)
+            wrapped = dataclasses.replace(wrapped, options=self.options)
+        self._message = message
+        self._wrapped = wrapped
+
+    def wrap(self) -> None:
+        """The actor is done: whatever passes the message on passes marked values on."""
+        if self._wrapped is not None:
+            self._message = self._wrapped
+
+    def __str__(self) -> str:
+        # Dramatiq's worker writes messages into its log.
+        return str(self._message if self._wrapped is None else self._wrapped)
+
     def as_submitted(self, message: Message[Any]) -> Message[Any]:
-        """The next attempt's message, with the reference that this one's arguments came by."""
+        """The next attempt's message, with what this one's arguments came by: a reference, envelopes."""
         own = message.message if isinstance(message, JobProxy) else message
+        if self.personal is not None:
+            before = self.personal.submitted
+            own = dataclasses.replace(own, args=before.args, kwargs=before.kwargs)
         return own if self._reference is None else refer(own, self._reference)
 
     def leave(self, result: object, exception: BaseException | None) -> None:
@@ -245,6 +276,13 @@ class JobProxy(MessageProxy):
         """The outcome is packed: let go of the result, and of the exception with all its frames."""
         self.packed = True
         self.result = self.exception = self._interrupt = None
+
+
+class _Quiet(dict[str, Any]):
+    """Options in which Dramatiq leaves no traceback: it may quote what is personal."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, "[personal]" if name == "traceback" else value)
 
 
 def message_of(claimed: Claimed) -> Message[Any]:

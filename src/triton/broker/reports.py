@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from triton.events.scripts import Packed, pack_report
 from triton.events.types import Output, Progressed, StepCompleted
@@ -19,6 +19,9 @@ from triton.events.types import Output, Progressed, StepCompleted
 PROGRESS_INTERVAL: Final = 0.1
 OUTPUT_INTERVAL: Final = 0.05
 OUTPUT_SIZE: Final = 4096
+
+
+_Report: TypeAlias = Progressed | Output | StepCompleted
 
 
 class Said(NamedTuple):
@@ -32,7 +35,7 @@ class Reports:
     """The unsent reports of one attempt.
 
     `clock` is monotonic seconds. `wake(at)` is called, outside the lock, with the time at which something
-    is due.
+    is due. `seal` seals what is personal in a report, where anything is.
     """
 
     def __init__(
@@ -43,12 +46,14 @@ class Reports:
         *,
         wake: Callable[[float], None],
         clock: Callable[[], float] = time.monotonic,
+        seal: Callable[[_Report], _Report] | None = None,
     ) -> None:
         self._job = job
         self._attempt = attempt
         self._by = by
         self._clock = clock
         self._wake = wake
+        self._seal = seal
         self._lock = threading.Lock()
         self._seq = 0
         self._ready: list[Said] = []
@@ -127,10 +132,10 @@ class Reports:
             self._chunks = []
             self._size = 0
 
-    def _append(
-        self, data: Progressed | Output | StepCompleted, receipt: Future[str] | None = None
-    ) -> None:
+    def _append(self, data: _Report, receipt: Future[str] | None = None) -> None:
         self._seq += 1
+        if self._seal is not None:
+            data = self._seal(data)
         packed = pack_report(self._job, self._attempt, self._seq, self._by, data)
         self._ready.append(Said(packed, receipt))
 

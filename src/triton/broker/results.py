@@ -50,13 +50,15 @@ class TritonResultBackend(ResultBackend):
                 head = head_of(message.message_id, 0, fields)
                 if head.state == "completed":
                     _check_kept(fields)
-                    reference = reference_in(head.result)
-                    if reference is None:
-                        return head.result
-                    return msgspec.msgpack.decode(self._broker.payloads.fetch(reference))
+                    result, reference = head.result, reference_in(head.result)
+                    if reference is not None:
+                        packed = self._broker.payloads.fetch(reference)
+                        result = msgspec.msgpack.decode(packed)
+                    return self._broker.opened(message.message_id, result)
                 if head.state in ("failed", "cancelled"):
                     kind = head.error.type if head.error else "Cancelled"
                     text = head.error.message if head.error else head.reason
+                    text = self._broker.opened(message.message_id, text, place="error/message")
                     raise ResultFailure(f"actor raised {kind}: {text}", kind, text)
             if not block:
                 raise ResultMissing(message)

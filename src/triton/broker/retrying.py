@@ -9,6 +9,7 @@ from dramatiq.errors import Retry
 from dramatiq.middleware import Retries
 
 from triton.broker.proxy import JobProxy
+from triton.errors import ErasedError
 from triton.retry import is_named, policy_for
 
 
@@ -20,6 +21,10 @@ def after_failure(
     Without a policy and without `no_retry` this is Dramatiq's own hook, as it is.
     """
     options = proxy.options
+    if isinstance(exception, ErasedError):
+        # No later attempt could read more.
+        proxy.fail()
+        return
     actor = broker.actors.get(proxy.actor_name)
     if "no_retry" in options and is_named(exception, options["no_retry"]):
         proxy.fail()

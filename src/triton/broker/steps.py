@@ -7,7 +7,7 @@ import inspect
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
-from typing import Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgspec
 
@@ -18,6 +18,9 @@ from triton.events.codec import decode_data, encode_data
 from triton.events.types import SCHEMA, StepCompleted
 from triton.payloads import Payloads
 from triton.references import MARK, MAX_ARCHIVED, reference_in
+
+if TYPE_CHECKING:
+    from triton.erasure.attempt import Attempt
 
 #: Characters of a step's name at most.
 MAX_STEP_NAME: Final = 200
@@ -41,6 +44,10 @@ class Lease(Protocol):
     def payloads(self) -> Payloads | None:
         """The way of large results into the archive."""
 
+    @property
+    def personal(self) -> Attempt | None:
+        """What seals the results of a job with personal data."""
+
     def recorded_steps(self) -> Mapping[bytes, bytes]:
         """Encoded `job.step_completed` data by the names of the steps that earlier attempts recorded."""
 
@@ -60,7 +67,7 @@ class Steps:
         try:
             recorded = self._find(name)
             if recorded is not None:
-                return self._result(recorded)
+                return self._result(name, recorded)
             result = fn()
             if inspect.isawaitable(result):
                 if inspect.iscoroutine(result):
@@ -82,7 +89,7 @@ class Steps:
             unread = self._recorded is None
             recorded = await asyncio.to_thread(self._find, name) if unread else self._find(name)
             if recorded is not None:
-                return await asyncio.to_thread(self._result, recorded)
+                return await asyncio.to_thread(self._result, name, recorded)
             result = await fn()
             done = await asyncio.to_thread(self._completed, name, result)
             receipt = self._lease.reports.step(done)
@@ -106,6 +113,11 @@ class Steps:
             raise StepError(
                 f"the step {name!r} returned a dict named {MARK}, which is Triton's own"
             )
+        personal = self._lease.personal
+        if personal is not None:
+            result = personal.step(name, result)
+            done = StepCompleted(name=name, result=result)
+            size = len(encode_data(done))
         if size <= MAX_STEP:
             return done
         too_large = f"the step {name!r} returned {size} bytes, at most"
@@ -123,13 +135,14 @@ class Steps:
             )
         return StepCompleted(name=name, result=reference.marked())
 
-    def _result(self, recorded: bytes) -> Any:
+    def _result(self, name: str, recorded: bytes) -> Any:
         """What an earlier attempt recorded. Raises NotFoundError, DecodeError, UnavailableError."""
         value = cast("StepCompleted", decode_data("job.step_completed", SCHEMA, recorded)).result
         reference = reference_in(value)
-        if reference is None or self._lease.payloads is None:
-            return value
-        return msgspec.msgpack.decode(self._lease.payloads.fetch(reference))
+        if reference is not None and self._lease.payloads is not None:
+            value = msgspec.msgpack.decode(self._lease.payloads.fetch(reference))
+        personal = self._lease.personal
+        return value if personal is None else personal.open_step(name, value)
 
     def _begin(self, name: str) -> None:
         if (

@@ -18,11 +18,15 @@ app = typer.Typer(no_args_is_help=True, help="Bring the schema of both stores up
 
 @app.command()
 def up(data: Data = None, as_json: Json = False) -> None:
-    """Apply every migration that is missing."""
+    """Apply every migration that is missing, also that of TRITON_SUBJECT_KEYS where it is PostgreSQL."""
     from triton import migrate
+    from triton.cli.target import engines
 
-    database, clickhouse = _urls(data)
-    show(migrate.up(database, clickhouse), "nothing to do: every migration is applied", as_json)
+    chosen = engines(data, "database_url", "clickhouse_url")
+    done = migrate.up(chosen.database_url, chosen.clickhouse_url)
+    if chosen.subject_keys.startswith("postgres"):
+        done += migrate.up(chosen.subject_keys, subject_keys=True)
+    show(done, "nothing to do: every migration is applied", as_json)
 
 
 @app.command()

@@ -9,7 +9,7 @@ import msgspec
 from triton import settings
 from triton.errors import UnavailableError
 from triton.settings import Settings
-from triton.stack.folder import RunningStack, running_stack
+from triton.stack.folder import DataFolder, RunningStack, running_stack
 
 _ENGINES = {
     "redis_url": "redis",
@@ -57,6 +57,8 @@ def _filled(chosen: Settings, running: RunningStack) -> dict[str, str | int]:
     urls = {
         name: getattr(chosen, name) or getattr(running, source) for name, source in _ENGINES.items()
     }
+    folder = DataFolder(Path(chosen.data))
+    urls["subject_keys"] = chosen.subject_keys or folder.subject_keys.as_uri()
     if chosen.redis_url:
         return urls
     return {**urls, "namespace": running.namespace, "partitions": running.partitions}

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from triton.erasure.envelopes import masked_json
 from triton.errors import DecodeError
 from triton.events.codec import decode_entry
 from triton.events.envelope import FIELDS, Event, to_datetime
@@ -122,11 +123,12 @@ def data_of(data: EventData) -> dict[str, Any]:
 
 
 def one_line(value: Any) -> bytes:
-    """JSON without any character that a reader of lines could take for a line's end.
+    """JSON without any character that a reader of lines could take for a line's end, and with `[personal]`
+    in place of what is sealed.
 
     Raises TypeError, ValueError or RecursionError for a value that JSON cannot hold.
     """
-    line = _encode(value)
+    line = masked_json(_encode(value))
     for raw, escaped in _LINE_ENDS:
         if raw in line:
             line = line.replace(raw, escaped)

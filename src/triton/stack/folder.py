@@ -64,6 +64,11 @@ class DataFolder:
     def archive(self) -> Path:
         return self.path / "archive"
 
+    @property
+    def subject_keys(self) -> Path:
+        """Keys of data subjects: not to be backed up together with the rest."""
+        return self.path / "subject-keys"
+
     def __enter__(self) -> Self:
         self.open()
         return self

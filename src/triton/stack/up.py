@@ -77,6 +77,7 @@ class Stack:
                 database_url=self.engines.database_url,
                 clickhouse_url=self.engines.clickhouse_url,
                 archive_url=self.engines.archive_url,
+                subject_keys=self._given.subject_keys or self.engines.folder.subject_keys.as_uri(),
             )
             self.api_url = f"http://{self.settings.host}:{port}"
             migrate.up(self.settings.database_url, self.settings.clickhouse_url)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Final
 
+import msgspec
 from fastapi import APIRouter, Depends, Header, Request
 from redis.exceptions import RedisError
 from starlette.responses import Response
 
 from triton import keys
 from triton.api import openapi, views
-from triton.api.actors import declared
+from triton.api.actors import Declared, declared, sealing_of
 from triton.api.bulk import (
     MAX_BULK,
     BulkCall,
@@ -117,10 +120,14 @@ async def _check(
         services.settings.namespace,
         {item.actor for item in items if isinstance(item, BulkItem)},
     )
+    sealing = sealing_of(services.keyring, actors)
+    caller = msgspec.structs.replace(caller, sealing=sealing) if sealing else caller
     checked: list[Submission | Receipt] = []
     for start in range(0, len(items), _SLICE):
         part = items[start : start + _SLICE]
-        checked += [checked_item(at, item, actors, caller) for at, item in enumerate(part, start)]
+        check = partial(_checked, part, start, actors, caller)
+        # Sealing may wait for the store of keys.
+        checked += check() if caller.sealing is None else await asyncio.to_thread(check)
         await asyncio.sleep(0)
     keyed = [
         one.job
@@ -128,6 +135,12 @@ async def _check(
         if isinstance(one, Submission) and is_keyed(item, caller)
     ]
     return checked, keyed
+
+
+def _checked(
+    part: Sequence[BulkItem | Receipt], start: int, actors: Mapping[str, Declared], caller: Caller
+) -> list[Submission | Receipt]:
+    return [checked_item(at, item, actors, caller) for at, item in enumerate(part, start)]
 
 
 async def _submit(

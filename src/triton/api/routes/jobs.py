@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,7 +14,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from triton.api import openapi, views
-from triton.api.actors import declared
+from triton.api.actors import declared, sealing_of
 from triton.api.identity import Identity, identify
 from triton.api.job_answers import prefix_of, show_job, shrunk, unknown_job
 from triton.api.job_reader import Filter, next_page
@@ -72,7 +74,9 @@ async def submit(
     tenant = wanted.options.tenant or identity.tenant
     namespace = services.settings.namespace
     actor = (await declared(services.redis, namespace, [wanted.actor]))[wanted.actor]
-    submission = submission_for(
+    sealing = sealing_of(services.keyring, {wanted.actor: actor})
+    make = partial(
+        submission_for,
         wanted,
         job=str(uuid_utils.uuid7()),
         queue=wanted.queue or actor.queue,
@@ -85,7 +89,10 @@ async def submit(
         idempotency_key=idempotency_key or "",
         partitions=services.settings.partitions,
         keep_ms=services.settings.idempotency_ms,
+        sealing=sealing,
     )
+    # Sealing may wait for the store of keys.
+    submission = make() if sealing is None else await asyncio.to_thread(make)
     submission = await shrunk(services, submission)
     job, existing = submission.job, True
     if not (idempotency_key and await services.jobs.forgotten([job])):

@@ -1,0 +1,2 @@
+DROP TABLE subject_keys_pepper;
+DROP TABLE subject_keys;

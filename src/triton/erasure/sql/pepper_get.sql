@@ -1,0 +1,1 @@
+SELECT pepper FROM subject_keys_pepper

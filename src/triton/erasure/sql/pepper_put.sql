@@ -1,0 +1,1 @@
+INSERT INTO subject_keys_pepper (pepper) VALUES (%s) ON CONFLICT DO NOTHING

@@ -1,0 +1,1 @@
+SELECT blob, erased_at FROM subject_keys WHERE id = %s

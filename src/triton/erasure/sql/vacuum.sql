@@ -1,0 +1,1 @@
+VACUUM (TRUNCATE FALSE) subject_keys
