@@ -24,7 +24,7 @@ from triton.events.client import send_async
 from triton.events.envelope import to_datetime, to_microseconds
 from triton.events.heads import read_many
 from triton.events.scripts import CHUNK, Call, answers
-from triton.feed.history import PROJECTOR
+from triton.history.index import PROJECTOR
 from triton.job import Head
 
 #: The scripts' answers that mean: it is done.

@@ -7,27 +7,28 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
+import structlog
 from psycopg.rows import DictRow
 
 from triton import keys
 from triton.api.services import Services
 from triton.api.views import JobView
 from triton.causes import TALK, Happened
-from triton.errors import UnavailableError
+from triton.errors import EvidenceError, HoleError, UnavailableError
 from triton.events.client import server_time
 from triton.events.envelope import to_microseconds
 from triton.events.queues import QueueState, read_queues
 from triton.events.registry import read_workers
-from triton.events.render import Shown, show, show_entry
+from triton.events.render import Shown, show
 from triton.facts import Facts, Pause, Queue
-from triton.feed.history import PROJECTOR, event_of
+from triton.history.index import PROJECTOR, event_of
 
 #: Events that are told, the newest; and entries of the log that are looked through for those that the
 #: projector has not reached.
 EVENTS: Final = 50
 _ENTRIES: Final = 50_000
-_RANGE: Final = 1000
-_TALK: Final = frozenset(kind.encode() for kind in TALK)
+
+_log = structlog.get_logger("triton.api")
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -121,22 +122,17 @@ async def _rows(services: Services, view: JobView, epoch: str) -> list[DictRow]:
 
 
 async def _from_log(services: Services, view: JobView, after: int, source: str) -> list[Shown]:
-    log = services.hub.log(view.partition)
-    wanted = view.id.encode()
-    first = await log.first_position(view.partition) - 1
-    position = max(after, first, view.position - _ENTRIES)
-    found = []
-    while position < view.position:
-        entries = await log.range(view.partition, position, until=view.position, count=_RANGE)
-        if not entries:
-            break
-        found += [
-            show_entry(entry, source)
-            for entry in entries
-            if entry.fields[3] == wanted and entry.fields[1] not in _TALK
+    log = services.log(view.partition)
+    position = max(after, view.position - _ENTRIES)
+    try:
+        return [
+            show(event, source)
+            async for event in log.job(view.id, after=position, until=view.position)
+            if event.type not in TALK
         ]
-        position = entries[-1].position
-    return found
+    except (UnavailableError, EvidenceError, HoleError) as error:
+        _log.warning("a job is explained by what is at hand", job=view.id, reason=error.message)
+        return []
 
 
 def _happened(shown: Shown) -> Happened:

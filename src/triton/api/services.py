@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
@@ -33,6 +33,9 @@ from triton.feed.history import History
 from triton.feed.hub import Hub
 from triton.feed.job_stream import JobFeed
 from triton.feed.secret import signing_key
+from triton.history import History as Whole
+from triton.history import Past
+from triton.history.index import Index
 from triton.payloads import Payloads
 from triton.settings import Settings
 
@@ -41,6 +44,8 @@ POOL: Final = 10
 #: Connections to Redis, and seconds that a request waits for one.
 REDIS_POOL: Final = 32
 REDIS_WAIT: Final = 5.0
+#: Seconds that a reader of the past waits for a connection to PostgreSQL: the archive knows the same.
+PAST_WAIT: Final = 1.0
 
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
 
@@ -65,6 +70,8 @@ class Services(msgspec.Struct, frozen=True):
     keyring: Keyring
     http: httpx.AsyncClient
     hub: Hub
+    #: The log of a partition as it was last opened, with its past.
+    log: Callable[[int], Whole]
     history: History
     jobs: JobReader
     feed: JobFeed
@@ -130,8 +137,13 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
         )
         stack.push_async_callback(hub.stop)
         await hub.start()
-        history = History(hub.log, pool, framer.source)
-        jobs = JobReader(client, settings.namespace, settings.partitions, pool, hub.log)
+        past = Past(lambda: archive, Index(lambda: pool.connection(timeout=PAST_WAIT)))
+
+        def log(partition: int) -> Whole:
+            return Whole.over(hub.log(partition), past)
+
+        history = History(log, framer.source)
+        jobs = JobReader(client, settings.namespace, settings.partitions, pool, log)
         yield Services(
             settings=settings,
             redis=client,
@@ -142,6 +154,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             payloads=Payloads(lambda: archive, inline=settings.inline_bytes),
             http=http,
             hub=hub,
+            log=log,
             history=history,
             jobs=jobs,
             feed=JobFeed(hub, history, jobs.snapshot, timing=options.timing),

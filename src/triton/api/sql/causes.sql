@@ -1,5 +1,5 @@
 -- The newest events of a job from the index, without what it says of itself while it runs; and the position
--- up to which the index is complete for the job (see feed/sql/job_history.sql).
+-- up to which the index is complete for the job (see history/sql/job_history.sql).
 WITH done AS (
     SELECT least(c.position, (SELECT min(p.position) - 1 FROM parked_events p
                               WHERE p.projector = c.projector AND p.job = %(job)s)) AS position

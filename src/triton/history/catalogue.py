@@ -1,0 +1,83 @@
+"""Owns finding segments: in PostgreSQL, and by the archive's own keys where that does not know them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from triton.archive import ArchiveStore
+from triton.errors import UnavailableError
+from triton.evidence import layout
+from triton.evidence.layout import Tree
+from triton.history import segments
+from triton.history.index import Index
+from triton.history.segments import Segment
+
+#: Lives of a log that are looked through backwards.
+_LIVES: Final = 100
+
+
+class Catalogue:
+    """The segments of every partition, as they were last seen. What is asked for and not there is looked up
+    again: new segments come at the end, and old ones may expire."""
+
+    def __init__(self, index: Index | None, archive: Callable[[], ArchiveStore] | None) -> None:
+        self._index = index
+        self._archive = archive
+        self._known: dict[Tree, Sequence[Segment]] = {}
+
+    async def find(self, tree: Tree, position: int) -> Segment | None:
+        """The segment with a position; None where there is none. Raises UnavailableError where that
+        cannot be told."""
+        found = segments.at(self._known.get(tree, ()), position)
+        if found is not None:
+            return found
+        return segments.at(await self.look(tree, position), position)
+
+    async def upto(self, tree: Tree, last: int) -> Sequence[Segment]:
+        """All segments in order, looked up again where those that are known do not reach `last`."""
+        known = self._known.get(tree, ())
+        if known and known[-1].last >= last:
+            return known
+        return await self.look(tree, last)
+
+    async def look(self, tree: Tree, position: int) -> Sequence[Segment]:
+        """All segments in order, as they are now; by the archive's keys where PostgreSQL has none with
+        a position. Raises UnavailableError."""
+        known: Sequence[Segment] | None = None
+        if self._index is not None:
+            with contextlib.suppress(UnavailableError):
+                known = await self._from_index(self._index, tree)
+        if self._archive is not None and (known is None or segments.at(known, position) is None):
+            archived = await self._from_archive(tree)
+            if known is None or segments.at(archived, position) is not None:
+                known = archived
+        known = known or ()
+        self._known[tree] = known
+        return known
+
+    def forget(self, tree: Tree) -> None:
+        """What was known is not so any more."""
+        self._known.pop(tree, None)
+
+    async def _from_index(self, index: Index, tree: Tree) -> list[Segment]:
+        rows = await index.rows("lives", {"partition": tree.partition})
+        before = {row["epoch"]: (row["previous_epoch"], row["common"]) for row in rows}
+        lives: list[tuple[Sequence[Segment], int | None]] = []
+        epoch, common = tree.epoch, None
+        for _ in range(_LIVES):
+            values = {"partition": tree.partition, "epoch": epoch}
+            lives.append((segments.of_rows(epoch, await index.rows("segments", values)), common))
+            if epoch not in before:
+                break
+            epoch, shared = before[epoch]
+            common = shared if common is None else min(common, shared)
+        return segments.joined(lives)
+
+    async def _from_archive(self, tree: Tree) -> list[Segment]:
+        assert self._archive is not None
+        archive = self._archive
+        keys = await asyncio.to_thread(lambda: list(archive().list(layout.segments(tree))))
+        return segments.of_keys(tree.epoch, keys)

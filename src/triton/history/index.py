@@ -1,0 +1,94 @@
+"""Owns what PostgreSQL knows of the log: where segments and a job's events are, and the log's lives.
+
+It is never needed: whoever asks has a slower way without it. One that did not answer is left alone for a
+while.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import cache
+from importlib import resources
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import psycopg
+import structlog
+from psycopg.rows import dict_row
+from psycopg_pool import PoolTimeout
+
+from triton.errors import UnavailableError, no_answer
+from triton.events.envelope import Event, to_microseconds
+from triton.events.types import TYPES, EventData
+
+#: The projector whose rows these are.
+PROJECTOR: Final = "postgres"
+#: Seconds for which an index that did not answer is left alone.
+_REST: Final = 2.0
+
+#: Gives a connection in autocommit mode for a while.
+Connect: TypeAlias = Callable[[], AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]]
+
+_log = structlog.get_logger("triton.history")
+
+
+class Index:
+    """Asks for every reader of one process. The database may have no server behind it for a while."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+        self._rests_until = 0.0
+
+    async def rows(self, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What a statement of `triton/history/sql` answers. Raises UnavailableError."""
+        if time.monotonic() < self._rests_until:
+            raise UnavailableError("PostgreSQL did not answer a moment ago")
+        try:
+            async with (
+                self._connect() as connection,
+                connection.cursor(row_factory=dict_row) as cursor,
+            ):
+                await cursor.execute(_sql(statement), values)
+                return await cursor.fetchall()
+        except psycopg.errors.UndefinedTable as error:
+            # An older schema, or none yet: the archive says the same.
+            raise UnavailableError(f"PostgreSQL lacks a table: {error}") from error
+        except (psycopg.Error, PoolTimeout, OSError) as error:
+            self._rests_until = time.monotonic() + _REST
+            _log.warning("the index of events does not answer", reason=str(error).strip())
+            raise UnavailableError(no_answer("PostgreSQL", error)) from error
+
+
+def event_of(row: Mapping[str, Any], job: str, partition: int) -> Event:
+    """The Event that a row of job_events was made of. Pure.
+
+    A message that was JSON comes back as JSON; U+0000 stays the symbol that the index shows for it.
+    """
+    data = dict(row["data"])
+    if isinstance(data.get("body"), dict):
+        data["body"] = msgspec.json.encode(data["body"])
+    kind: type[EventData] = TYPES[row["type"]]
+    return Event(
+        partition=partition,
+        position=row["position"],
+        type=row["type"],
+        job=job,
+        version=row["version"],
+        attempt=row["attempt"],
+        at=to_microseconds(row["at"]),
+        by=row["by"],
+        causation=row["causation"],
+        correlation=row["correlation"],
+        traceparent=row["traceparent"],
+        tenant=row["tenant"],
+        queue=row["queue"],
+        schema=row["schema"],
+        data=msgspec.convert(data, kind),
+    )
+
+
+@cache
+def _sql(name: str) -> bytes:
+    return resources.files("triton.history").joinpath(f"sql/{name}.sql").read_bytes()

@@ -1,0 +1,39 @@
+"""Owns opening what there is of the log besides Redis, by the settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any, Final
+
+import psycopg
+
+from triton.archive import ArchiveStore, open_archive
+from triton.history.index import Index
+from triton.history.past import Past
+from triton.settings import Settings
+
+#: Seconds that a connection to PostgreSQL may take.
+_TIMEOUT: Final = 5
+
+
+def open_past(settings: Settings) -> Past:
+    """The archive and the index of these settings, each opened when it is first needed; none where its URL
+    is empty. The index connects anew for each question: for processes that ask a few."""
+
+    @cache
+    def archive() -> ArchiveStore:
+        return open_archive(settings.archive_url)
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        async with await psycopg.AsyncConnection.connect(
+            settings.database_url, autocommit=True, connect_timeout=_TIMEOUT
+        ) as connection:
+            yield connection
+
+    return Past(
+        archive if settings.archive_url else None,
+        Index(connect) if settings.database_url else None,
+    )

@@ -1,0 +1,86 @@
+"""Owns which positions of a partition lie in which segment, over all lives of its log. Pure.
+
+Each life of a log has segments of its own. After an adoption the positions that both lives share are read
+from the new life's segments where it has them, and from the old one's where it does not yet.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from triton.evidence import layout
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A sealed segment, as far as it is to be read: from `first` to `last`, both included.
+
+    `size` is in bytes and 0 where nobody said it; times are microseconds since 1970 and 0 likewise.
+    """
+
+    first: int
+    last: int
+    epoch: str
+    key: str
+    size: int = 0
+    first_at: int = 0
+    last_at: int = 0
+
+
+def of_rows(epoch: str, rows: Iterable[Mapping[str, Any]]) -> list[Segment]:
+    """The segments as `sql/segments.sql` tells of them."""
+    return [
+        Segment(
+            first=row["first_position"],
+            last=row["last_position"],
+            epoch=epoch,
+            key=row["key"],
+            size=row["size"],
+            first_at=row["first_at"],
+            last_at=row["last_at"],
+        )
+        for row in rows
+    ]
+
+
+def of_keys(epoch: str, keys: Iterable[str]) -> list[Segment]:
+    """The segments among an archive's keys: those with a manifest, which is written last."""
+    there = set(keys)
+    ranges = {key: layout.range_of(key) for key in there if layout.manifest_of(key) in there}
+    found = [
+        Segment(span[0], span[1], epoch, key) for key, span in ranges.items() if span is not None
+    ]
+    return sorted(found, key=lambda segment: segment.first)
+
+
+def joined(lives: Sequence[tuple[Sequence[Segment], int | None]]) -> list[Segment]:
+    """One list of segments that do not overlap, from those of each life, the present one first; with each
+    the last position that it shares with the present one (None for that itself)."""
+    found: list[Segment] = []
+    for segments, common in lives:
+        before = found[0].first if found else None
+        ends = [end for end in (common, before - 1 if before else None) if end is not None]
+        end = min(ends) if ends else None
+        usable = [
+            segment if end is None or segment.last <= end else _until(segment, end)
+            for segment in segments
+            if end is None or segment.first <= end
+        ]
+        found = usable + found
+    return found
+
+
+def at(segments: Sequence[Segment], position: int) -> Segment | None:
+    """The segment with a position."""
+    index = bisect_right(segments, position, key=lambda segment: segment.first) - 1
+    if index >= 0 and segments[index].last >= position:
+        return segments[index]
+    return None
+
+
+def _until(segment: Segment, last: int) -> Segment:
+    # Its last time is another event's now.
+    return msgspec.structs.replace(segment, last=last, last_at=0)

@@ -1,0 +1,1 @@
+SELECT job, actor FROM job_submissions WHERE job = ANY(%(jobs)s)
