@@ -18,6 +18,7 @@ import msgspec
 
 from triton.events.envelope import Event
 from triton.events.types import (
+    Administrative,
     Cancelled,
     CancelRequested,
     Completed,
@@ -35,6 +36,7 @@ from triton.events.types import (
     Started,
     StepCompleted,
     Submitted,
+    type_of,
 )
 
 State: TypeAlias = Literal["scheduled", "pending", "processing", "completed", "failed", "cancelled"]
@@ -319,6 +321,8 @@ def changes(data: EventData, attempt: int, at: int) -> dict[str, Any]:  # noqa: 
             }
         case Submitted():
             raise ValueError("job.submitted makes a head, it does not change one")
+        case Administrative():
+            raise ValueError(f"{type_of(data)} belongs to no job")
         case _:
             assert_never(data)
     if changed.get("state") in TERMINAL:

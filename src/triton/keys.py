@@ -109,6 +109,11 @@ def held(prefix: str) -> str:
     return prefix + "held"
 
 
+def note(prefix: str, op: str) -> str:
+    """STRING: the position of the administrative event that an operation id named."""
+    return f"{prefix}note:{op}"
+
+
 def expires(prefix: str) -> str:
     """ZSET: job id -> microseconds since 1970 when it expires, of jobs that never started."""
     return prefix + "expires"

@@ -11,6 +11,7 @@ from partition_model import Model
 from triton import keys
 from triton.events.codec import decode_data, decode_entry
 from triton.events.heads import head_of
+from triton.events.scripts import NOTE_MS
 from triton.events.types import SCHEMA
 
 
@@ -97,6 +98,8 @@ class Checker:
             expected["expires"] = ([(job, model.expires[job]) for job in by_time], None)
         for digest, (job, window) in model.unique.items():
             expected[f"unique:{digest}"] = (job.encode(), window or None)
+        for op, position in model.notes.items():
+            expected[f"note:{op}"] = (b"%d" % position, NOTE_MS)
         meta = {b"epoch": b"e", b"partitions": b"1", b"layout": b"1", b"pos": len(model.log)}
         meta |= {b"at": model.at} if model.log else {}
         meta |= {b"held": 1} if model.held else {}

@@ -15,9 +15,13 @@ from triton.events.envelope import Event
 from triton.events.scripts import Submission
 from triton.events.types import (
     SCHEMA,
+    AdministrativeData,
     Cancelled,
     Completed,
     EventData,
+    QueueDrained,
+    QueuePaused,
+    QueueResumed,
     RetryScheduled,
     Snoozed,
     Started,
@@ -128,6 +132,8 @@ class Model:
         self.unique: dict[str, tuple[str, int]] = {}
         #: Job -> payload digest and least time to live of its head, where it was asked for by a key.
         self.payload: dict[str, tuple[str, int]] = {}
+        #: Operation id of an administrative event -> its position.
+        self.notes: dict[str, int] = {}
 
     # -- one method per script ----------------------------------------------------------------
 
@@ -206,6 +212,8 @@ class Model:
     def hold(self, queue: str, state: str, by: str, reason: str) -> str:
         if self.held.get(queue, ("open",))[0] == state:
             return "already"
+        kinds = {"paused": QueuePaused, "draining": QueueDrained, "open": QueueResumed}
+        self._log_administrative(kinds[state](queue=queue, reason=reason), by, "")
         if state == "open":
             del self.held[queue]
         else:
@@ -213,6 +221,34 @@ class Model:
         if self.ready(queue):
             self._ring(queue)
         return "ok"
+
+    def note(self, data: AdministrativeData, op: str, by: str, tenant: str) -> int:
+        if op not in self.notes:
+            self._log_administrative(data, by, tenant)
+            self.notes[op] = len(self.log)
+        return self.notes[op]
+
+    def _log_administrative(self, data: AdministrativeData, by: str, tenant: str) -> None:
+        self.at = max(self.at, self.now)
+        self.log.append(
+            Event(
+                partition=0,
+                position=len(self.log) + 1,
+                type=type_of(data),
+                job="",
+                version=0,
+                attempt=0,
+                at=self.at,
+                by=by,
+                causation="",
+                correlation="",
+                traceparent="",
+                tenant=tenant,
+                queue="",
+                schema=SCHEMA,
+                data=data,
+            )
+        )
 
     def forget(self, job: str) -> None:
         """The time to live of an ended job ran out."""

@@ -48,12 +48,14 @@ from triton.events.scripts import (
     pack_report,
 )
 from triton.events.types import (
+    AuditRead,
     Cancelled,
     Completed,
     Error,
     Failed,
     Output,
     Progressed,
+    RetentionSet,
     RetryScheduled,
     Snoozed,
     StepCompleted,
@@ -102,6 +104,9 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
     max_leaves=4,
 )
+notes = st.builds(
+    AuditRead, what=texts, filter=st.dictionaries(texts, texts, max_size=2), reason=texts
+) | st.builds(RetentionSet, tenant=texts, days=st.integers(0, 4000))
 errors = st.builds(Error, type=texts, message=texts, traceback=texts)
 sent = st.builds(
     Sent,
@@ -360,6 +365,14 @@ class MachineAndScripts(RuleBasedStateMachine):
             lambda: self.model.hold(queue, state, by, reason),
         )
 
+    @rule(data=notes, by=users, tenant=st.sampled_from(("", "t")))
+    def note(self, data: Any, by: str, tenant: str) -> None:
+        op = self._op()
+        self._send(
+            lambda: SCRIPTS.note(self.prefix, data, op=op, by=by, tenant=tenant),
+            lambda: self.model.note(data, op, by, tenant),
+        )
+
     @rule(job=job_ids, queue=queues, causation=st.sampled_from(("", "job:0")))
     def submit_while_it_drains(self, job: str, queue: str, causation: str) -> None:
         self.hold(queue, "draining", "system", "")
@@ -447,6 +460,8 @@ class MachineAndScripts(RuleBasedStateMachine):
             found: Any = got.due_in_ms, [(job.job, job.attempt, job.body) for job in got.jobs]
         elif made.script.name == "hold":
             found = reply.decode()
+        elif made.script.name == "note":
+            found = reply
         else:
             found = answers(reply)
         assert found == expected()

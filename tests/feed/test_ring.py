@@ -12,7 +12,7 @@ from triton.events.codec import encode_data
 from triton.events.envelope import FIELDS
 from triton.events.log import Entry
 from triton.events.render import show_entry
-from triton.events.types import Completed, EventData, Output, Submitted, type_of
+from triton.events.types import Completed, EventData, Output, QueuePaused, Submitted, type_of
 from triton.feed import frames
 from triton.feed.cursor import Signer
 from triton.feed.framer import Framer
@@ -136,3 +136,13 @@ def test_a_message_with_half_a_surrogate_pair_or_none_at_all_is_still_shown() ->
     line = show_entry(entry(1, "a", Submitted(actor="x", body=pretty)), "/s").json
     assert b"\n" not in line
     assert json.loads(line)["data"]["kwargs"] == {"b": 2}
+
+
+def test_no_topic_has_an_administrative_event_and_it_is_named_by_its_place() -> None:
+    ring = Ring(0, make, capacity=4, max_bytes=10_000)
+    assert ring.append(entry(1, "", QueuePaused(queue="q"))) == ()
+    assert ring.read(job_topic(""), 0, 10_000) == ([], True)
+    ring.append(entry(2, "a", Output(chunk="x")))
+    assert positions(ring.read(job_topic("a"), 0, 10_000)[0]) == [2]
+    shown = json.loads(show_entry(entry(1, "", QueuePaused(queue="q")), "/triton/test").json)
+    assert (shown["id"], shown["data"]) == ("0:1", {"queue": "q", "reason": ""})

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from triton.events.types import (
+    AuditRead,
     Cancelled,
     CancelRequested,
     Completed,
@@ -14,15 +15,24 @@ from triton.events.types import (
     Error,
     EventData,
     Failed,
+    HoldLifted,
+    HoldPlaced,
+    KeyRotated,
     LeaseLost,
     Output,
     Progressed,
+    QueueDrained,
+    QueuePaused,
+    QueueResumed,
     Released,
     Requeued,
+    RetentionSet,
     RetryScheduled,
+    SegmentExpired,
     Snoozed,
     Started,
     StepCompleted,
+    SubjectErased,
     Submitted,
 )
 
@@ -61,6 +71,21 @@ SAMPLES: Final[tuple[EventData, ...]] = (
     Cancelled(reason="r" * 300),
     Requeued(),
     Requeued(reason="the bug is mended"),
+    QueuePaused(queue="mail"),
+    QueuePaused(queue="süß", reason="the upstream is away"),
+    QueueDrained(queue="mail", reason="it moves"),
+    QueueResumed(queue="mail", reason="it is back"),
+    AuditRead(what="at"),
+    AuditRead(what="export", filter={"tenant": "acme", "since": "2026-01-01"}, reason="case 7 ☃"),
+    HoldPlaced(hold="h-1", scope="tenant", value="acme", reason="case 7"),
+    HoldLifted(hold="h-1", scope="tenant", value="acme", reason="settled"),
+    RetentionSet(),
+    RetentionSet(tenant="acme", queue="mail", days=400, before=0, reason="the law"),
+    SegmentExpired(
+        partition=0, epoch="e", first=1, last=9, key="k", sha256="ab", root="cd", reason="30 days"
+    ),
+    SubjectErased(subject="5f2c", tenant="acme", reason="article 17"),
+    KeyRotated(previous="01ab", key="02cd", reason="a year has passed"),
 )
 
 #: Data as the server's scripts made it: patched (`due` at the end) or written by them alone.

@@ -55,6 +55,21 @@ def test_nothing_is_forked_where_nothing_is_lost(settings: Settings, writer: Log
     assert (fork.forked, fork.lost, fork.common, fork.log_end) == (False, 0, 6, 9)
 
 
+def test_a_lost_administrative_event_is_kept_and_is_no_job(
+    settings: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    writer.run()
+    backup = Backup(writer)
+    writer.send(writer.scripts.hold(writer.prefix, "default", "paused", by="user:ann"))
+    project(settings, *BOTH)
+    backup.come_back()
+    result = adopted(settings)
+    assert (result.common, result.lost_until, result.jobs) == (3, 4, [])
+    assert rows(postgres, "SELECT position, type FROM lost_events") == [(4, "queue.paused")]
+    project(settings, *BOTH)
+    assert verify(settings).ok
+
+
 def test_the_lost_positions_are_named_and_kept_and_all_else_goes_on(
     settings: Settings, writer: LogWriter, postgres: psycopg.Connection, clickhouse: Client
 ) -> None:

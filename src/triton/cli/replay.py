@@ -121,12 +121,15 @@ class Fold:
         self.events = 0
 
     def take(self, event: Event) -> Head | None:
-        """The job's head after the event; None where its first events are not in the log any more."""
+        """The job's head after the event; None where its first events are not in the log any more, and for
+        an administrative event."""
         from triton.events.types import Submitted
         from triton.job import evolve
 
         head = self.heads.get(event.job)
         self.events += 1
+        if not event.job:
+            return None
         if head is None and not isinstance(event.data, Submitted):
             self.beheaded += 1
             return None

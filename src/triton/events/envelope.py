@@ -37,11 +37,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     #: Dense within the partition, from 1: the number in the entry's stream id `<position>-0`.
     position: int
-    #: `job.` and what happened, in the past tense.
+    #: `job.` and what happened, in the past tense; other prefixes are administrative.
     type: str
-    #: The job's id, which is its Dramatiq message's id.
+    #: The job's id, which is its Dramatiq message's id; empty for an administrative event.
     job: str
-    #: Dense within the job, from 1.
+    #: Dense within the job, from 1; 0 for an administrative event.
     version: int
     #: 0 until the job first starts; then the fence of its current or last lease.
     attempt: int
@@ -55,9 +55,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     correlation: str
     #: W3C trace context, or empty.
     traceparent: str
-    #: Whose job it is.
+    #: Whose job it is; of an administrative event whom it concerns, or empty for all.
     tenant: str
-    #: The queue that the job was submitted to.
+    #: The queue that the job was submitted to; empty for an administrative event.
     queue: str
     #: The schema version that `data` was written with.
     schema: int

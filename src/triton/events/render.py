@@ -32,12 +32,12 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """One event of a job as clients see it."""
 
     specversion: str = "1.0"
-    #: `JOB/VERSION`; unique together with `source`.
+    #: `JOB/VERSION`, or `PARTITION:POSITION` of an administrative event; unique together with `source`.
     id: str
     #: `/triton/NAMESPACE`.
     source: str
     type: str
-    #: The job's id.
+    #: The job's id; empty for an administrative event.
     subject: str
     #: RFC 3339, by the log server's clock.
     time: str
@@ -122,6 +122,13 @@ def data_of(data: EventData) -> dict[str, Any]:
     return shown
 
 
+def id_of(event: Event) -> str:
+    """What names the event among all of its source."""
+    if event.job:
+        return f"{event.job}/{event.version}"
+    return f"{event.partition}:{event.position}"
+
+
 def one_line(value: Any) -> bytes:
     """JSON without any character that a reader of lines could take for a line's end, and with `[personal]`
     in place of what is sealed.
@@ -160,7 +167,7 @@ def _envelope_of(entry: Entry) -> Event:
 
 def _shown(event: Event, data: Mapping[str, Any], source: str) -> Shown:
     view = EventView(
-        id=f"{event.job}/{event.version}",
+        id=id_of(event),
         source=source,
         type=event.type,
         subject=event.job,

@@ -18,11 +18,15 @@ import msgspec
 from triton import keys
 from triton.events.codec import encode_data
 from triton.events.types import (
+    AdministrativeData,
     Cancelled,
     Completed,
     Failed,
     Output,
     Progressed,
+    QueueDrained,
+    QueuePaused,
+    QueueResumed,
     Released,
     Requeued,
     RetryScheduled,
@@ -34,6 +38,8 @@ from triton.events.types import (
 
 #: Jobs in one call at most: bounds how long one script holds the server.
 CHUNK: Final = 200
+#: Milliseconds for which the operation id of an administrative event is known: a day.
+NOTE_MS: Final = 24 * 3600 * 1000
 #: Entries that leave the log in one call at most: likewise.
 TRIM: Final = 200
 
@@ -45,6 +51,11 @@ Hold: TypeAlias = Literal["paused", "draining", "open"]
 #: The arguments of one report or outcome.
 Packed: TypeAlias = tuple[bytes, ...]
 
+_HOLDS: Final[dict[Hold, type[QueuePaused | QueueDrained | QueueResumed]]] = {
+    "paused": QueuePaused,
+    "draining": QueueDrained,
+    "open": QueueResumed,
+}
 _pack: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -187,6 +198,7 @@ NAMES: Final = (
     "cancel",
     "requeue",
     "hold",
+    "note",
     "trim",
 )
 
@@ -298,7 +310,18 @@ class Scripts:
 
     def hold(self, prefix: str, queue: str, state: Hold, *, by: str, reason: str = "") -> Call:
         """Pause, drain or open a queue in one partition. Answers `ok` or `already`."""
-        return self._call("hold", prefix, _pack((queue, state, by, reason)))
+        data = encode_data(_HOLDS[state](queue=queue, reason=reason))
+        return self._call("hold", prefix, _pack((queue, state, by, reason)), data)
+
+    def note(
+        self, prefix: str, data: AdministrativeData, *, op: str, by: str, tenant: str = ""
+    ) -> Call:
+        """Append an administrative event. Answers its position (int).
+
+        `op` names it: within NOTE_MS the same op again appends nothing and gets the same position.
+        """
+        header = _pack((op, type_of(data), by, tenant, NOTE_MS))
+        return self._call("note", prefix, header, encode_data(data))
 
     def trim(
         self,

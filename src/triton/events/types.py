@@ -1,6 +1,7 @@
-"""Owns the event types: what happened to a job, as one tagged union of immutable Structs.
+"""Owns the event types: what happened, as one tagged union of immutable Structs.
 
-Every type is past tense under the prefix `job.`. The Struct holds only what is special to the type;
+Every type is past tense. What happened to a job has the prefix `job.`; the others are administrative: they
+belong to no job, and no state follows from them. The Struct holds only what is special to the type;
 job, version, attempt, time and who caused it are in the envelope (`triton.events.envelope`). Times are
 microseconds since 1970, by the log server's clock. A change of meaning is a new schema version with an
 upcaster (`triton.events.upcasts`) and a new golden file; fields with defaults may be added freely.
@@ -137,7 +138,105 @@ class Requeued(_Data, frozen=True, tag="job.requeued"):
     reason: str = ""
 
 
-EventData: TypeAlias = (
+class Administrative(_Data, frozen=True):
+    """What happened to no job: its envelope has an empty job and queue, version 0 and attempt 0."""
+
+
+class QueuePaused(Administrative, frozen=True, tag="queue.paused"):
+    """From here on no job of the queue is handed out in this partition; what runs goes on."""
+
+    queue: str
+    reason: str = ""
+
+
+class QueueDrained(Administrative, frozen=True, tag="queue.drained"):
+    """From here on no new job is taken into the queue in this partition; what is there is run."""
+
+    queue: str
+    reason: str = ""
+
+
+class QueueResumed(Administrative, frozen=True, tag="queue.resumed"):
+    """The end of a pause or a drain of the queue in this partition."""
+
+    queue: str
+    reason: str = ""
+
+
+class AuditRead(Administrative, frozen=True, tag="audit.read"):
+    """Somebody asked the audit: `what` is the question (`why`, `at`, `diff`, `export`, `events`), `filter`
+    all that it was asked with."""
+
+    what: str
+    filter: dict[str, str] = {}
+    reason: str = ""
+
+
+class HoldPlaced(Administrative, frozen=True, tag="hold.placed"):
+    """A legal hold began: nothing leaves the archive that is of the `scope` (`tenant`, `queue` or `job`)
+    named `value`."""
+
+    hold: str
+    scope: str
+    value: str
+    reason: str = ""
+
+
+class HoldLifted(Administrative, frozen=True, tag="hold.lifted"):
+    """A legal hold ended."""
+
+    hold: str
+    scope: str
+    value: str
+    reason: str = ""
+
+
+class RetentionSet(Administrative, frozen=True, tag="retention.set"):
+    """For how many days events of a tenant and queue are kept from now on; an empty name is every one, 0 days
+    are for ever. `before` is what was so, -1 where nothing was said."""
+
+    tenant: str = ""
+    queue: str = ""
+    days: int = 0
+    before: int = -1
+    reason: str = ""
+
+
+class SegmentExpired(Administrative, frozen=True, tag="segment.expired"):
+    """A segment of the archive was removed, because all that it held had outlived its retention.
+
+    `sha256` (hex) is of the file that went, `root` (hex) the root of the partition's tree after `last`:
+    both are in the manifest and the tiles, which stay.
+    """
+
+    partition: int
+    epoch: str
+    first: int
+    last: int
+    key: str
+    sha256: str
+    root: str
+    reason: str = ""
+
+
+class SubjectErased(Administrative, frozen=True, tag="subject.erased"):
+    """The key of a person's fields was destroyed: what they held can be read no more, and every proof over
+    their bytes still verifies. `subject` is a digest, never the name."""
+
+    subject: str
+    tenant: str = ""
+    reason: str = ""
+
+
+class KeyRotated(Administrative, frozen=True, tag="key.rotated"):
+    """Tree heads are signed by another key from here on; both are key ids (hex)."""
+
+    previous: str
+    key: str
+    reason: str = ""
+
+
+JobData: TypeAlias = (
     Submitted
     | Due
     | Started
@@ -154,6 +253,19 @@ EventData: TypeAlias = (
     | Cancelled
     | Requeued
 )
+AdministrativeData: TypeAlias = (
+    QueuePaused
+    | QueueDrained
+    | QueueResumed
+    | AuditRead
+    | HoldPlaced
+    | HoldLifted
+    | RetentionSet
+    | SegmentExpired
+    | SubjectErased
+    | KeyRotated
+)
+EventData: TypeAlias = JobData | AdministrativeData
 
 #: Event type -> its Struct.
 TYPES: Final[dict[str, type[EventData]]] = {

@@ -20,8 +20,9 @@ def job_topic(job: str) -> Topic:
 
 
 def topics_of(entry: Entry) -> tuple[Topic, ...]:
-    """Every topic that an entry belongs to."""
-    return (b"job:" + entry.fields[3],)
+    """Every topic that an entry belongs to; none for an administrative one."""
+    job = entry.fields[3]
+    return (b"job:" + job,) if job else ()
 
 
 class Frame(NamedTuple):

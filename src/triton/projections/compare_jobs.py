@@ -46,7 +46,7 @@ class JobComparison:
         of the log: what began before it is left out. Answers how many jobs were compared."""
         ended = set()
         for position, event in found:
-            if position > end or isinstance(event, str):
+            if position > end or isinstance(event, str) or not event.job:
                 continue
             if (self._projector, partition, position) in self._parked:
                 continue

@@ -44,8 +44,10 @@ class Sifter:
 
     def __init__(self, before: Collection[str], refused: Mapping[str, str] | None = None) -> None:
         self.parked: list[Poison] = []
+        # Administrative events have no job: none of them depends on another.
+        jobs = filter(None, before)
         self._reasons = {
-            **dict.fromkeys(before, "behind a parked event of this job"),
+            **dict.fromkeys(jobs, "behind a parked event of this job"),
             **(refused or {}),
         }
 
@@ -54,7 +56,8 @@ class Sifter:
         reasons = self._reasons
         if isinstance(piece, Poison):
             reason = reasons.get(piece.job, piece.reason)
-            reasons[piece.job] = _behind(piece.entry.position)
+            if piece.job:
+                reasons[piece.job] = _behind(piece.entry.position)
             self.parked.append(Poison(piece.entry, piece.job, reason))
             return None
         if not reasons or reasons.keys().isdisjoint(jobs := piece.jobs()):
@@ -108,6 +111,8 @@ class JobFold:
         if isinstance(data, Submitted):
             self.births[job] = Birth(row)
             self.patches.pop(job, None)
+            return None
+        if not job:  # administrative: history, and no state
             return None
         born = self.births.get(job)
         known = born.changed() if born is not None else self.patches.get(job)

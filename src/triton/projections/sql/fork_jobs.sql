@@ -2,6 +2,6 @@
 SELECT job, tenant, queue, max(version), min(version) > 1,
        (array_agg(type ORDER BY version DESC))[1]
 FROM lost_events
-WHERE partition = %(partition)s AND epoch = %(epoch)s AND position > %(common)s
+WHERE partition = %(partition)s AND epoch = %(epoch)s AND position > %(common)s AND job <> ''
 GROUP BY job, tenant, queue
 ORDER BY min(position)

@@ -1,0 +1,78 @@
+"""Administrative events are history in both stores, and state in none."""
+
+from __future__ import annotations
+
+import psycopg
+from clickhouse_connect.driver.client import Client
+from log_writer import LogWriter
+from projecting import project
+
+from triton.events.types import AuditRead, HoldPlaced, QueuePaused
+from triton.projections.report import render
+from triton.projections.verify import verify
+from triton.settings import Settings
+
+
+def _write(writer: LogWriter) -> None:
+    """Five events: two of jobs, three of none, one of which was sent twice."""
+    writer.submit("a")
+    writer.send(
+        writer.scripts.hold(writer.prefix, "default", "paused", by="user:ann", reason="why")
+    )
+    for _ in range(2):
+        note = AuditRead(what="at", filter={"job": "a"})
+        writer.send(writer.scripts.note(writer.prefix, note, op="1", by="key:7", tenant="acme"))
+    writer.submit("b")
+    held = HoldPlaced(hold="h", scope="job", value="a", reason="case 7")
+    writer.send(writer.scripts.note(writer.prefix, held, op="2", by="user:ann"))
+
+
+def test_they_are_in_the_history_of_both_stores_and_in_no_table_of_jobs(
+    settings: Settings, writer: LogWriter, postgres: psycopg.Connection, clickhouse: Client
+) -> None:
+    _write(writer)
+    project(settings)
+    expected = [
+        ("queue.paused", 2, "", 0, 0, "user:ann", "", ""),
+        ("audit.read", 3, "", 0, 0, "key:7", "acme", ""),
+        ("hold.placed", 5, "", 0, 0, "user:ann", "", ""),
+    ]
+    query = "SELECT type, position, job, version, attempt, by, tenant, queue FROM job_events"
+    query += " WHERE job = '' ORDER BY position"
+    assert postgres.execute(query.encode()).fetchall() == expected
+    assert clickhouse.query(query).result_rows == expected
+    row = postgres.execute("SELECT data FROM job_events WHERE position = 3").fetchone()
+    assert row == ({"what": "at", "filter": {"job": "a"}},)
+    assert postgres.execute("SELECT job FROM jobs ORDER BY job").fetchall() == [("a",), ("b",)]
+    assert clickhouse.query("SELECT DISTINCT job FROM job_times ORDER BY job").result_rows == [
+        ("a",),
+        ("b",),
+    ]
+    report = verify(settings)
+    assert report.ok, render(report)
+
+
+def test_verify_sees_one_that_was_changed(
+    settings: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    _write(writer)
+    project(settings)
+    postgres.execute("UPDATE job_events SET by = 'user:bob' WHERE position = 2")
+    report = verify(settings)
+    assert [(found.key, found.field, found.actual) for found in report.differences] == [
+        ("0:2", "by", "user:bob")
+    ]
+
+
+def test_one_that_cannot_be_read_holds_up_no_other(
+    settings: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    """Jobs have an order that a parked event breaks; these have none."""
+    strange = writer.scripts.note(writer.prefix, QueuePaused(queue="q"), op="x", by="user:ann")
+    writer.send(strange._replace(args=(*strange.args[:2], b"\x81")))
+    _write(writer)
+    project(settings, batch=1)
+    found = postgres.execute("SELECT position FROM job_events WHERE job = '' ORDER BY 1").fetchall()
+    assert found == [(3,), (4,), (6,)]
+    parked = postgres.execute("SELECT projector, position, job FROM parked_events ORDER BY 1")
+    assert parked.fetchall() == [("clickhouse", 1, ""), ("postgres", 1, "")]
