@@ -66,6 +66,7 @@ APART = {
 }
 DRIVERS = {
     "redis": {
+        "audit",
         "events",
         "broker",
         "keeper",
@@ -78,6 +79,7 @@ DRIVERS = {
         "history",
     },
     "psycopg": {
+        "audit",
         "projections",
         "evidence",
         "documents",

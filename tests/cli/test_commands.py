@@ -418,6 +418,9 @@ def test_a_queue_is_held_and_opened_again(commands: Commands) -> None:
         assert "repairs" in row
         (queue,) = [q for q in commands.json("queues")["queues"] if q["name"] == "cli"]
         assert queue["ready"] == 1
+        folded = commands.json("replay")
+        assert folded["types"]["queue.paused"] == 2, "one for each partition"
+        assert folded["events_of_jobs_without_beginning"] == 0
     finally:
         assert "cli  open" in commands.run("queues", "resume", "cli").stdout
     commands.run("queues", "pause", "nowhere", status=1)
