@@ -15,10 +15,10 @@ from triton.errors import UnavailableError
 from triton.events.codec import digest_of
 from triton.events.log import Log
 from triton.events.scripts import Scripts
-from triton.evidence import tiled
+from triton.evidence import recovering, tiled
 from triton.evidence.heads import Follower
 from triton.evidence.layout import Tree
-from triton.evidence.ledger import Ledger
+from triton.evidence.ledger import Ledger, Segment
 from triton.evidence.notes import Signer
 from triton.evidence.sealing import Sealer
 from triton.evidence.source import Source
@@ -90,17 +90,37 @@ class Archiver:
     async def start(self) -> None:
         """Find where the last one ended. Raises LogError, EvidenceError, UnavailableError."""
         lease = self.ledger.lease
-        await self._log.validate(lease.partition, lease.checkpoint)
-        found = await self.ledger.segments()
+        known = await self.ledger.segments()
+        found = await self._recovered(known)
+        if found == known:
+            await self._log.validate(lease.partition, lease.checkpoint)
         sealed = [one for one in found if one.sealed]
         end = sealed[-1].last if sealed else 0
         if lease.checkpoint.position != end:
             # A new tree, after an adoption; its first events may be in the archive only.
             digest = digest_of(await self._source.record(end)) if end else ""
             await self.ledger.place(end, digest)
+            await self._log.validate(lease.partition, lease.checkpoint)
         await self.follower.start(sealed, lease.checkpoint)
         frontier = await asyncio.to_thread(tiled.frontier, self._archive, self.tree, sealed)
         self.sealer.start(frontier, found)
+
+    async def _recovered(self, known: list[Segment]) -> list[Segment]:
+        """All segments of the tree: a PostgreSQL that was lost, or came back from a copy, learns of those
+        that only the archive knows. Raises EvidenceError."""
+        sealed = [one for one in known if one.sealed]
+        last, digest = (sealed[-1].last, sealed[-1].manifest_sha256) if sealed else (0, "")
+        found = await asyncio.to_thread(
+            recovering.segments_behind, self._archive, self.tree, last, digest or ""
+        )
+        open_ = [(one.first, one.last) for one in known if not one.sealed]
+        # One that was begun is there at most: its sealing goes on.
+        if not found or open_ == [(one.first, one.last) for one in found]:
+            return known
+        heads = await asyncio.to_thread(recovering.newest_heads, self._archive, self.tree)
+        await self.ledger.recovered(found, heads)
+        self._say.warning("archiver.recovered", segments=len(found), from_position=found[0].first)
+        return await self.ledger.segments()
 
     async def turn(self) -> None:
         """Everything there is to do now, once."""

@@ -16,6 +16,7 @@ from triton.evidence import layout
 from triton.evidence.layout import Tree
 from triton.evidence.manifest import Manifest
 from triton.evidence.notes import TreeHead
+from triton.evidence.recovering import Found, Head
 from triton.evidence.statements import sql
 from triton.projections.checkpoint import Lease
 
@@ -141,6 +142,27 @@ class Ledger:
                 },
             )
         self.lease.checkpoint = Checkpoint(self.tree.epoch, position, digest)
+
+    async def recovered(self, found: Sequence[Found], heads: Sequence[Head]) -> None:
+        """Make the rows of what is in the archive and not here."""
+        async with self._fenced():
+            for one in found:
+                said = one.manifest
+                values: dict[str, object] = {
+                    "first": one.first,
+                    "last": one.last,
+                    "state": one.state,
+                    "key": one.key,
+                    "sha256": said.sha256 if said else None,
+                    "size": said.size if said else None,
+                    "manifest_sha256": one.manifest_sha256,
+                    "first_at": said.first_at if said else None,
+                    "last_at": said.last_at if said else None,
+                    "root": bytes.fromhex(said.root) if said else None,
+                }
+                await self._one("segment_recovered", values)
+            for head in heads:
+                await self._run("head_recovered", msgspec.structs.asdict(head))
 
     async def trimmed(self, to: int) -> None:
         async with self._fenced():

@@ -1,0 +1,121 @@
+"""Owns making the rows of `segments` and `tree_heads` again from the archive, where PostgreSQL lost them.
+
+Without them an archiver would begin anew, with other ranges, beside the segments that are there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import msgspec
+
+from triton.archive import ArchiveStore
+from triton.errors import EvidenceError, NotFoundError
+from triton.evidence import layout, manifest, notes
+from triton.evidence.layout import Tree
+from triton.evidence.manifest import Manifest
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A segment that is in the archive. Without a manifest its sealing was not ended."""
+
+    first: int
+    last: int
+    key: str
+    manifest: Manifest | None = None
+    manifest_sha256: str | None = None
+    #: Whether a signed head covers it.
+    signed: bool = False
+
+    @property
+    def state(self) -> str:
+        return "sealing" if self.manifest is None else "sealed" if self.signed else "stored"
+
+
+class Head(msgspec.Struct, frozen=True):
+    """A signed head of the archive, and the object that it is in. Time in microseconds since 1970."""
+
+    note: bytes
+    size: int
+    root: bytes
+    at: int
+    key: str
+
+
+def segments_behind(
+    archive: ArchiveStore, tree: Tree, last: int, manifest_sha256: str
+) -> list[Found]:
+    """The tree's segments behind position `last`, whose segment's manifest has this SHA-256 (empty where it
+    is not known), in order.
+
+    Reads the archive: call it in a thread. Raises EvidenceError where one is missing or does not follow.
+    """
+    signed = _signed(archive, tree)
+    found: list[Found] = []
+    previous = manifest_sha256
+    for key in archive.list(layout.segments(tree)):
+        bounds = layout.range_of(key)
+        if bounds is None or bounds[0] <= last:
+            continue
+        first, end = bounds
+        expected = found[-1].last + 1 if found else last + 1
+        if first != expected or (found and found[-1].manifest is None):
+            raise EvidenceError(
+                f"{key} is the next segment of the archive, but position {expected} must follow: a segment "
+                "or a manifest is missing; bring it back from another copy of the archive",
+                key=key,
+            )
+        found.append(_described(archive, key, first, end, previous, signed))
+        previous = found[-1].manifest_sha256 or ""
+    return found
+
+
+def newest_heads(archive: ArchiveStore, tree: Tree) -> list[Head]:
+    """The heads of the newest object of heads, oldest first; none where there is none."""
+    newest = ""
+    for key in archive.list(layout.heads_prefix(tree)):
+        newest = key if layout.head_of(key) else newest
+    where = layout.head_of(newest) if newest else None
+    if where is None:
+        return []
+    texts = archive.read(newest).decode().split("\n\n")
+    # A note has one empty line inside, and one behind it where another follows.
+    raw = [f"{text}\n\n{signed.rstrip(chr(10))}\n" for text, signed in _pairs(texts)]
+    heads = []
+    for index, note in enumerate(raw):
+        head = notes.parse_head(notes.parse_note(note.encode()).text)
+        at = where[1] - len(raw) + 1 + index
+        heads.append(Head(note.encode(), head.size, head.root, at, newest))
+    return heads
+
+
+def _pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
+    return list(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _signed(archive: ArchiveStore, tree: Tree) -> int:
+    """How many events the newest head covers."""
+    with contextlib.suppress(NotFoundError):
+        raw = archive.read(layout.checkpoint(tree))
+        return notes.parse_head(notes.parse_note(raw).text).size
+    return 0
+
+
+def _described(
+    archive: ArchiveStore, key: str, first: int, last: int, previous: str, signed: int
+) -> Found:
+    try:
+        raw = archive.read(layout.manifest_of(key))
+    except NotFoundError:
+        return Found(first, last, key)
+    said = manifest.decode(raw)
+    if (said.first_position, said.last_position, said.key) != (first, last, key):
+        raise EvidenceError(f"{layout.manifest_of(key)} describes another segment", key=key)
+    if previous and said.previous != previous:
+        raise EvidenceError(
+            f"{layout.manifest_of(key)} follows a manifest with the SHA-256 {said.previous}, but the one "
+            f"before it has {previous}: one of both was changed; run `triton audit verify`",
+            key=key,
+        )
+    return Found(first, last, key, said, manifest.digest(raw), signed >= last)

@@ -1,0 +1,116 @@
+"""PostgreSQL and ClickHouse are lost, really: dropped, made again empty, and filled from archive and log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+import msgspec
+import psycopg
+import pytest
+from archiving import archive_once, with_archive
+from log_writer import LogWriter
+from projecting import project, run
+from rebuilding import filled, step
+
+from triton import migrate
+from triton.errors import EvidenceError
+from triton.projections.rebuild.running import Rebuild
+from triton.projections.report import render
+from triton.projections.verify import verify
+from triton.settings import Settings
+
+BOTH = ("postgres", "clickhouse")
+
+
+@pytest.fixture
+def own(
+    settings: Settings, database_url: str, clickhouse_database: str, tmp_path: Path
+) -> Settings:
+    """Stores of this test alone, and an archive."""
+    url = f"{settings.clickhouse_url.rpartition('/')[0]}/{clickhouse_database}"
+    made = msgspec.structs.replace(settings, database_url=database_url, clickhouse_url=url)
+    migrate.up(database_url, url)
+    return with_archive(made, tmp_path, keep_events=1000)
+
+
+def lose(settings: Settings) -> None:
+    """Drop both databases, and make them again."""
+    name = psycopg.conninfo.conninfo_to_dict(settings.database_url)["dbname"]
+    elsewhere = psycopg.conninfo.make_conninfo(settings.database_url, dbname="triton")
+    with psycopg.connect(elsewhere, autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+        admin.execute(f"CREATE DATABASE {name}".encode())
+    base, _, database = settings.clickhouse_url.rpartition("/")
+    with clickhouse_connect.get_client(dsn=f"{base}/triton") as client:
+        client.command(f"DROP DATABASE {database} SYNC")
+        client.command(f"CREATE DATABASE {database}")
+    migrate.up(settings.database_url, settings.clickhouse_url)
+
+
+def ledger(settings: Settings) -> list[tuple[Any, ...]]:
+    with psycopg.connect(settings.database_url) as connection:
+        return connection.execute(
+            "SELECT partition, epoch, first_position, last_position, events, state, key, sha256, size,"
+            " manifest_sha256, first_at, last_at, root FROM segments ORDER BY 1, 2, 3"
+        ).fetchall()
+
+
+def newest_head(settings: Settings) -> tuple[Any, ...] | None:
+    with psycopg.connect(settings.database_url) as connection:
+        return connection.execute(
+            "SELECT partition, epoch, size, root, note FROM tree_heads ORDER BY signed_at DESC LIMIT 1"
+        ).fetchone()
+
+
+def test_all_that_was_lost_is_made_again(own: Settings, writer: LogWriter) -> None:
+    writer.history(seed=1, events=90)
+    project(own)
+    run(archive_once(own, projectors=BOTH))
+    known, head = ledger(own), newest_head(own)
+    assert len(known) > 10
+
+    lose(own)
+    assert ledger(own) == []
+    for name in BOTH:
+        filled(own, name)
+        step(own, Rebuild.cutover, name)
+        step(own, Rebuild.drop, name)
+    report = verify(own)
+    assert report.ok, render(report)
+    assert sum(checked.rows for checked in report.checked) > 180
+    # What is archived next follows what was there.
+    writer.run(5)
+    project(own)
+    run(archive_once(own, projectors=BOTH))
+    assert ledger(own)[: len(known)] == known
+    assert ledger(own)[-1][3] == writer.position
+    assert head is not None
+    with psycopg.connect(own.database_url) as connection:
+        notes = connection.execute("SELECT note FROM tree_heads").fetchall()
+    assert (head[-1],) in notes
+
+
+def test_a_copy_of_postgresql_learns_what_the_archive_has_more(
+    own: Settings, writer: LogWriter, tmp_path: Path
+) -> None:
+    writer.history(seed=1, events=60)
+    project(own)
+    run(archive_once(own, projectors=BOTH))
+    known = ledger(own)
+    with psycopg.connect(own.database_url, autocommit=True) as connection:
+        connection.execute("DELETE FROM segments WHERE first_position > 20")
+        connection.execute(
+            "UPDATE segments SET state = 'stored', sealed_at = NULL WHERE first_position = 16"
+        )
+        connection.execute("UPDATE checkpoints SET position = 15 WHERE projector = 'archiver'")
+    run(archive_once(own, projectors=BOTH))
+    assert ledger(own) == known
+
+    with psycopg.connect(own.database_url, autocommit=True) as connection:
+        connection.execute("DELETE FROM segments")
+    (gone,) = tmp_path.glob("archive/**/*21-*25.json")
+    gone.unlink()
+    with pytest.raises(EvidenceError, match="missing"):
+        run(archive_once(own, projectors=BOTH))
