@@ -56,6 +56,12 @@ class ConflictError(TritonError):
     code = "conflict"
 
 
+class CursorGoneError(TritonError):
+    """What follows a cursor cannot be told any more: `details["reason"]`; begin again."""
+
+    code = "cursor_gone"
+
+
 class NotUniqueError(ConflictError):
     """Another job holds the unique key: `details["job"]`."""
 

@@ -16,6 +16,7 @@ _REASONS: Final = {
     400: "The body is not what its type says.",
     404: "There is no such thing.",
     409: "The request does not fit the present state.",
+    410: "What follows the cursor cannot be told any more: begin again.",
     413: "The body is too large.",
     422: "A field or parameter does not fit; `details.fields` names each.",
     503: "An engine does not answer; try again.",

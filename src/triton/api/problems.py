@@ -28,6 +28,7 @@ STATUS: Final[Mapping[str, int]] = {
     "conflict": 409,
     "not_unique": 409,
     "queue_closed": 409,
+    "cursor_gone": 410,
     "erased": 410,
     "too_large": 413,
     "validation": 422,

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
+import redis.asyncio
 
-from triton.api.services import Services
 from triton.errors import NotFoundError
 from triton.events.queues import Held, QueueState, queue_names, read_queues
 from triton.events.registry import LiveWorker, read_workers
 from triton.events.render import rfc3339
+from triton.settings import Settings
 
 Standing: TypeAlias = Literal["open", "paused", "draining"]
 
@@ -81,10 +82,11 @@ class WorkerList(msgspec.Struct, frozen=True, kw_only=True):
     workers: list[WorkerView]
 
 
-async def queue_views(services: Services, only: str | None = None) -> list[QueueView]:
+async def queue_views(
+    client: redis.asyncio.Redis, settings: Settings, only: str | None = None
+) -> list[QueueView]:
     """All queues by name, or the one. Raises NotFoundError for one that nobody has heard of."""
-    settings = services.settings
-    place = (services.redis, settings.namespace, settings.partitions)
+    place = (client, settings.namespace, settings.partitions)
     workers = await read_workers(*place)
     names = await queue_names(*place) | {name for w in workers for name in w.about.queues}
     if only is not None:
@@ -99,9 +101,8 @@ async def queue_views(services: Services, only: str | None = None) -> list[Queue
     return [queue_view(state, workers) for state in states]
 
 
-async def worker_views(services: Services) -> list[WorkerView]:
-    settings = services.settings
-    found = await read_workers(services.redis, settings.namespace, settings.partitions)
+async def worker_views(client: redis.asyncio.Redis, settings: Settings) -> list[WorkerView]:
+    found = await read_workers(client, settings.namespace, settings.partitions)
     return [worker_view(worker) for worker in found]
 
 

@@ -20,18 +20,22 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from triton.api.job_reader import JobReader
+from triton.api.queues import QueueList, queue_views
 from triton.archive import ArchiveStore, open_archive
 from triton.erasure.keyring import Keyring, keyring_of
 from triton.errors import ConfigurationError, UnavailableError, no_answer
 from triton.events.client import connect_async
 from triton.events.log import Log
+from triton.events.render import one_line
 from triton.events.scripts import Scripts
 from triton.feed.contract import Timing
+from triton.feed.counters import Counters
 from triton.feed.cursor import Signer
 from triton.feed.framer import Framer
 from triton.feed.history import History
 from triton.feed.hub import Hub
 from triton.feed.job_stream import JobFeed
+from triton.feed.many_stream import ManyFeed
 from triton.feed.secret import signing_key
 from triton.history import History as Whole
 from triton.history import Past
@@ -75,6 +79,8 @@ class Services(msgspec.Struct, frozen=True):
     history: History
     jobs: JobReader
     feed: JobFeed
+    many: ManyFeed
+    counters: Counters
     framer: Framer
 
 
@@ -144,6 +150,10 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
 
         history = History(log, framer.source)
         jobs = JobReader(client, settings.namespace, settings.partitions, pool, log)
+
+        async def queues() -> bytes:
+            return one_line(QueueList(queues=await queue_views(client, settings)))
+
         yield Services(
             settings=settings,
             redis=client,
@@ -158,6 +168,8 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             history=history,
             jobs=jobs,
             feed=JobFeed(hub, history, jobs.snapshot, timing=options.timing),
+            many=ManyFeed(hub, log, jobs.snapshot, timing=options.timing),
+            counters=Counters(hub, queues, timing=options.timing),
             framer=framer,
         )
 

@@ -26,4 +26,4 @@ class Framer:
     def shown(self, epoch: str, shown: Shown) -> Frame:
         cursor = self.cursor(epoch, shown.partition, shown.position, shown.tenant)
         raw = frames.event(shown.json, cursor)
-        return Frame(shown.position, shown.version, shown.type, raw)
+        return Frame(shown.position, shown.version, shown.type, raw, shown.json)

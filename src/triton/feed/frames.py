@@ -23,6 +23,11 @@ def event(line: bytes, cursor: str) -> bytes:
     return b"data: %b\nid: %b\n\n" % (line, cursor.encode())
 
 
+def state(line: bytes) -> bytes:
+    """A state that no event made: there is nowhere to go on from it."""
+    return b"data: %b\n\n" % line
+
+
 def control(name: Control, data: Any, cursor: str | None = None) -> bytes:
     """A frame named `triton.NAME`; without a cursor the client stays where it is."""
     line = data if isinstance(data, bytes) else one_line(data)

@@ -8,13 +8,16 @@ load the cost is per send, so several events go out in one.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, TypeAlias
 
 from triton.events.log import Entry, Log
+from triton.feed import topics
 from triton.feed.framer import Framer
-from triton.feed.ring import Frame, Ring, Topic
+from triton.feed.ring import Frame, Ring
 from triton.feed.tail import Tail
+from triton.feed.topics import Topic, kind_of
 
 #: Seconds between two ringings at most.
 TICK: Final = 0.05
@@ -26,20 +29,23 @@ Closing: TypeAlias = Literal["draining", "overloaded", "unavailable", "log", "ro
 
 
 class Subscription:
-    """One stream's place: all of its topic up to `position` was delivered.
+    """One stream's place in one partition: all of its topics up to `position` was delivered.
 
-    `pending` is the lowest position that may hold something more; 0 when nothing does.
+    `pending` is the lowest position that may hold something more; 0 when nothing does. The places of one
+    stream in several partitions share a bell.
     """
 
-    __slots__ = ("bell", "closing", "partition", "pending", "position", "topic")
+    __slots__ = ("bell", "closing", "partition", "pending", "position", "topics")
 
-    def __init__(self, partition: int, topic: Topic, position: int) -> None:
+    def __init__(
+        self, partition: int, followed: Sequence[Topic], position: int, bell: asyncio.Event
+    ) -> None:
         self.partition = partition
-        self.topic = topic
+        self.topics = followed
         self.position = position
         self.pending = 0
         self.closing: Closing | None = None
-        self.bell = asyncio.Event()
+        self.bell = bell
 
 
 class Hub:
@@ -66,7 +72,9 @@ class Hub:
         self._tails: list[Tail] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._streams: dict[tuple[int, Topic], set[Subscription]] = {}
-        self._open = 0
+        #: How many streams follow a topic of each kind, besides those of jobs.
+        self._kinds: Counter[bytes] = Counter()
+        self._bells: Counter[asyncio.Event] = Counter()
         self._woken: set[Subscription] = set()
         self._ring_again = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -102,7 +110,7 @@ class Hub:
 
     @property
     def open_streams(self) -> int:
-        return self._open
+        return len(self._bells)
 
     @property
     def trouble(self) -> str:
@@ -125,24 +133,37 @@ class Hub:
             return "draining"
         if self.trouble:
             return "unavailable"
-        return "overloaded" if self._open >= self._max_streams else None
+        return "overloaded" if self.open_streams >= self._max_streams else None
 
-    def attach(self, partition: int, topic: Topic) -> Subscription:
-        """A new stream that has seen everything up to the ring's end. `detach` it in the end."""
-        stream = Subscription(partition, topic, self.ring(partition).last)
-        self._streams.setdefault((partition, topic), set()).add(stream)
-        self._open += 1
-        return stream
+    def attach(
+        self, partition: int, followed: Sequence[Topic], bell: asyncio.Event | None = None
+    ) -> Subscription:
+        """A new place that has seen everything up to the ring's end. `detach` it in the end.
 
-    def detach(self, stream: Subscription) -> None:
+        Places with the same bell are one stream.
+        """
+        last = self.ring(partition).last
+        place = Subscription(partition, followed, last, bell or asyncio.Event())
+        for topic in followed:
+            self._streams.setdefault((partition, topic), set()).add(place)
+            self._kinds[kind_of(topic)] += 1
+        self._bells[place.bell] += 1
+        return place
+
+    def detach(self, place: Subscription) -> None:
         """The stream is over; detaching it again does nothing."""
-        key = (stream.partition, stream.topic)
-        streams = self._streams.get(key, set())
-        if stream in streams:
-            streams.remove(stream)
-            self._open -= 1
-            if not streams:
+        for topic in place.topics:
+            key = (place.partition, topic)
+            places = self._streams.get(key, set())
+            if place not in places:
+                return
+            places.remove(place)
+            self._kinds[kind_of(topic)] -= 1
+            if not places:
                 del self._streams[key]
+        self._bells[place.bell] -= 1
+        if not self._bells[place.bell]:
+            del self._bells[place.bell]
 
     def seek(self, stream: Subscription, position: int) -> None:
         """From here on the stream has seen everything up to `position`, and nothing after it."""
@@ -150,7 +171,8 @@ class Hub:
         stream.pending = position + 1 if position < self.ring(stream.partition).last else 0
 
     def read(self, stream: Subscription, max_bytes: int) -> list[Frame] | None:
-        """What follows for the stream, and moves it on; None where the ring does not reach back to it.
+        """What follows for a stream of one topic, and moves it on; None where the ring does not reach back
+        to it.
 
         After an answer that left nothing `pending`, the stream's position is the ring's end.
         """
@@ -160,7 +182,7 @@ class Hub:
         frames: list[Frame] = []
         complete = True
         if stream.pending:
-            frames, complete = ring.read(stream.topic, stream.position, max_bytes)
+            frames, complete = ring.read(stream.topics[0], stream.position, max_bytes)
         if complete:
             stream.position = max(stream.position, ring.last)
             stream.pending = 0
@@ -185,8 +207,10 @@ class Hub:
 
     def _announce(self, ring: Ring, entries: Sequence[Entry]) -> None:
         """New entries for the ring: notes for whom, and rings their bells now or soon."""
+        others = [kind for kind in topics.COLUMNS if self._kinds[kind]]
         for entry in entries:
-            for topic in ring.append(entry):
+            found = ring.append(entry)
+            for topic in (*found, *topics.others(entry, others)) if others else found:
                 for stream in self._streams.get((entry.partition, topic), ()):
                     if stream.pending == 0:
                         stream.pending = entry.position
@@ -211,8 +235,8 @@ class Hub:
         self._close_all(reason, partition)
 
     def _close_all(self, reason: Closing, partition: int | None = None) -> None:
-        for (of, _), streams in self._streams.items():
+        for (of, _), places in self._streams.items():
             if partition is None or of == partition:
-                for stream in streams:
-                    stream.closing = stream.closing or reason
-                    stream.bell.set()
+                for place in places:
+                    place.closing = place.closing or reason
+                    place.bell.set()

@@ -26,7 +26,8 @@ from triton.feed.contract import LookUp, Refused, Snapshot, Timing
 from triton.feed.cursor import Reason, epoch_id
 from triton.feed.history import History
 from triton.feed.hub import Closing, Hub, Subscription
-from triton.feed.ring import Frame, job_topic
+from triton.feed.ring import Frame
+from triton.feed.topics import topic
 from triton.job import TERMINAL
 
 
@@ -56,7 +57,7 @@ class JobFeed:
         if refusal is not None:
             return self._refused(refusal)
         partition = keys.partition_of(job, self.hub.partitions)
-        subscription = self.hub.attach(partition, job_topic(job))
+        subscription = self.hub.attach(partition, (topic("job", job),))
         stream = JobStream(self, job, subscription)
         opened = False
         try:

@@ -7,22 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
+from triton.events.entries import Page
 from triton.events.log import Entry
+from triton.feed.topics import Topic, own
 
-#: What readers select by: `job:ID` as bytes.
-Topic: TypeAlias = bytes
-
-
-def job_topic(job: str) -> Topic:
-    return b"job:" + job.encode()
-
-
-def topics_of(entry: Entry) -> tuple[Topic, ...]:
-    """Every topic that an entry belongs to; none for an administrative one."""
-    job = entry.fields[3]
-    return (b"job:" + job,) if job else ()
+#: Pages that are remembered: streams that were woken together read the same one.
+_PAGES: Final = 4
 
 
 class Frame(NamedTuple):
@@ -31,7 +23,10 @@ class Frame(NamedTuple):
     position: int
     version: int
     type: str
+    #: All of the frame, with the cursor of who follows its partition alone.
     raw: bytes
+    #: The event's JSON.
+    line: bytes
 
 
 class _Slot:
@@ -39,7 +34,7 @@ class _Slot:
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
-        self.topics = topics_of(entry)
+        self.topics = own(entry)
         self.frame: Frame | None = None
         self.size = sum(map(len, entry.fields))
 
@@ -58,6 +53,7 @@ class Ring:
         self._bytes = 0
         self._slots: list[_Slot | None] = [None] * capacity
         self._index: dict[Topic, deque[int]] = {}
+        self._pages: dict[tuple[int, int], Page] = {}
 
     def append(self, entry: Entry) -> tuple[Topic, ...]:
         """Take the next entry, dropping the oldest where there is no room. Answers its topics."""
@@ -96,14 +92,36 @@ class Ring:
         frames: list[Frame] = []
         size = 0
         for position in reversed(positions):
-            frame = self._frame(position)
+            frame = self.frame(position)
             size += len(frame.raw)
             if frames and size > max_bytes:
                 return frames, False
             frames.append(frame)
         return frames, True
 
-    def _frame(self, position: int) -> Frame:
+    def page(self, partition: int, after: int, most: int) -> Page | None:
+        """The entries after a position, oldest first, up to a number of them; None for no entries.
+
+        The ring must cover the position.
+        """
+        last = min(self.last, after + most)
+        if last <= after:
+            return None
+        page = self._pages.get((after, last))
+        if page is None:
+            slots = (
+                self._slots[position % self._capacity] for position in range(after + 1, last + 1)
+            )
+            fields = [slot.entry.fields for slot in slots if slot is not None]
+            columns = list(zip(*(each[1::2] for each in fields), strict=True))
+            page = Page(partition, range(after + 1, last + 1), columns)
+            if len(self._pages) >= _PAGES:
+                self._pages.clear()
+            self._pages[after, last] = page
+        return page
+
+    def frame(self, position: int) -> Frame:
+        """The frame of an entry that is here."""
         slot = self._slots[position % self._capacity]
         assert slot is not None
         if slot.frame is None:

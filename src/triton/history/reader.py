@@ -40,7 +40,7 @@ class History(WholeLog):
 
         Raises HoleError, ForeignEntryError, LogForkedError.
         """
-        actors = Actors(chosen.actors, self._actors_of) if chosen.actors is not None else None
+        actors = Actors(chosen.actors, self.actors_of) if chosen.actors is not None else None
         async for page in self._steps(partition, max(0, first - 1), last, chosen.jobs):
             if actors is not None:
                 await actors.learn(page)
@@ -191,7 +191,7 @@ class History(WholeLog):
                 yield found
             after = page.position
 
-    async def _actors_of(self, jobs: Collection[str]) -> dict[str, str]:
+    async def actors_of(self, jobs: Collection[str]) -> dict[str, str]:
         """The actor of each job that anybody knows: by its head, by the index, by its first event."""
         wanted = list(jobs)
         async with self.client.pipeline(transaction=False) as pipe:

@@ -14,10 +14,12 @@ from triton.api.identity import Identity, identify
 from triton.api.parameters import QueueName
 from triton.api.queues import QueueList, QueueView, WorkerList, queue_views, worker_views
 from triton.api.services import Services, services_of
+from triton.api.sse import MEDIA_TYPE, EventStream, complete
 from triton.api.submission import ReasonRequest
 from triton.api.wire import Json, read_json
 from triton.events.client import send_async
 from triton.events.scripts import Hold
+from triton.feed.contract import Refused
 
 router = APIRouter(prefix=views.PREFIX, tags=["queues and workers"])
 _log: Final = structlog.get_logger("triton.api")
@@ -30,7 +32,27 @@ _log: Final = structlog.get_logger("triton.api")
 )
 async def list_queues(services: Annotated[Services, Depends(services_of)]) -> Response:
     """As Redis has them now: no projector is asked."""
-    return Json(QueueList(queues=await queue_views(services)))
+    return Json(QueueList(queues=await queue_views(services.redis, services.settings)))
+
+
+@router.get(
+    "/queues/subscribe",
+    summary="Follow all queues live (Server-Sent Events)",
+    responses={
+        200: {
+            "description": (
+                "`triton.hello`, then unnamed events whose data is a QueueList, whenever it changes, a few "
+                "times a second at most. They are a state: a stream begins with the newest one."
+            ),
+            "content": {MEDIA_TYPE.partition(";")[0]: {"schema": {"type": "string"}}},
+        },
+        **openapi.problems(),
+    },
+)
+async def subscribe_queues(services: Annotated[Services, Depends(services_of)]) -> Response:
+    """Every answer is one that a browser's EventSource survives."""
+    opened = services.counters.open()
+    return complete(opened.body) if isinstance(opened, Refused) else EventStream(opened)
 
 
 @router.get(
@@ -40,7 +62,7 @@ async def list_queues(services: Annotated[Services, Depends(services_of)]) -> Re
 )
 async def list_workers(services: Annotated[Services, Depends(services_of)]) -> Response:
     """A worker is listed from its first heartbeat until a lease after its last one."""
-    return Json(WorkerList(workers=await worker_views(services)))
+    return Json(WorkerList(workers=await worker_views(services.redis, services.settings)))
 
 
 def _command(name: str, state: Hold, summary: str, said: str) -> None:
@@ -64,9 +86,9 @@ def _command(name: str, state: Hold, summary: str, said: str) -> None:
         identity: Annotated[Identity, Depends(identify)],
     ) -> Response:
         wanted = await read_json(request, ReasonRequest, optional=True)
-        await queue_views(services, only=name)
+        await queue_views(services.redis, services.settings, only=name)
         await _hold(services, name, state, identity.by, wanted.reason)
-        (view,) = await queue_views(services, only=name)
+        (view,) = await queue_views(services.redis, services.settings, only=name)
         return Json(view)
 
 

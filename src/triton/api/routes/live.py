@@ -1,0 +1,195 @@
+"""Owns the routes of many jobs' events: one live stream, or the same as JSON with a long poll."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Query, Request
+from starlette.responses import Response
+
+from triton.api import openapi, views
+from triton.api.identity import Identity, identify
+from triton.api.parameters import aware
+from triton.api.services import Services, services_of
+from triton.api.sse import MEDIA_TYPE, EventStream, complete
+from triton.api.wire import Json
+from triton.errors import CursorGoneError, ValidationError
+from triton.events.envelope import to_microseconds
+from triton.events.render import EventView
+from triton.events.types import TYPES
+from triton.feed.contract import Refused
+from triton.feed.wanted import MOST, Begin, Wanted
+from triton.history.filters import Filter
+from triton.submit import MAX_NAME
+
+#: Milliseconds that a long poll waits at most.
+MAX_WAIT_MS: Final = 30_000
+router = APIRouter(prefix=f"{views.PREFIX}/events", tags=["events"])
+
+Names = Annotated[list[str] | None, Query()]
+
+
+class EventBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Events in the log's order within each partition. `cursor` is where to go on; `complete`: there are no
+    more for now."""
+
+    events: list[EventView]
+    cursor: str
+    complete: bool
+
+
+def wanted_of(
+    who: Annotated[Identity, Depends(identify)],
+    job_id: Names = None,
+    queue: Names = None,
+    actor: Names = None,
+    types: Annotated[list[str] | None, Query(alias="type")] = None,
+    batch: Names = None,
+    correlation_id: Names = None,
+) -> Wanted:
+    """Events that fit each kind of filter that is given: any of its values. `batch` and `correlation_id`
+    mean the same. Raises ValidationError."""
+    given = {"job_id": job_id, "queue": queue, "actor": actor, "type": types}
+    correlations = [*(batch or ()), *(correlation_id or ())]
+    problems = [
+        {"field": name, "message": f"each value has 1 to {MAX_NAME} characters and no U+0000"}
+        for name, values in {**given, "correlation_id": correlations}.items()
+        if any(not value or len(value) > MAX_NAME or "\0" in value for value in values or ())
+    ]
+    unknown = sorted(set(types or ()) - set(TYPES))
+    if unknown:
+        known = ", ".join(name for name in TYPES if name.startswith("job."))
+        problems.append({"field": "type", "message": f"{unknown[0][:80]!r} is none of {known}"})
+    count = sum(len(values or ()) for values in given.values()) + len(correlations)
+    if count > MOST:
+        message = (
+            f"{count} values, at most {MOST} fit one connection: filter by queue, batch or actor"
+        )
+        problems.append({"field": "job_id", "message": message})
+    if problems:
+        told = "; ".join(f"{each['field']}: {each['message']}" for each in problems)
+        raise ValidationError(told, fields=problems)
+
+    def some(values: list[str] | None) -> frozenset[str] | None:
+        return frozenset(values) if values else None
+
+    return Wanted(
+        Filter(
+            tenants=frozenset((who.tenant,)),
+            jobs=some(job_id),
+            queues=some(queue),
+            actors=some(actor),
+            types=some(types),
+            correlations=some(correlations),
+        )
+    )
+
+
+class Start(msgspec.Struct, frozen=True):
+    """Where a request begins: after a cursor, or where `begin` says."""
+
+    cursor: str | None
+    begin: Begin
+
+
+def start_of(
+    last_event_id: Annotated[
+        str | None, Header(description="Resume: exactly the events after it. Wins over the query.")
+    ] = None,
+    last_event_id_query: Annotated[
+        str | None,
+        Query(alias="last_event_id", description="The same, for who can send no header."),
+    ] = None,
+    from_: Annotated[
+        str,
+        Query(
+            alias="from",
+            description="For who has no cursor: `now`, `earliest`, a cursor, or a time (RFC 3339).",
+        ),
+    ] = "now",
+) -> Start:
+    """Raises ValidationError for a time without a zone."""
+    cursor = last_event_id or last_event_id_query or None
+    if from_ == "now":
+        return Start(cursor, "now")
+    if from_ == "earliest":
+        return Start(cursor, "earliest")
+    try:
+        when = aware("from", datetime.fromisoformat(from_))
+    except ValueError:
+        return Start(cursor or from_, "now")
+    return Start(cursor, max(0, to_microseconds(when)) if when else "now")
+
+
+@router.get(
+    "/subscribe",
+    summary="Follow many jobs live (Server-Sent Events), or catch up as JSON",
+    responses={
+        200: {
+            "description": (
+                "With `Accept: application/json` an EventBatch; otherwise a stream of events as that of "
+                "one job, with a snapshot of each job that was named, and `triton.end` once all of those "
+                "are over."
+            ),
+            "content": {
+                MEDIA_TYPE.partition(";")[0]: {"schema": {"type": "string"}},
+                "application/json": {"schema": openapi.reference(EventBatch)},
+            },
+        },
+        204: {"description": "The jobs that were named are over and the cursor is at their end."},
+        **openapi.problems(410),
+    },
+)
+async def subscribe(
+    request: Request,
+    services: Annotated[Services, Depends(services_of)],
+    who: Annotated[Identity, Depends(identify)],
+    wanted: Annotated[Wanted, Depends(wanted_of)],
+    start: Annotated[Start, Depends(start_of)],
+    limit: Annotated[int, Query(ge=1, le=1000, description="JSON only.")] = 100,
+    wait_ms: Annotated[
+        int, Query(ge=0, le=MAX_WAIT_MS, description="JSON only: how long to wait for the first.")
+    ] = 0,
+) -> Response:
+    """Repeat a filter's name for several values. The same cursor works for both forms. A job of somebody else
+    and one that never was look the same: there are no events of it."""
+    if wants_json(request.headers.get("accept", "")):
+        return await _caught_up(services, who, wanted, start, limit, wait_ms / 1000)
+    opened = await services.many.open(wanted, who.tenant, start.cursor, start.begin)
+    if opened == "ended":
+        return Response(status_code=204, headers={"Cache-Control": "no-store"})
+    if isinstance(opened, Refused):
+        return complete(opened.body)
+    return EventStream(opened)
+
+
+def wants_json(accept: str) -> bool:
+    """Whether JSON is asked for by name and an event stream is not."""
+    return "application/json" in accept and "text/event-stream" not in accept
+
+
+async def _caught_up(
+    services: Services, who: Identity, wanted: Wanted, start: Start, limit: int, wait: float
+) -> Response:
+    found = await services.many.catch_up(
+        wanted, who.tenant, start.cursor, start.begin, limit=limit, wait=wait
+    )
+    if isinstance(found, str):
+        if found == "invalid":
+            raise ValidationError(
+                "the cursor is none of this log's: begin with from=now, from=earliest or a time",
+                fields=[{"field": "last_event_id", "message": "no cursor of this log"}],
+            )
+        raise CursorGoneError(
+            f"what follows this cursor cannot be told ({found}): begin again with from=earliest",
+            reason=found,
+        )
+    return Json(
+        {
+            "events": [msgspec.Raw(line) for line in found.events],
+            "cursor": found.cursor,
+            "complete": found.complete,
+        }
+    )

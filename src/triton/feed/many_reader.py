@@ -1,0 +1,224 @@
+"""Owns where one follower of many jobs stands in each partition, and what follows for it there.
+
+While the ring reaches back to a place it is read; before that, the one reader over archive and log, in
+bounded steps. Both are joined at a position, so nothing is missed and nothing comes twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import compress
+from typing import Final, NamedTuple
+
+from triton.events.entries import Page
+from triton.events.render import show_entry
+from triton.feed import frames
+from triton.feed.cursor import Cursor, Reason, epoch_id
+from triton.feed.hub import Closing, Hub, Subscription
+from triton.feed.ring import Frame
+from triton.feed.wanted import Begin, Wanted
+from triton.history.actors import Actors
+from triton.history.reader import History
+
+#: Entries of the ring that are looked at in one step, and positions of the past.
+_LIVE: Final = 1000
+_PAST: Final = 10_000
+_JOB: Final = 1
+
+
+class Found(NamedTuple):
+    """An event that follows, and whose it is."""
+
+    job: str
+    frame: Frame
+
+
+class ManyReader:
+    """One follower. `log` answers the log of a partition with its past; `turn` bounds how many read the past
+    at once."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        log: Callable[[int], History],
+        wanted: Wanted,
+        tenant: str,
+        turn: asyncio.Semaphore,
+    ) -> None:
+        self.bell = asyncio.Event()
+        self._hub = hub
+        self._log = log
+        self._wanted = wanted
+        self._tenant = tenant
+        self._turn = turn
+        partitions = wanted.partitions(hub.partitions)
+        self._places = [hub.attach(each, wanted.topics(), self.bell) for each in partitions]
+        #: What was delivered, of all partitions from the first to the last that is followed.
+        self._first = partitions[0]
+        self._seen = [0] * (partitions[-1] - partitions[0] + 1)
+        self._skip: dict[str, int] = {}
+        asked = wanted.chosen.actors
+        self._actors = Actors(asked, log(partitions[0]).actors_of) if asked is not None else None
+        self._turns = 0
+
+    def close(self) -> None:
+        for place in self._places:
+            self._hub.detach(place)
+
+    @property
+    def closing(self) -> Closing | None:
+        return next((place.closing for place in self._places if place.closing), None)
+
+    def close_for(self, reason: Closing) -> None:
+        self._places[0].closing = self._places[0].closing or reason
+
+    @property
+    def behind(self) -> bool:
+        """Whether something may follow at once."""
+        return any(place.pending for place in self._places)
+
+    @property
+    def epoch(self) -> str:
+        return epoch_id(self._epochs())
+
+    def position(self, partition: int) -> int:
+        """How far it was delivered in a partition that is followed."""
+        return self._seen[partition - self._first]
+
+    async def begin(self, begin: Begin) -> None:
+        """Stand where who has no cursor begins. Raises UnavailableError, RedisError."""
+        for place in self._places:
+            if begin == "now":
+                position = place.position
+            elif begin == "earliest":
+                first = await self._log(place.partition).first_position(place.partition)
+                position = max(first - 1, 0)
+            else:
+                position = await self._log(place.partition).position_at(place.partition, begin - 1)
+            self._seek(place, position)
+
+    async def resume(self, text: str) -> Reason | None:
+        """Stand where a cursor says; answers why it cannot. Raises RedisError."""
+        read = self._hub.framer.signer.read(text, self._tenant)
+        if read == "invalid":
+            return "invalid"
+        end = min(read.first + len(read.positions), self._hub.partitions)
+        covered = [self._hub.epoch(partition) for partition in range(read.first, end)]
+        if read.epoch != epoch_id(covered):
+            return "epoch"
+        found = [(place, read.position(place.partition)) for place in self._places]
+        for place, position in found:
+            if position is None:
+                return "partition"
+            if position > place.position and position > await self._log(place.partition).position(
+                place.partition
+            ):
+                return "future"
+        for place, position in found:
+            self._seek(place, position or 0)
+        return None
+
+    def start_at(self, partition: int, position: int) -> None:
+        """Stand in a partition at a position, or before it."""
+        for place in self._places:
+            if place.partition == partition:
+                self._seek(place, min(self._of(place), position))
+
+    def skip(self, job: str, position: int) -> None:
+        """What the job did up to a position is known to the follower."""
+        self._skip[job] = position
+
+    def cursor(self) -> str:
+        """Where the follower is now."""
+        low = min(self._of(place) for place in self._places)
+        followed = {place.partition for place in self._places}
+        positions = tuple(
+            seen if self._first + index in followed else low
+            for index, seen in enumerate(self._seen)
+        )
+        return self._hub.framer.signer.write(
+            Cursor(self.epoch, self._first, positions), self._tenant
+        )
+
+    def frame(self, partition: int, found: Frame) -> bytes:
+        """The bytes of a frame that is delivered now; from here on it was."""
+        self._seen[partition - self._first] = found.position
+        if len(self._seen) == 1:
+            return found.raw
+        return frames.event(found.line, self.cursor())
+
+    async def next(self) -> tuple[int, list[Found]]:
+        """A partition and what follows there; nothing where that was all, or where there is to be looked
+        again (`behind`). Raises HoleError, LogError, UnavailableError, RedisError.
+
+        Before it is called again, each frame is to be handed to `frame`.
+        """
+        place = self._choose()
+        if place is None:
+            for each in self._places:
+                self._seek(each, self._hub.ring(each.partition).last)
+            return self._first, []
+        after = max(self._of(place), place.pending - 1)
+        ring = self._hub.ring(place.partition)
+        if ring.covers(after):
+            page = ring.page(place.partition, after, _LIVE)
+            last = page.positions[-1] if page else after
+            found = [Found(job, ring.frame(position)) for position, job in await self._kept(page)]
+        else:
+            last, found = await self._past(place.partition, after, ring.oldest - 1)
+        self._hub.seek(place, last)
+        if not found:
+            self._seen[place.partition - self._first] = last
+        return place.partition, found
+
+    def _choose(self) -> Subscription | None:
+        """The places take turns."""
+        for _ in self._places:
+            self._turns += 1
+            place = self._places[self._turns % len(self._places)]
+            if place.pending:
+                return place
+        return None
+
+    async def _kept(self, page: Page | None) -> list[tuple[int, str]]:
+        """Positions and jobs of what is wanted of a page and was not known before."""
+        if page is None:
+            return []
+        if self._actors is not None:
+            await self._actors.learn(page)
+        mask = self._wanted.mask(page, self._actors.fits if self._actors else None)
+        kept = compress(zip(page.positions, page.columns[_JOB], strict=True), mask)
+        named = [(position, job.decode()) for position, job in kept]
+        return [(position, job) for position, job in named if position > self._skip.get(job, 0)]
+
+    async def _past(self, partition: int, after: int, until: int) -> tuple[int, list[Found]]:
+        last = min(after + _PAST, until)
+        epoch, framer = self._hub.epoch(partition), self._hub.framer
+        found: list[Found] = []
+        async with self._turn:
+            pages = self._log(partition).pages(partition, after + 1, last, self._wanted.chosen)
+            async for page in pages:
+                for position, job in await self._kept(page):
+                    entry = page.entry(page.positions.index(position))
+                    shown = show_entry(entry, framer.source)
+                    found.append(Found(job, framer.shown(epoch, shown)))
+                if len(found) >= _LIVE:
+                    return page.positions[-1], found
+        return last, found
+
+    def _seek(self, place: Subscription, position: int) -> None:
+        self._seen[place.partition - self._first] = position
+        self._hub.seek(place, position)
+
+    async def _end(self, partition: int) -> int:
+        return await self._log(partition).position(partition)
+
+    def _of(self, place: Subscription) -> int:
+        return self._seen[place.partition - self._first]
+
+    def _epochs(self) -> list[str]:
+        return [
+            self._hub.epoch(partition)
+            for partition in range(self._first, self._first + len(self._seen))
+        ]

@@ -1,0 +1,269 @@
+"""Many jobs on one connection: filters, resume, history joined to what is live, and the same as JSON."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from live_api import Hand, LiveApi
+from sse_reader import Subscriber
+
+from triton.api.services import FeedOptions
+from triton.feed.contract import Timing
+from triton.settings import Settings
+
+URL = "/api/v1/events/subscribe"
+JSON = {"Accept": "application/json"}
+
+
+@pytest.fixture(params=[1, 3], ids=["P=1", "P=3"])
+def partitioned(module_settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    """A log of its own for each test."""
+    return msgspec.structs.replace(
+        module_settings,
+        partitions=request.param,
+        namespace=f"{module_settings.namespace}-{random.randrange(10**9)}",
+    )
+
+
+@pytest.fixture
+def small(partitioned: Settings) -> Iterator[LiveApi]:
+    """A ring that is soon too short, and clients that come back soon."""
+    options = FeedOptions(ring_capacity=64, timing=Timing(retry_min_ms=1, retry_max_ms=5))
+    with LiveApi(partitioned, options) as live:
+        yield live
+
+
+@pytest.fixture
+def hands(small: LiveApi) -> Hand:
+    settings = small.settings
+    return Hand(settings.redis_url, settings.namespace, settings.partitions)
+
+
+def everything(api: LiveApi, **filters: Any) -> list[dict[str, Any]]:
+    """The log as JSON pages tell it, from the first event on."""
+    found: list[dict[str, Any]] = []
+    cursor = None
+    while True:
+        params: dict[str, Any] = {"limit": 37, **filters}
+        params |= {"last_event_id": cursor} if cursor else {"from": "earliest"}
+        answer = api.http.get(URL, params=params, headers=JSON)
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        found += page["events"]
+        cursor = page["cursor"]
+        if page["complete"]:
+            return found
+
+
+def ids(events: list[dict[str, Any]]) -> list[str]:
+    return [event["id"] for event in events]
+
+
+def lives(hand: Hand, count: int) -> list[str]:
+    """Jobs of two queues and two actors, some of them in batches."""
+    jobs = []
+    for number in range(count):
+        queue = f"q{number % 2}"
+        job = hand.submit(number, actor=f"actor{number % 3}", queue=queue)
+        hand.start(job, queue=queue)
+        hand.progress(job, 50)
+        hand.fail(job) if number % 5 == 0 else hand.complete(job, number)
+        jobs.append(job)
+    return jobs
+
+
+def test_filters_tell_what_a_plain_filter_of_the_log_does(small: LiveApi, hands: Hand) -> None:
+    jobs = lives(hands, 60)
+    whole = everything(small)
+    assert len(whole) == 240
+    assert len(set(ids(whole))) == 240
+    of_actor = {event["subject"] for event in whole if event["data"].get("actor") == "actor1"}
+    for filters, wanted in (
+        ({"queue": "q1"}, lambda e: e["queue"] == "q1"),
+        (
+            {"type": ["job.failed", "job.completed"]},
+            lambda e: e["type"] in ("job.failed", "job.completed"),
+        ),
+        ({"job_id": jobs[3:5]}, lambda e: e["subject"] in jobs[3:5]),
+        ({"actor": "actor1"}, lambda e: e["subject"] in of_actor),
+        ({"batch": jobs[7]}, lambda e: e["subject"] == jobs[7]),
+        (
+            {"queue": "q0", "type": "job.failed"},
+            lambda e: e["queue"] == "q0" and e["type"] == "job.failed",
+        ),
+        ({"queue": "nobody"}, lambda e: False),
+    ):
+        found = everything(small, **filters)
+        assert sorted(ids(found)) == sorted(ids([e for e in whole if wanted(e)])), filters
+
+
+def test_a_stream_from_the_beginning_joins_what_is_live(small: LiveApi, hands: Hand) -> None:
+    jobs = lives(hands, 50)
+    with Subscriber(f"{small.url}{URL}?from=earliest&actor=actor0&actor=actor1") as stream:
+        hello = next(stream)
+        assert hello.name == "triton.hello"
+        stream.until("triton.caught-up")
+        more = lives(hands, 30)
+        wanted = 4 * sum(1 for n in range(30) if n % 3 != 2)
+        live = [next(stream).json for _ in range(wanted)]
+    with Subscriber(f"{small.url}{URL}?actor=actor0&actor=actor1", cursor=hello.id) as stream:
+        again = [e.json for e in stream.until("triton.caught-up") if not e.name]
+    assert {event["subject"] for event in live} <= set(more)
+    assert sorted(ids(again)) == sorted(ids(everything(small, actor=["actor0", "actor1"])))
+    assert len(again) == 4 * 34 + wanted
+    assert len(jobs) == 50
+
+
+def test_a_follower_that_is_cut_again_and_again_gets_each_event_once_and_in_order(
+    small: LiveApi, hands: Hand
+) -> None:
+    done = threading.Event()
+
+    def work() -> None:
+        lives(hands, 120)
+        done.set()
+
+    with Subscriber(f"{small.url}{URL}?queue=q0") as first:
+        cursor = next(first).id
+    worker = threading.Thread(target=work)
+    worker.start()
+    chance = random.Random(5)
+    seen: list[dict[str, Any]] = []
+    over = False
+    while not over:
+        with Subscriber(f"{small.url}{URL}?queue=q0", cursor=cursor) as stream:
+            for _ in range(chance.randint(1, 40)):
+                event = next(stream)
+                cursor = event.id or cursor
+                if not event.name:
+                    seen.append(event.json)
+                if event.name == "triton.caught-up" and done.is_set():
+                    over = True
+                    break
+    worker.join()
+    whole = everything(small, queue="q0")
+    for partition in range(small.settings.partitions):
+        expected = [e["position"] for e in whole if e["partition"] == partition]
+        assert [e["position"] for e in seen if e["partition"] == partition] == expected
+
+
+def test_named_jobs_come_with_their_state_and_end(small: LiveApi, hands: Hand) -> None:
+    (done,) = lives(hands, 1)
+    waits = hands.submit("x")
+    url = f"{small.url}{URL}?job_id={done}&job_id={waits}&job_id=stranger"
+    with Subscriber(url) as stream:
+        first = stream.until("triton.caught-up")
+        states = {e.json["id"]: e.json["state"] for e in first if e.name == "triton.snapshot"}
+        assert states == {done: "failed", waits: "pending"}
+        hands.run(waits)
+        rest = list(stream)
+        assert [e.json["type"] for e in rest if not e.name] == [
+            "job.started",
+            "job.progressed",
+            "job.completed",
+        ]
+        assert rest[-1].name == "triton.end"
+        cursor = stream.last_id
+    assert httpx.get(url, headers={"Last-Event-ID": cursor}).status_code == 204
+    with Subscriber(f"{url}&from=earliest") as stream:
+        told = list(stream)
+    assert len([e for e in told if not e.name]) == 8
+    assert told[-1].name == "triton.end"
+
+
+def test_a_long_poll_waits_for_the_first_event(small: LiveApi, hands: Hand) -> None:
+    begun = small.http.get(URL, params={"queue": "slow"}, headers=JSON).json()
+    assert begun["events"] == []
+    threading.Timer(0.2, lambda: hands.submit(queue="slow")).start()
+    params = {"queue": "slow", "last_event_id": begun["cursor"], "wait_ms": 20_000}
+    page = small.http.get(URL, params=params, headers=JSON, timeout=30).json()
+    assert [event["type"] for event in page["events"]] == ["job.submitted"]
+    assert page["complete"]
+
+
+def test_times_begin_where_they_say(small: LiveApi, hands: Hand) -> None:
+    lives(hands, 30)
+    whole = everything(small)
+    middle = sorted(event["time"] for event in whole)[len(whole) // 2]
+    page = small.http.get(URL, params={"from": middle, "limit": 1000}, headers=JSON).json()
+    assert sorted(ids(page["events"])) == sorted(ids([e for e in whole if e["time"] >= middle]))
+
+
+def test_cursors_that_are_none(small: LiveApi, hands: Hand) -> None:
+    lives(hands, 1)
+    with Subscriber(f"{small.url}{URL}", cursor="garbage") as stream:
+        told = stream.until("triton.caught-up")
+    assert [(e.name, e.json.get("reason")) for e in told[:2]] == [
+        ("triton.hello", None),
+        ("triton.reset", "invalid"),
+    ]
+    with Subscriber(f"{small.url}{URL}?from=garbage") as stream:
+        assert stream.until("triton.reset")[-1].json["reason"] == "invalid"
+    answer = small.http.get(URL, params={"last_event_id": "garbage"}, headers=JSON)
+    assert answer.status_code == 422
+    with Subscriber(f"{small.url}/api/v1/jobs/{hands.submit()}/subscribe") as stream:
+        of_one = next(stream).id
+    page = small.http.get(URL, params={"last_event_id": of_one}, headers=JSON)
+    assert page.status_code == (200 if small.settings.partitions == 1 else 410)
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"job_id": ["x"] * 1001}, "job_id"),
+        ({"queue": ""}, "queue"),
+        ({"type": "job.unheard"}, "type"),
+        ({"from": "2026-01-31T12:00:00"}, "from"),
+        ({"job": "x"}, "job"),
+        ({"limit": "0"}, "limit"),
+    ],
+)
+def test_what_cannot_be_asked(api: LiveApi, params: dict[str, Any], field: str) -> None:
+    answer = api.http.get(URL, params=params)
+    assert answer.status_code == 422
+    assert field in [
+        each["field"].rpartition(".")[2] for each in answer.json()["details"]["fields"]
+    ]
+
+
+def test_a_drain_says_goodbye(small: LiveApi) -> None:
+    with Subscriber(f"{small.url}{URL}") as stream:
+        stream.until("triton.caught-up")
+        assert small.services.hub.open_streams == 1
+        threading.Thread(target=small.stop).start()
+        assert list(stream)[-1].json["reason"] == "draining"
+
+
+def test_a_client_that_leaves_gives_its_places_back(small: LiveApi) -> None:
+    with Subscriber(f"{small.url}{URL}?queue=a&queue=b") as stream:
+        stream.until("triton.caught-up")
+        assert small.services.hub.open_streams == 1
+    deadline = time.monotonic() + 10
+    while small.services.hub.open_streams and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert small.services.hub.open_streams == 0
+
+
+def test_counters_of_queues_are_told_when_they_change(small: LiveApi, hands: Hand) -> None:
+    job = hands.submit(queue="counted")
+    with Subscriber(f"{small.url}/api/v1/queues/subscribe") as stream:
+        assert next(stream).name == "triton.hello"
+
+        def counts() -> dict[str, int]:
+            (queue,) = next(stream).json["queues"]
+            return {name: queue[name] for name in ("ready", "running")}
+
+        assert counts() == {"ready": 1, "running": 0}
+        hands.start(job, queue="counted")
+        while (found := counts())["ready"]:
+            pass
+        assert found == {"ready": 0, "running": 1}
+        threading.Thread(target=small.stop).start()
+        assert list(stream)[-1].json["reason"] == "draining"
