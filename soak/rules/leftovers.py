@@ -9,6 +9,7 @@ from soak.evidence import Evidence, Key
 from soak.rules.lives import ENDS, states
 from triton import keys
 from triton.events.envelope import Event
+from triton.events.heads import born_of, head_of
 
 #: Keys that live as long as the log.
 LASTING: Final = {
@@ -130,6 +131,9 @@ def heads_equal_the_fold(evidence: Evidence) -> Iterator[str]:
             yield f"{job} is {state}, and has no head"
             continue
         yield from _compared(job, head.content, last, state)
+        if state != "completed":
+            own = keys.body(prefix, job) in evidence.keys
+            yield from _message_is_there(head.content, events[0], own=own)
         for kind, of in QUEUES.items():
             queued = evidence.keys.get(f"{prefix}{kind}:{last.queue}")
             members = {member for member, _ in queued.content} if queued else set()
@@ -138,15 +142,24 @@ def heads_equal_the_fold(evidence: Evidence) -> Iterator[str]:
                 yield f"{job} is {state}, and {there} in {kind}:{last.queue}"
 
 
+def _message_is_there(head: dict[bytes, bytes], first: Event, *, own: bool) -> Iterator[str]:
+    born = born_of(head)
+    if born.own_body != own:
+        there = "one" if own else "none"
+        yield f"the head of {first.job} says own_body {born.own_body}, and there is {there}"
+    elif not own and born.position != first.position:
+        yield f"the head of {first.job} says born at {born.position}, not at {first.position}"
+
+
 def _compared(job: str, head: dict[bytes, bytes], last: Event, state: str) -> Iterator[str]:
+    found = head_of(job, last.partition, head)
     expected = {
         "state": state,
-        "version": str(last.version),
-        "attempt": str(last.attempt),
-        "pos": str(last.position),
+        "version": last.version,
+        "attempt": last.attempt,
+        "position": last.position,
         "queue": last.queue,
     }
     for field, value in expected.items():
-        found = head.get(field.encode(), b"").decode()
-        if found != value:
-            yield f"the head of {job} says {field} {found}, the log says {value}"
+        if getattr(found, field) != value:
+            yield f"the head of {job} says {field} {getattr(found, field)}, the log says {value}"

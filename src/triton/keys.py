@@ -1,6 +1,7 @@
 """Owns the name of every Redis key. One partition's keys share one hash tag, so one script fits one slot.
 
-Below `{ns:p}`: `log` the stream, `meta` its counters, `job:ID` heads, `body:ID` messages,
+Below `{ns:p}`: `log` the stream, `meta` its counters, `job:ID` heads, `body:ID` messages
+that the log does not hold,
 `steps:ID` recorded steps, `ready:Q` `due:Q` `leases:Q` the queue, `bell:Q` its doorbell,
 `claim:W` a worker's last claim, `queues` the names of all queues, `actors` the queue of each actor,
 `held` the queues that are paused or drained, `expires` the jobs with a time to live, `unique:D` the job
@@ -14,7 +15,9 @@ from zlib import crc32
 
 #: The layout of the keys and of what they hold. Scripts and processes refuse a log with another one; a
 #: change that an older process would misread or lose must raise it, here and in lua/prelude.lua.
-LAYOUT: Final = 1
+#: New logs have the newest; 1 keeps every message in `body:ID` beside its entry in the log.
+LAYOUT: Final = 2
+LAYOUTS: Final = (1, 2)
 
 
 def partition_of(job: str, partitions: int) -> int:
@@ -44,7 +47,8 @@ def job(prefix: str, job_id: str) -> str:
 
 
 def body(prefix: str, job_id: str) -> str:
-    """STRING: the encoded Dramatiq message; gone when the job completed."""
+    """STRING: the encoded Dramatiq message, where the head does not say with `msg` at which position the log
+    holds it: after a retry that changed it, and after its entry left the log."""
     return f"{prefix}body:{job_id}"
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 from live_api import Hand, LiveApi, log_events, project
 
+from stored_message import replace_message
 from triton import keys
 from triton.settings import Settings
 from triton.signature import encode, signature_of
@@ -109,7 +110,7 @@ def test_the_row_and_the_head_look_the_same(api: LiveApi, hand: Hand) -> None:
     hand.fail(job, "broken")
     project(api.settings)
     from_head = api.http.get(f"{JOBS}/{job}").json()
-    hand.client.delete(keys.job(hand.prefix(job), job), keys.body(hand.prefix(job), job))
+    hand.client.delete(keys.job(hand.prefix(job), job))
     from_row = api.http.get(f"{JOBS}/{job}").json()
     assert from_row == from_head
     assert from_row["error"] == {"type": "ValueError", "message": "broken", "traceback": ""}
@@ -218,7 +219,7 @@ def test_requeue_begins_another_life_with_the_retry_policy_anew(api: LiveApi, ha
     message["options"] |= {"retries": 1, "traceback": "...", "requeue_timestamp": 5, "eta": 1}
     prefix = hand.prefix(job)
     hand.fail(job)
-    hand.client.set(keys.body(prefix, job), json.dumps(message))
+    replace_message(hand.client, prefix, job, json.dumps(message).encode())
     answer = api.http.post(f"{JOBS}/{job}/requeue", json={"reason": "fixed"})
     assert (answer.status_code, answer.json()["state"]) == (202, "pending")
     assert json.loads(hand.start(job).body)["options"] == {"max_retries": 1}

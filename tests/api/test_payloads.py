@@ -6,7 +6,7 @@ import msgspec
 from dramatiq import Message
 from live_api import Hand, LiveApi
 
-from triton import keys
+from stored_message import message_of
 from triton.references import MARK, reference_in, resolved
 
 JOBS = "/api/v1/jobs"
@@ -19,8 +19,7 @@ def test_large_arguments_are_in_the_archive(api: LiveApi, hand: Hand) -> None:
     one = api.http.post(JOBS, json=wanted).json()["id"]
     many = api.http.post(f"{JOBS}/bulk", json={"jobs": [wanted]}).json()["jobs"][0]["id"]
     for job in (one, many):
-        body = hand.client.get(keys.body(hand.prefix(job), job))
-        assert isinstance(body, bytes)
+        body = message_of(hand.client, hand.prefix(job), job)
         assert len(body) < 1_000
         message: Message[object] = Message.decode(body)
         reference = reference_in(message.kwargs)

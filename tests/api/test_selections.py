@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from live_api import Hand, LiveApi, log_events, project
 
+from stored_message import message_of, replace_message
 from triton import keys, migrate
 from triton.api import selection
 from triton.errors import ConflictError, ValidationError
@@ -78,9 +79,9 @@ def test_the_reason_is_in_every_event_and_the_retries_begin_anew(
     api: LiveApi, hand: Hand, tenant: str
 ) -> None:
     (job,) = failed(hand, tenant, options={"max_retries": 1})
-    message = json.loads(hand.client.get(keys.body(hand.prefix(job), job)))
+    message = json.loads(message_of(hand.client, hand.prefix(job), job))
     message["options"] |= {"retries": 1, "traceback": "..."}
-    hand.client.set(keys.body(hand.prefix(job), job), json.dumps(message))
+    replace_message(hand.client, hand.prefix(job), job, json.dumps(message).encode())
     project(api.settings)
     done = act(
         api, "requeue", dry(api, "requeue", tenant=tenant)["token"], reason="upstream is back"
@@ -154,8 +155,8 @@ def test_only_what_the_dry_run_saw_is_requeued(api: LiveApi, hand: Hand, tenant:
 def test_a_job_whose_message_is_gone_is_named(api: LiveApi, hand: Hand, tenant: str) -> None:
     gone, bodiless = failed(hand, tenant, 2)
     project(api.settings)
-    hand.client.delete(keys.job(hand.prefix(gone), gone), keys.body(hand.prefix(gone), gone))
-    hand.client.delete(keys.body(hand.prefix(bodiless), bodiless))
+    hand.client.delete(keys.job(hand.prefix(gone), gone))
+    replace_message(hand.client, hand.prefix(bodiless), bodiless, None)
     done = act(api, "requeue", dry(api, "requeue", tenant=tenant)["token"])
     assert (done["done"], done["skipped"]) == (0, 2)
     assert {skip["why"] for skip in done["skips"]} == {"gone"}

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventually import eventually
+from stored_message import replace_message
 from triton import TritonBroker, keys
 from triton.errors import ValidationError
 from triton.events.types import Completed, Failed
@@ -152,7 +153,7 @@ def test_what_no_worker_can_run_fails_and_the_queue_goes_on(
     unknown: Message[Any] = Message("default", "nobody", (), {}, {})
     broker.enqueue(unknown)
     broken = work.send(1)
-    redis_client.set(keys.body(keys.prefix(namespace, 0), broken.message_id), b"\x93no json")
+    replace_message(redis_client, keys.prefix(namespace, 0), broken.message_id, b"\x93no json")
     good = work.send(2)
     with run(broker):
         broker.join("default", timeout=5_000)

@@ -14,6 +14,7 @@ from dramatiq import Message
 from dramatiq.results import ResultMissing
 
 from eventually import eventually
+from stored_message import message_of
 from triton import TritonBroker, keys, step
 from triton.errors import DecodeError, NotFoundError, ValidationError
 from triton.events.types import Completed, Failed, RetryScheduled, StepCompleted, Submitted
@@ -220,6 +221,6 @@ def test_a_small_message_is_as_it_was(
     def work(text: str) -> None: ...
 
     message = work.send("x" * 60_000)
-    body = redis_client.get(keys.body(keys.prefix(namespace, 0), message.message_id))
+    body = message_of(redis_client, keys.prefix(namespace, 0), message.message_id)
     assert body == message.encode()
     assert not archive.exists()

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 import redis
-from partition_model import Model
+from partition_model import STEP, Model
 
 from triton import keys
 from triton.events.codec import decode_data, decode_entry
-from triton.events.heads import head_of
+from triton.events.heads import born_of, head_of
 from triton.events.scripts import NOTE_MS
 from triton.events.types import SCHEMA
 
@@ -22,9 +22,11 @@ class Checker:
         self._client = client
         self._prefix = prefix
         self._seen = 0
+        self._layout = 0
 
     def check(self, model: Model) -> None:
         """Raises AssertionError where the partition is not what the model says."""
+        self._layout = model.layout
         self._log(model)
         expected = self._expected(model)
         with self._client.pipeline(transaction=False) as pipe:
@@ -52,7 +54,7 @@ class Checker:
             "XRANGE", keys.log(self._prefix), f"{self._seen + 1}-0", "+"
         )
         assert [decode_entry(0, entry_id, fields) for entry_id, fields in raw] == (
-            model.log[self._seen :]
+            model.log[max(self._seen, model.trimmed) :]
         )
         self._seen = len(model.log)
 
@@ -67,9 +69,15 @@ class Checker:
                 model.op.get(job, ""),
                 model.payload.get(job, ("", 0)),
             )
+            if model.layout == 1:
+                inner += (0, 1)
+            else:
+                # What a completed job had is of no interest any more.
+                done = head.state == "completed"
+                inner += (model.born[job], None if done else int(job in model.own_body))
             expected[f"job:{job}"] = ((head, inner), model.ttl.get(job))
-        for job, body in model.bodies.items():
-            expected[f"body:{job}"] = (body, model.ttl.get(job))
+        for job in model.own_body:
+            expected[f"body:{job}"] = (model.bodies[job], model.ttl.get(job))
         for job, steps in model.steps.items():
             expected[f"steps:{job}"] = (steps, None)
         for queue in model.queues:
@@ -100,10 +108,12 @@ class Checker:
             expected[f"unique:{digest}"] = (job.encode(), window or None)
         for op, position in model.notes.items():
             expected[f"note:{op}"] = (b"%d" % position, NOTE_MS)
-        meta = {b"epoch": b"e", b"partitions": b"1", b"layout": b"1", b"pos": len(model.log)}
+        layout = b"%d" % model.layout
+        meta = {b"epoch": b"e", b"partitions": b"1", b"layout": layout, b"pos": len(model.log)}
         meta |= {b"at": model.at} if model.log else {}
         meta |= {b"held": 1} if model.held else {}
         meta |= {b"ttl": 1} if model.expiring else {}
+        meta |= {b"trimmed": model.trimmed} if model.trimmed else {}
         expected["meta"] = (meta, None)
         return expected
 
@@ -124,10 +134,16 @@ class Checker:
         """What was read, in the shape of `_expected`."""
         kind, _, rest = name.partition(":")
         if kind == "job":
-            numbers = [int(found.get(field, 0)) for field in (b"order", b"seq", b"closed")]
+            # Workers of the version before see no head that they cannot read.
+            assert (b"born" in found) == (b"queue" not in found) == (self._layout != 1)
+            head, born = head_of(rest, 0, found), born_of(found)
+            order = found.get(b"order", STEP * head.priority + born.position)
+            numbers = [int(order), *(int(found.get(field, 0)) for field in (b"seq", b"closed"))]
             terms = msgspec.msgpack.decode(found[b"terms"]) if b"terms" in found else (0, "", 0, "")
             key = terms[3], terms[2]
-            return head_of(rest, 0, found), (*numbers, found.get(b"op", b"").decode(), key)
+            own = None if head.state == "completed" and born.position else born.own_body
+            op = found.get(b"op", b"").decode()
+            return head, (*numbers, op, key, born.position, own)
         if kind == "steps":
             return {
                 step.decode(): decode_data("job.step_completed", SCHEMA, data)
@@ -142,6 +158,6 @@ class Checker:
         if kind == "queues":
             return {queue.decode() for queue in found}
         if kind == "meta":
-            numbers = (b"pos", b"at", b"held", b"ttl")
+            numbers = (b"pos", b"at", b"held", b"ttl", b"trimmed")
             return {k: int(v) if k in numbers else v for k, v in found.items() if k != b"created"}
         return found

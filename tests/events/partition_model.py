@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from triton import keys
 from triton.events.envelope import Event
 from triton.events.scripts import Submission
 from triton.events.types import (
@@ -105,7 +106,8 @@ class Outcome(NamedTuple):
 
 
 class Model:
-    def __init__(self, now: int) -> None:
+    def __init__(self, now: int, layout: int = keys.LAYOUT) -> None:
+        self.layout = layout
         #: The server's clock, and the time of the last event, which never goes backwards.
         self.now = now
         self.at = 0
@@ -114,6 +116,11 @@ class Model:
         self.order: dict[str, int] = {}
         self.leases: dict[str, int] = {}
         self.bodies: dict[str, bytes] = {}
+        #: Job -> the position of its job.submitted; the jobs whose message is not there, but in `body:ID`.
+        self.born: dict[str, int] = {}
+        self.own_body: set[str] = set()
+        #: The last position that left the log.
+        self.trimmed = 0
         self.steps: dict[str, dict[str, StepCompleted]] = {}
         #: Job -> the last report, the last ended attempt, the last request: what knows a resend.
         self.seq: dict[str, int] = {}
@@ -250,13 +257,26 @@ class Model:
             )
         )
 
+    def trim(self, upto: int, most: int) -> int:
+        upto = max(0, min(upto, len(self.log)))
+        if upto <= self.trimmed:
+            return upto
+        leaving = self.log[self.trimmed : upto][:most]
+        for event in leaving:
+            head = self.heads.get(event.job) if isinstance(event.data, Submitted) else None
+            if head and self.born[event.job] == event.position and head.state != "completed":
+                self.own_body.add(event.job)
+        self.trimmed = leaving[-1].position
+        return self.trimmed
+
     def forget(self, job: str) -> None:
         """The time to live of an ended job ran out."""
         for kept in (
             *(self.heads, self.bodies, self.order, self.seq, self.closed, self.op, self.ttl),
-            self.payload,
+            *(self.payload, self.born),
         ):
             kept.pop(job, None)
+        self.own_body.discard(job)
 
     # -- what the queues hold -----------------------------------------------------------------
 
@@ -305,11 +325,17 @@ class Model:
             self.unique[sent.unique] = (sent.job, sent.window_ms)
         if sent.payload:
             self.payload[sent.job] = (sent.payload, sent.keep_ms)
-        self.bodies[sent.job] = sent.body
+        self._keep_message(sent)
         self.order[sent.job] = STEP * sent.priority + len(self.log)
         self.queues.add(sent.queue)
         self._ring_for(sent.job)
         return "ok"
+
+    def _keep_message(self, sent: Sent) -> None:
+        self.bodies[sent.job] = sent.body
+        self.born[sent.job] = len(self.log)
+        if self.layout == 1:
+            self.own_body.add(sent.job)
 
     def _expire(self) -> None:
         for job in sorted(self.expires, key=lambda job: (self.expires[job], job.encode())):
@@ -353,6 +379,7 @@ class Model:
             if self.heads[job].state == "scheduled":
                 if outcome.body:
                     self.bodies[job] = outcome.body
+                    self.own_body.add(job)
                 self._ring_for(job)
             self.submit(outcome.outbox)
         return answer
@@ -397,6 +424,7 @@ class Model:
             self.unique[self.heads[job].unique] = (job, 0)
         if body:
             self.bodies[job] = body
+            self.own_body.add(job)
         self._to_the_end(job)
         self._ring(self.heads[job].queue)
         return "ok"
@@ -467,6 +495,7 @@ class Model:
             del self.unique[head.unique]
         if head.state == "completed":
             del self.bodies[job]
+            self.own_body.discard(job)
 
     def _given(self, head: Head) -> tuple[str, int, bytes]:
         return head.job, head.attempt, self.bodies[head.job]

@@ -180,6 +180,10 @@ def test_heads_and_bodies_are_read(server: RedisServer, steps: Steps) -> None:
             )
             assert await read_head(client, steps.namespace, 1, "unknown") is None
             assert await read_body(client, steps.namespace, 1, "ü") == body
+            # For as long as its event is in the log.
+            assert await read_body(client, steps.namespace, 1, "done") == body
+            steps.run(steps.scripts.trim(steps.prefix, 2))
+            assert await read_body(client, steps.namespace, 1, "ü") == body
             assert await read_body(client, steps.namespace, 1, "done") is None
 
     asyncio.run(read())
@@ -206,10 +210,12 @@ def test_a_log_of_another_layout_is_refused_by_readers_and_scripts_alike(
     steps.run(steps.submit("a"))
     steps.client.hset(meta, "layout", keys.LAYOUT + 1)
     before = steps.dump()
-    with pytest.raises(ConfigurationError, match=r"has layout 2, .* knows layout 1"):
+    with pytest.raises(ConfigurationError, match=r"has layout 3, .* knows layouts 1 to 2"):
         asyncio.run(read())
     for call in (steps.submit("b"), steps.claim("w"), steps.heartbeat(("a", 1)), steps.finish("a")):
-        with pytest.raises(ResponseError, match=r"TRITON_LAYOUT .* have layout 2, .* layout 1"):
+        with pytest.raises(
+            ResponseError, match=r"TRITON_LAYOUT .* have layout 3, .* layouts 1 and 2"
+        ):
             steps.run(call)
     assert steps.dump() == before
 

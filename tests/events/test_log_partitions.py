@@ -74,7 +74,7 @@ def test_every_script_keeps_to_its_partition(cluster: RedisServer, namespace: st
         assert all(key[: len(min(tags))] in tags for key in found)
         slots = {client.execute_command("CLUSTER", "KEYSLOT", key) for key in found}
         assert len(slots) == PARTITIONS
-    assert used == set(NAMES)
+    assert used | {"trim"} == set(NAMES)
 
     async def read() -> None:
         async with connect_async(cluster.url) as connected:
@@ -86,6 +86,10 @@ def test_every_script_keeps_to_its_partition(cluster: RedisServer, namespace: st
                 assert versions
 
     asyncio.run(read())
+    with cluster.client() as client:
+        for steps in (Steps(client, namespace, partition) for partition in range(PARTITIONS)):
+            assert steps.run(steps.scripts.trim(steps.prefix, 9)) == [9]
+            assert client.keys(keys.body(steps.prefix, "*"))
 
 
 def drive(steps: Steps, jobs: list[str]) -> set[str]:

@@ -177,11 +177,12 @@ def _something_began(machine: MachineAndScripts) -> bool:
 
 class MachineAndScripts(RuleBasedStateMachine):
     client: redis.Redis
+    layout = keys.LAYOUT
 
     def __init__(self) -> None:
         super().__init__()
         self.prefix = keys.prefix("t" + secrets.token_hex(5), 0)
-        self.model = Model(START)
+        self.model = Model(START, self.layout)
         self.checker = Checker(self.client, self.prefix)
         self.requests = 0
         self.sequence = 0
@@ -193,6 +194,7 @@ class MachineAndScripts(RuleBasedStateMachine):
     def open(self, jobs: list[Sent]) -> None:
         epoch, partitions, position, _ = send(self.client, [SCRIPTS.open(self.prefix, "e", 1)])[0]
         assert (epoch, partitions, position) == (b"e", b"1", b"0")
+        self.client.hset(keys.meta(self.prefix), "layout", self.layout)
         self._set_clock()
         if jobs:
             self.submit(jobs)
@@ -379,6 +381,14 @@ class MachineAndScripts(RuleBasedStateMachine):
         self.submit([Sent(job, queue, b"", causation=causation)])
         self.hold(queue, "open", "system", "")
 
+    @precondition(lambda self: self.model.log)
+    @rule(back=st.sampled_from((0, 0, 1, 4, 20)), most=st.sampled_from((1, 3, 200)))
+    def trim(self, back: int, most: int) -> None:
+        upto = len(self.model.log) - back
+        self._send(
+            lambda: SCRIPTS.trim(self.prefix, upto, most=most), lambda: self.model.trim(upto, most)
+        )
+
     @precondition(lambda self: self.recent)
     @rule(back=st.just(0) | st.integers(0, 7))
     def send_again(self, back: int) -> None:
@@ -460,7 +470,7 @@ class MachineAndScripts(RuleBasedStateMachine):
             found: Any = got.due_in_ms, [(job.job, job.attempt, job.body) for job in got.jobs]
         elif made.script.name == "hold":
             found = reply.decode()
-        elif made.script.name == "note":
+        elif made.script.name in ("note", "trim"):
             found = reply
         else:
             found = answers(reply)
@@ -502,12 +512,14 @@ def _packed(outcome: Outcome) -> tuple[bytes, ...]:
 
 # A failure takes minutes to become small.
 @pytest.mark.timeout(600 + EXAMPLES)
-def test_the_scripts_do_what_the_machine_decides(client: redis.Redis) -> None:
-    machine = type("MachineAndScripts", (MachineAndScripts,), {"client": client})
+@pytest.mark.parametrize("layout", keys.LAYOUTS)
+def test_the_scripts_do_what_the_machine_decides(client: redis.Redis, layout: int) -> None:
+    machine = type("MachineAndScripts", (MachineAndScripts,), {"client": client, "layout": layout})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=EXAMPLES,
+            # Logs of the layout before take another way in few places.
+            max_examples=EXAMPLES if layout == keys.LAYOUT else max(1, EXAMPLES // 6),
             stateful_step_count=50,
             deadline=None,
             print_blob=True,

@@ -38,3 +38,22 @@ def test_jobs_start_with_their_message_after_its_entry_is_gone(steps: Steps) -> 
     trim(steps, 6)
     given = claimed(steps.run(steps.claim("w", limit=10))[0])
     assert {job.job: job.body for job in given.jobs} == bodies
+
+
+def test_a_log_may_change_to_the_new_layout_while_jobs_live(steps: Steps) -> None:
+    """As an operator does once no process of the version before runs any more."""
+    meta = keys.meta(steps.prefix)
+    steps.client.hset(meta, "layout", 1)
+    steps.run(steps.submit(*(Sent(f"old-{n}", "q", b"old", 3) for n in range(4))))
+    steps.run(steps.claim("w", limit=2), steps.release(("old-1", 1)))
+    steps.client.hset(meta, "layout", 2)
+    steps.run(steps.submit(Sent("new", "q", b"new", 3)), steps.finish("old-0"))
+    trim(steps, 99)
+    given = claimed(steps.run(steps.claim("w", limit=10))[0])
+    assert [(job.job, job.body) for job in given.jobs] == [
+        *((f"old-{n}", b"old") for n in (1, 2, 3)),
+        ("new", b"new"),
+    ]
+    for job in given.jobs:
+        steps.run(steps.finish(job.job, job.attempt))
+    assert not steps.client.keys(keys.body(steps.prefix, "*"))

@@ -240,6 +240,15 @@ def test_the_checker_finds_what_was_left(rule: str, name: str, key: Key) -> None
     assert rule in {objection.rule for objection in check(evidence)}
 
 
+def test_a_message_that_is_gone_is_found() -> None:
+    evidence = honest().evidence()
+    assert evidence.keys is not None
+    del evidence.keys[P + "body:bad"]
+    assert {o.text for o in check(evidence)} == {
+        "the head of bad says own_body 1, and there is none"
+    }
+
+
 def test_a_key_of_another_namespace_is_found_and_a_missing_head_too() -> None:
     story = honest()
     evidence = story.evidence()

@@ -17,6 +17,7 @@ from triton.causes import TALK, Happened
 from triton.errors import EvidenceError, HoleError, UnavailableError
 from triton.events.client import server_time
 from triton.events.envelope import to_microseconds
+from triton.events.heads import read_body
 from triton.events.queues import QueueState, read_queues
 from triton.events.registry import read_workers
 from triton.events.render import Shown, show
@@ -52,8 +53,8 @@ async def facts_of(services: Services, view: JobView) -> Facts:
     async with services.redis.pipeline(transaction=False) as pipe:
         pipe.zrank(keys.ready(prefix, view.queue), view.id)
         pipe.zscore(keys.leases(prefix, view.queue), view.id)
-        pipe.exists(keys.body(prefix, view.id))
-        rank, lease, body = await pipe.execute()
+        rank, lease = await pipe.execute()
+    message = await read_body(*place, view.id)
     (queue,) = await read_queues(*place, [view.queue])
     workers = await read_workers(*place)
     return Facts(
@@ -72,7 +73,7 @@ async def facts_of(services: Services, view: JobView) -> Facts:
         error=view.error,
         reason=view.reason,
         lease_until=int(lease or 0),
-        has_message=bool(body),
+        has_message=message is not None,
         events=await events_of(services, view),
     )
 

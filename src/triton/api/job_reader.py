@@ -24,7 +24,7 @@ from triton.api.statements import sql
 from triton.api.views import JobView
 from triton.errors import UnavailableError
 from triton.events.envelope import to_datetime, to_microseconds
-from triton.events.heads import head_of
+from triton.events.heads import read_many
 from triton.events.log import Log
 from triton.events.types import Submitted
 from triton.feed.contract import Snapshot
@@ -137,14 +137,9 @@ class JobReader:
         return None
 
     async def _live(self, job: str) -> tuple[Head | None, bytes | None]:
-        """The head and the message as Redis has them, in one round trip."""
-        partition = keys.partition_of(job, self._partitions)
-        prefix = keys.prefix(self._namespace, partition)
-        async with self._client.pipeline(transaction=False) as pipe:
-            pipe.hgetall(keys.job(prefix, job))
-            pipe.get(keys.body(prefix, job))
-            fields, body = await pipe.execute()
-        return (head_of(job, partition, fields) if fields else None), body
+        """The head and the message as Redis has them."""
+        ((head, body),) = await read_many(self._client, self._namespace, self._partitions, [job])
+        return head, body
 
     async def _logged_body(self, head: Head) -> bytes | None:
         """The message of a job that completed before its row was written."""

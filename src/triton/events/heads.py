@@ -1,17 +1,58 @@
-"""Owns the way from a head's Redis hash to a `Head`. Pure, besides the two functions that read."""
+"""Owns the way from a head's Redis hash to a `Head` and to the job's message. Pure, besides what reads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 import redis.asyncio
 
 from triton import keys
-from triton.events.codec import decode_data
-from triton.events.types import SCHEMA, Completed, Failed, RetryScheduled
+from triton.events.codec import decode_data, decode_entry
+from triton.events.types import SCHEMA, Completed, Failed, RetryScheduled, Submitted
 from triton.job import Head, State
+
+
+class Born(msgspec.Struct, frozen=True, array_like=True):
+    """What a submission fixes, as lua/prelude.lua writes it."""
+
+    position: int
+    #: 1 where the message is in `body:ID`, and not in the event at that position any more.
+    own_body: int
+    at: int
+    queue: str
+    tenant: str
+    actor: str
+    by: str
+    causation: str
+    correlation: str
+    traceparent: str
+    priority: int
+    #: 1 where the head has `terms`.
+    terms: int
+
+
+_TEXTS: Final = (
+    *(b"queue", b"tenant", b"actor", b"by"),
+    *(b"causation", b"correlation", b"traceparent"),
+)
+_decode_born: Final = msgspec.msgpack.Decoder(Born).decode
+
+
+def born_of(fields: Mapping[bytes, bytes]) -> Born:
+    """What the submission of a head's job fixed."""
+    if (packed := fields.get(b"born")) is not None:
+        return _decode_born(packed)
+    # Layout 1 has a field for each.
+    queue, tenant, actor, by, causation, correlation, traceparent = (
+        fields.get(name, b"").decode() for name in _TEXTS
+    )
+    return Born(
+        *(0, 1, int(fields.get(b"submitted", 0))),
+        *(queue, tenant, actor, by, causation, correlation, traceparent),
+        *(int(fields.get(b"priority", 0)), int(b"terms" in fields)),
+    )
 
 
 def head_of(job: str, partition: int, fields: Mapping[bytes, bytes]) -> Head:
@@ -23,6 +64,7 @@ def head_of(job: str, partition: int, fields: Mapping[bytes, bytes]) -> Head:
     def number(name: bytes) -> int:
         return int(fields.get(name, 0))
 
+    born = born_of(fields)
     state = cast("State", text(b"state"))
     result: Any = None
     error = None
@@ -44,23 +86,23 @@ def head_of(job: str, partition: int, fields: Mapping[bytes, bytes]) -> Head:
     return Head(
         job=job,
         partition=partition,
-        position=number(b"pos"),
-        version=number(b"version"),
+        position=number(b"pos") or born.position,
+        version=number(b"version") or 1,
         state=state,
         attempt=number(b"attempt"),
-        actor=text(b"actor"),
-        queue=text(b"queue"),
-        tenant=text(b"tenant"),
-        priority=number(b"priority"),
-        by=text(b"by"),
-        causation=text(b"causation"),
-        correlation=text(b"correlation"),
-        traceparent=text(b"traceparent"),
-        submitted=number(b"submitted"),
+        actor=born.actor,
+        queue=born.queue,
+        tenant=born.tenant,
+        priority=born.priority,
+        by=born.by,
+        causation=born.causation,
+        correlation=born.correlation,
+        traceparent=born.traceparent,
+        submitted=born.at,
         due=number(b"due"),
         started=number(b"started"),
         finished=number(b"finished"),
-        at=number(b"at"),
+        at=number(b"at") or born.at,
         worker=text(b"worker"),
         deaths=number(b"deaths"),
         percent=percent,
@@ -87,25 +129,42 @@ async def read_head(
 async def read_body(
     client: redis.asyncio.Redis, namespace: str, partitions: int, job: str
 ) -> bytes | None:
-    """The job's encoded Dramatiq message, or None once it completed."""
-    partition = keys.partition_of(job, partitions)
-    return cast("bytes | None", await client.get(keys.body(keys.prefix(namespace, partition), job)))
+    """The job's encoded Dramatiq message, or None where it is gone."""
+    ((_, body),) = await read_many(client, namespace, partitions, [job])
+    return body
 
 
 async def read_many(
     client: redis.asyncio.Redis, namespace: str, partitions: int, jobs: Sequence[str]
 ) -> list[tuple[Head | None, bytes | None]]:
-    """The head and the encoded message of each job, in one round trip."""
+    """The head and the encoded message of each job, in two round trips."""
     places = [keys.partition_of(job, partitions) for job in jobs]
     async with client.pipeline(transaction=False) as pipe:
         for job, partition in zip(jobs, places, strict=True):
+            pipe.hgetall(keys.job(keys.prefix(namespace, partition), job))
+        heads = cast("list[Mapping[bytes, bytes]]", await pipe.execute())
+    async with client.pipeline(transaction=False) as pipe:
+        for job, partition, fields in zip(jobs, places, heads, strict=True):
             prefix = keys.prefix(namespace, partition)
-            pipe.hgetall(keys.job(prefix, job))
+            born = born_of(fields)
+            at = "0-0" if born.own_body else f"{born.position}-0"  # the log has no position 0
+            # Both, since the message may move from one to the other meanwhile.
             pipe.get(keys.body(prefix, job))
-        replies = await pipe.execute()
+            pipe.execute_command("XRANGE", keys.log(prefix), at, at)
+        replies = await pipe.execute() if jobs else []
     return [
-        (head_of(job, partition, fields) if fields else None, body)
-        for job, partition, fields, body in zip(
-            jobs, places, replies[::2], replies[1::2], strict=True
+        (head_of(job, partition, fields), own if own is not None else _logged(job, partition, raw))
+        if fields
+        else (None, own)
+        for job, partition, fields, own, raw in zip(
+            jobs, places, heads, replies[::2], replies[1::2], strict=True
         )
     ]
+
+
+def _logged(job: str, partition: int, raw: Sequence[tuple[bytes, Sequence[bytes]]]) -> bytes | None:
+    """The message in a job's first event."""
+    if not raw:
+        return None
+    event = decode_entry(partition, *raw[0])
+    return event.data.body if event.job == job and isinstance(event.data, Submitted) else None

@@ -231,10 +231,10 @@ def checked_epochs(namespace: str, partitions: int, replies: Sequence[Any]) -> l
     """The epoch of each partition from the open script's replies. Raises ConfigurationError."""
     epochs = []
     for partition, (epoch, found, _, layout) in enumerate(replies):
-        if (layout := int(layout or 1)) != keys.LAYOUT:
+        if (layout := int(layout or 1)) not in keys.LAYOUTS:
             raise ConfigurationError(
                 f"the log {namespace!r} has layout {layout}, this version of Triton "
-                f"knows layout {keys.LAYOUT}: use the version that wrote it",
+                f"knows layouts {keys.LAYOUTS[0]} to {keys.LAYOUTS[-1]}: use the version that wrote it",
                 partition=partition,
             )
         if int(found) != partitions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 import msgspec
@@ -10,6 +10,7 @@ import redis.asyncio
 
 from triton import keys
 from triton.events.client import server_time
+from triton.events.heads import head_of
 
 HoldState: TypeAlias = Literal["paused", "draining"]
 
@@ -93,10 +94,10 @@ async def _waited(
         return waited
     async with client.pipeline(transaction=False) as pipe:
         for at in places:
-            pipe.hget(keys.job(prefixes[at % len(prefixes)], raws[at].first[0].decode()), "at")
-        since = cast("list[bytes | None]", await pipe.execute())
-    for at, when in zip(places, since, strict=True):
-        waited[at] = None if when is None else max(0, now - int(when))
+            pipe.hgetall(keys.job(prefixes[at % len(prefixes)], raws[at].first[0].decode()))
+        heads = cast("list[Mapping[bytes, bytes]]", await pipe.execute())
+    for at, fields in zip(places, heads, strict=True):
+        waited[at] = max(0, now - head_of("", 0, fields).at) if fields else None
     return waited
 
 

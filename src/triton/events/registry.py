@@ -8,6 +8,7 @@ import msgspec
 import redis.asyncio
 
 from triton import keys
+from triton.events.heads import head_of
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +46,6 @@ class LiveWorker(msgspec.Struct, frozen=True, kw_only=True):
 
 encode_about: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(About).decode
-_FIELDS: Final = ("state", "attempt", "actor", "queue", "started")
 
 
 async def read_workers(
@@ -65,7 +65,7 @@ async def read_workers(
     async with client.pipeline(transaction=False) as pipe:
         for job, _ in jobs:
             prefix = keys.prefix(namespace, keys.partition_of(job, partitions))
-            pipe.hmget(keys.job(prefix, job), _FIELDS)
+            pipe.hgetall(keys.job(prefix, job))
         heads = dict(zip(jobs, await pipe.execute(), strict=True)) if jobs else {}
     return [
         LiveWorker(worker=name, about=about, running=_running(about, heads))
@@ -76,15 +76,16 @@ async def read_workers(
 def _running(about: About, heads: dict[tuple[str, int], Any]) -> list[Running]:
     running = []
     for job, held in about.jobs:
-        state, attempt, actor, queue, started = cast("list[bytes | None]", heads[job, held])
-        if state == b"processing" and attempt and int(attempt) == held and actor and queue:
+        fields = heads[job, held]
+        head = head_of(job, 0, fields) if fields else None
+        if head is not None and head.state == "processing" and head.attempt == held:
             running.append(
                 Running(
                     job=job,
                     attempt=held,
-                    actor=actor.decode(),
-                    queue=queue.decode(),
-                    since=int(started or 0),
+                    actor=head.actor,
+                    queue=head.queue,
+                    since=head.started,
                 )
             )
     return running

@@ -5,6 +5,7 @@
 -- Answers  {due in ms or -1, {id, attempt, body, queue, tenant, causation, correlation, traceparent}...}
 --          op repeated: the jobs of the first time that are still under its lease
 -- Events   job.failed (expired); job.due; job.lease_lost (and job.failed, job.cancelled); job.started
+--@include message
 --@include expire
 local a = cmsgpack.unpack(ARGV[2])
 local MOST = 1000 -- jobs in one claim: `unpack` fails above 7,900 values, when the events are written
@@ -17,8 +18,8 @@ local by = 'worker:' .. worker
 local last_claim = P .. 'claim:' .. worker
 local answer = { -1 }
 
-local function give(h, body)
-  answer[#answer + 1] = { h.id, h.attempt, body, h.queue, h.tenant, h.causation, h.correlation,
+local function give(h)
+  answer[#answer + 1] = { h.id, h.attempt, message_of(h) or '', h.queue, h.tenant, h.causation, h.correlation,
     h.traceparent }
 end
 
@@ -29,7 +30,7 @@ if last then
     for i = 2, #last do
       local h = head_of(last[i])
       if h and h.state == 'processing' and field(h, 'worker') == worker then
-        give(h, redis.call('GET', P .. 'body:' .. h.id) or '')
+        give(h)
       end
     end
     return answer
@@ -82,17 +83,11 @@ local function reclaim(queue)
       else
         redis.call('HSET', key_of(id), 'state', 'pending', 'version', h.version, 'at', AT,
           'pos', POS, 'deaths', deaths, 'worker', '')
-        redis.call('ZADD', P .. 'ready:' .. queue, field(h, 'order'), id)
+        redis.call('ZADD', P .. 'ready:' .. queue, order_before(h), id)
       end
     end
   end
   if #ids > 0 then redis.call('ZREM', leases, unpack(ids)) end
-end
-
-local function bodies_of(ids)
-  local names = {}
-  for i, id in ipairs(ids) do names[i] = P .. 'body:' .. id end
-  return redis.call('MGET', unpack(names))
 end
 
 local given = {}
@@ -101,8 +96,8 @@ local function take(queue)
   local ids = redis.call('ZRANGE', ready, 0, limit - #given - 1)
   if #ids == 0 then return end
   local lease = whole(NOW + lease_ms * 1000)
-  local leases, bodies = {}, bodies_of(ids)
-  for i, id in ipairs(ids) do
+  local leases = {}
+  for _, id in ipairs(ids) do
     local h = head_of(id)
     if h and is_expired(h) then
       expire(h, failed_ttl)
@@ -116,7 +111,7 @@ local function take(queue)
       leases[#leases + 1] = lease
       leases[#leases + 1] = id
       given[#given + 1] = id
-      give(h, bodies[i] or '')
+      give(h)
     end
   end
   redis.call('ZREM', ready, unpack(ids))

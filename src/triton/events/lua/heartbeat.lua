@@ -12,10 +12,10 @@ local expires = whole(NOW + lease_ms * 1000)
 local answers = {}
 for i = 4, #ARGV, 2 do
   local id = ARGV[i]
-  local h = redis.call('HMGET', key_of(id), 'state', 'attempt', 'cancel', 'queue')
-  if h[1] == 'processing' and h[2] == ARGV[i + 1] then
-    redis.call('ZADD', P .. 'leases:' .. h[4], 'XX', expires, id)
-    answers[#answers + 1] = h[3] and 'cancel' or 'ok'
+  local h = head_of(id)
+  if h and h.state == 'processing' and whole(h.attempt) == ARGV[i + 1] then
+    redis.call('ZADD', P .. 'leases:' .. h.queue, 'XX', expires, id)
+    answers[#answers + 1] = h.cancel and 'cancel' or 'ok'
   else
     answers[#answers + 1] = 'stale'
   end

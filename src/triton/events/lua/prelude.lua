@@ -4,7 +4,7 @@
 -- Nothing is written before the first XADD of a script, so a log that refuses it leaves all as it was.
 local LOG, P = KEYS[1], ARGV[1]
 local META, QUEUES = P .. 'meta', P .. 'queues'
-local LAYOUT = '1' -- the same as in triton/keys.py
+local LAYOUTS = { ['1'] = true, ['2'] = true } -- the same as in triton/keys.py
 local EMPTY = '\128' -- msgpack of a map without fields
 
 local function whole(n) return string.format('%d', n) end -- cheaper than '%.0f'
@@ -17,13 +17,15 @@ end
 local meta = redis.call('HMGET', META, 'pos', 'at', 'layout', 'held', 'ttl')
 local pos = tonumber(meta[1] or -1)
 if pos < 0 then return redis.error_reply('TRITON_NO_LOG no log was created under ' .. P) end
-if (meta[3] or '1') ~= LAYOUT then -- logs from before there were layouts have 1
-  return redis.error_reply('TRITON_LAYOUT the keys under ' .. P .. ' have layout ' .. (meta[3] or '1')
-    .. ', this version of Triton knows layout ' .. LAYOUT .. ': use the version that wrote them')
+local LAYOUT = meta[3] or '1' -- logs from before there were layouts have 1
+if not LAYOUTS[LAYOUT] then
+  return redis.error_reply('TRITON_LAYOUT the keys under ' .. P .. ' have layout ' .. LAYOUT
+    .. ', this version of Triton knows layouts 1 and 2: use the version that wrote them')
 end
 -- Due times and leases go by the clock as it is. Event times never go backwards, when the clock does.
 local NOW, LAST = clock(), tonumber(meta[2] or 0)
-local AT = whole(math.max(NOW, LAST))
+local AT_NUMBER = math.max(NOW, LAST)
+local AT = whole(AT_NUMBER)
 -- What nobody uses costs nothing: HELD while a queue is paused or drained, EXPIRING once a job had a ttl.
 local HELD, EXPIRING = meta[4], meta[5]
 
@@ -34,17 +36,27 @@ local function ttl_of(ms) return whole(math.max(1, math.min(ms, 1e14))) end
 local function after(delay) return math.floor(math.min(NOW + delay, 2 ^ 53 - 1)) end
 
 local function key_of(id) return P .. 'job:' .. id end
+local function body_key(id) return P .. 'body:' .. id end
+
+-- What a submission fixes, as the head's `born` holds it: {position of its event, 1 where the message is in
+-- body:ID and not in that event any more, time, queue, tenant, actor, by, causation, correlation, traceparent,
+-- priority, 1 where the head has terms}. Heads of layout 1 have a field for each.
+local function born_before(id)
+  local b = redis.call('HMGET', key_of(id), 'queue', 'tenant', 'causation', 'correlation', 'traceparent',
+    'priority', 'terms')
+  return { 0, 1, 0, b[1], b[2], '', '', b[3] or '', b[4] or '', b[5] or '', tonumber(b[6] or 0), b[7] and 1 or 0 }
+end
 
 -- What every transition needs of a head, read at once: each further name costs a scan of the hash.
 local function head_of(id)
-  local h = redis.call('HMGET', key_of(id), 'state', 'version', 'attempt', 'queue', 'tenant',
-    'causation', 'correlation', 'traceparent', 'cancel', 'seq', 'terms')
+  local h = redis.call('HMGET', key_of(id), 'state', 'version', 'attempt', 'cancel', 'seq', 'born')
   if not h[1] then return nil end
-  local terms = h[11] and cmsgpack.unpack(h[11])
-  return { id = id, terms = terms, expires = terms and terms[1] or 0, state = h[1],
-    version = tonumber(h[2]), attempt = tonumber(h[3]), queue = h[4], tenant = h[5],
-    causation = h[6] or '', correlation = h[7] or '', traceparent = h[8] or '', cancel = h[9],
-    seq = tonumber(h[10] or 0) }
+  local born = h[6] and cmsgpack.unpack(h[6]) or born_before(id)
+  local terms = born[12] == 1 and cmsgpack.unpack(redis.call('HGET', key_of(id), 'terms'))
+  return { id = id, born = born, terms = terms, expires = terms and terms[1] or 0, state = h[1],
+    version = tonumber(h[2] or 1), attempt = tonumber(h[3] or 0), queue = born[4], tenant = born[5],
+    causation = born[8], correlation = born[9], traceparent = born[10], cancel = h[4],
+    seq = tonumber(h[5] or 0) }
 end
 
 -- What only some need.
@@ -91,10 +103,14 @@ end
 
 -- A step of priority (0 is the default, smaller is sooner) weighs as much as a million positions:
 -- strict order in a short queue, and no starvation in a long one.
-local function order_of(h) return whole((h.priority or number(h, 'priority')) * 1000000 + pos) end
+local function order_at(h, position) return whole(h.born[11] * 1000000 + position) end
+local function order_of(h) return order_at(h, pos) end
+
+-- The one that it had.
+local function order_before(h) return field(h, 'order') or order_at(h, h.born[1]) end
 
 local function to_ready(h)
-  redis.call('ZADD', P .. 'ready:' .. h.queue, h.order or field(h, 'order'), h.id)
+  redis.call('ZADD', P .. 'ready:' .. h.queue, h.order or order_before(h), h.id)
   return ring(h.queue)
 end
 
@@ -114,8 +130,8 @@ end
 -- The terms of a submission that a head keeps: {expires, unique, keep ms, payload}, see submit_job.
 local function unique_key(digest) return P .. 'unique:' .. digest end
 
--- The job ended: its head stays for ttl ms (or what its idempotency key asks for), its body too unless it
--- completed (then the caller deletes it). Its unique key is free, unless it completed within the key's window.
+-- The job ended: its head stays for ttl ms (or what its idempotency key asks for), a body of its own too unless
+-- it completed (then the caller deletes it). Its unique key is free, unless it completed within the key's window.
 local function retire(h, ttl, keep_body)
   if h.terms then
     ttl = math.max(ttl, h.terms[3])
@@ -126,7 +142,16 @@ local function retire(h, ttl, keep_body)
   end
   redis.call('PEXPIRE', key_of(h.id), ttl_of(ttl))
   if h.attempt > 1 or h.seq > 0 then redis.call('DEL', P .. 'steps:' .. h.id) end
-  if keep_body then redis.call('PEXPIRE', P .. 'body:' .. h.id, ttl_of(ttl)) end
+  if keep_body and h.born[2] == 1 then redis.call('PEXPIRE', body_key(h.id), ttl_of(ttl)) end
+end
+
+-- Gives the job a message that is not the one in its job.submitted entry.
+local function set_body(h, body)
+  redis.call('SET', body_key(h.id), body)
+  if h.born[2] == 0 then
+    h.born[2] = 1
+    redis.call('HSET', key_of(h.id), 'born', cmsgpack.pack(h.born))
+  end
 end
 
 -- The job will not expire any more.

@@ -4,6 +4,7 @@
 -- Answers  one for each: 'ok', 'already' (this request was done, or it is not ended), 'ended'
 --          (completed), 'held' (another job has its unique key), 'missing' (no head or message any more)
 -- Events   job.requeued
+--@include message
 local answers = {}
 local before = pos
 
@@ -25,7 +26,7 @@ for i = 3, #ARGV, 2 do
     answer = 'ended'
   elseif h.state ~= 'failed' and h.state ~= 'cancelled' then
     answer = 'already'
-  elseif body == '' and redis.call('EXISTS', P .. 'body:' .. h.id) == 0 then
+  elseif body == '' and not message_of(h) then
     answer = 'missing'
   elseif is_held(h) then
     answer = 'held'
@@ -43,9 +44,9 @@ for i = 3, #ARGV, 2 do
     end
     redis.call('PERSIST', key)
     if body ~= '' then
-      redis.call('SET', P .. 'body:' .. h.id, body)
-    else
-      redis.call('PERSIST', P .. 'body:' .. h.id)
+      set_body(h, body)
+    elseif h.born[2] == 1 then
+      redis.call('PERSIST', body_key(h.id))
     end
     to_ready(h)
     answer = 'ok'

@@ -40,6 +40,19 @@ local function also(fields, name, value)
   fields[#fields + 1] = value
 end
 
+-- A head as workers of layout 1 know it, and the message where they look for it.
+local function write_before(h, s, due, body)
+  local fields = { 'state', due > 0 and 'scheduled' or 'pending', 'version', '1', 'attempt', '0',
+    'at', AT, 'pos', POS, 'queue', h.queue, 'tenant', h.tenant, 'actor', s[3], 'by', s[5],
+    'order', h.order, 'submitted', AT }
+  if h.causation ~= '' then also(fields, 'causation', h.causation) end
+  if h.correlation ~= '' then also(fields, 'correlation', h.correlation) end
+  if h.traceparent ~= '' then also(fields, 'traceparent', h.traceparent) end
+  if s[9] ~= 0 then also(fields, 'priority', s[9]) end
+  redis.call('SET', body_key(h.id), body)
+  return fields
+end
+
 local function submit_job(i, failed_ttl)
   local s, data, body = cmsgpack.unpack(ARGV[i]), ARGV[i + 1], ARGV[i + 2]
   local id, queue, due, terms = s[1], s[2], s[10], s[12]
@@ -57,23 +70,18 @@ local function submit_job(i, failed_ttl)
     data = with(data, 'due', due)
   end
   local h = { id = id, version = 0, attempt = 0, queue = queue, tenant = s[4], causation = s[6],
-    correlation = s[7], traceparent = s[8], priority = s[9] }
+    correlation = s[7], traceparent = s[8] }
   local expires = terms and terms[1] > 0 and after(terms[1]) or 0
   if expires > 0 then data = with(data, 'expires', expires) end
   append(h, 'job.submitted', s[5], data)
+  h.born = { pos, 0, AT_NUMBER, queue, s[4], s[3], s[5], s[6], s[7], s[8], s[9], terms and 1 or 0 }
   h.order = order_of(h)
-  -- What transitions read or write stands first: a hash this small is searched from its begin.
-  local fields = { 'state', due > 0 and 'scheduled' or 'pending', 'version', '1', 'attempt', '0',
-    'at', AT, 'pos', POS, 'queue', queue, 'tenant', s[4], 'actor', s[3], 'by', s[5],
-    'order', h.order, 'submitted', AT }
-  if s[6] ~= '' then also(fields, 'causation', s[6]) end
-  if s[7] ~= '' then also(fields, 'correlation', s[7]) end
-  if s[8] ~= '' then also(fields, 'traceparent', s[8]) end
-  if s[9] ~= 0 then also(fields, 'priority', s[9]) end
+  -- Version 1, attempt 0, and the time, the position and the order of the submission go without saying.
+  local fields = LAYOUT == '1' and write_before(h, s, due, body)
+    or { 'state', due > 0 and 'scheduled' or 'pending', 'born', cmsgpack.pack(h.born) }
   if due > 0 then also(fields, 'due', whole(due)) end
   if terms then also(fields, 'terms', keep(id, terms, expires)) end
   redis.call('HSET', key_of(id), unpack(fields))
-  redis.call('SET', P .. 'body:' .. id, body)
   local known
   if due > 0 then known = to_due(h, due) else known = to_ready(h) end
   if not known then redis.call('SADD', QUEUES, queue) end

@@ -25,17 +25,11 @@ local leaving = upto > 0 and redis.call('XRANGE', LOG, '-', whole(upto) .. '-0',
 if #leaving == 0 then return math.max(upto, 0) end
 for _, entry in ipairs(leaving) do
   local fields = entry[2] -- type, its value, job, its value, ..., data, its value
-  if fields[2] == 'job.submitted' then
-    local id = fields[4]
-    local h = redis.call('HMGET', key_of(id), 'state', 'msg')
-    if h[1] and h[2] and h[2] .. '-0' == entry[1] then
-      if h[1] ~= 'completed' then
-        redis.call('SET', body_key(id), message_in(fields[#fields]))
-        local ttl = redis.call('PTTL', key_of(id))
-        if ttl >= 0 then redis.call('PEXPIRE', body_key(id), ttl_of(ttl)) end
-      end
-      redis.call('HDEL', key_of(id), 'msg')
-    end
+  local h = fields[2] == 'job.submitted' and head_of(fields[4])
+  if h and h.state ~= 'completed' and h.born[2] == 0 and whole(h.born[1]) .. '-0' == entry[1] then
+    set_body(h, message_in(fields[26]))
+    local ttl = redis.call('PTTL', key_of(h.id))
+    if ttl >= 0 then redis.call('PEXPIRE', body_key(h.id), ttl_of(ttl)) end
   end
 end
 local last = tonumber(string.match(leaving[#leaving][1], '^%d+'))
