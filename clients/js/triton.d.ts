@@ -118,6 +118,18 @@ export interface CursorStore {
   remove(key: string): void | Promise<void>;
 }
 
+/** Jobs to follow on one connection: any value of each kind that is given. */
+export interface Filters {
+  job_id?: string | string[];
+  queue?: string | string[];
+  actor?: string | string[];
+  type?: JobEvent["type"] | JobEvent["type"][];
+  batch?: string | string[];
+  correlation_id?: string | string[];
+  /** For who has no cursor: `now`, `earliest`, a cursor, or a time (RFC 3339). */
+  from?: string;
+}
+
 export interface TritonOptions {
   /** Where the API is, without `/api/v1`; empty for the page's own origin. */
   url?: string;
@@ -152,8 +164,10 @@ export interface SubscribeOptions extends FollowOptions {
 export interface Subscription {
   readonly state: StreamState;
   readonly cursor: string | undefined;
-  /** The job as far as it was followed; null until the snapshot, and after a resume without one. */
+  /** The one job as far as it was followed; null until the snapshot, and after a resume without one. */
   readonly job: Job | null;
+  /** Every job whose snapshot came, by id. */
+  readonly jobs: ReadonlyMap<string, Job>;
   readonly done: Promise<Job | null>;
   close(): void;
   retryNow(): void;
@@ -169,8 +183,8 @@ export class Triton {
   readonly url: string;
   readonly store: CursorStore;
   job<Result = unknown>(id: string): Promise<Job<Result>>;
-  follow(job: string, options?: FollowOptions): AsyncGenerator<JobEvent, void, undefined>;
-  subscribe(job: string, options?: SubscribeOptions): Subscription;
+  follow(target: string | Filters, options?: FollowOptions): AsyncGenerator<JobEvent, void, undefined>;
+  subscribe(target: string | Filters, options?: SubscribeOptions): Subscription;
   waitFor<Result = unknown>(
     id: string,
     options?: { signal?: AbortSignal; timeout?: number },

@@ -42,7 +42,7 @@ export class Triton {
   }
 
   /**
-   * The events of a job, in order, until it ends. For `for await`: an event counts as handled when the loop
+   * The events of a job in order until it ends, or of all jobs that fit filters. For `for await`: an event counts as handled when the loop
    * asks for the next one. Throws TritonError where the server refuses for good.
    */
   async *follow(target, options = {}) {
@@ -108,6 +108,7 @@ export class Triton {
 class Stream {
   constructor(client, target, { from, store, key, signal, onState, onReset, onSnapshot } = {}) {
     this._client = client;
+    this._target = target;
     this._path = pathOf(target);
     this._from = from;
     this._store = store ?? client.store;
@@ -122,8 +123,14 @@ class Stream {
     this._retry = null;
     this.cursor = undefined;
     this.state = "connecting";
-    this.job = null;
+    /** The jobs whose snapshots came, each as far as it was followed. */
+    this.jobs = new Map();
     this.over = false;
+  }
+
+  /** The one job that is followed; null until its snapshot. */
+  get job() {
+    return typeof this._target === "string" ? (this.jobs.get(this._target) ?? null) : null;
   }
 
   close() {
@@ -232,7 +239,8 @@ class Stream {
     const seen = this._versions.get(found.subject) ?? 0;
     if (found.version <= seen) return null;
     this._versions.set(found.subject, found.version);
-    if (this.job?.id === found.subject) this.job = fold(this.job, found);
+    const job = this.jobs.get(found.subject);
+    if (job) this.jobs.set(found.subject, fold(job, found));
     return found;
   }
 
@@ -244,7 +252,7 @@ class Stream {
         this._become("replaying");
         break;
       case "snapshot":
-        this.job = data;
+        this.jobs.set(data.id, data);
         this._versions.set(data.id, data.version);
         this._tell.onSnapshot?.(data);
         break;
@@ -253,7 +261,7 @@ class Stream {
         break;
       case "reset":
         this._versions.clear();
-        this.job = null;
+        this.jobs.clear();
         this._tell.onReset?.(data.reason);
         break;
       case "bye":
@@ -310,6 +318,10 @@ class Subscription {
     return this._stream.job;
   }
 
+  get jobs() {
+    return this._stream.jobs;
+  }
+
   close() {
     this._stream.close();
   }
@@ -320,7 +332,8 @@ class Subscription {
 
   async _run(onEvent, onEnd) {
     try {
-      for await (const event of this._stream.events()) await onEvent?.(event, this._stream.job);
+      for await (const event of this._stream.events())
+        await onEvent?.(event, this._stream.jobs.get(event.subject) ?? null);
     } finally {
       this._stream.close();
     }

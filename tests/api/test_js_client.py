@@ -127,6 +127,22 @@ def test_connections_cut_at_any_byte_lose_and_double_nothing(
     assert versions(seen) == list(range(1, len(log) + 1))
 
 
+def test_many_jobs_on_one_connection_through_cuts(module_settings: Settings, hand: Hand) -> None:
+    jobs = [hand.submit(queue="many") for _ in range(10)]
+    with LiveApi(module_settings, QUICK) as api:
+        port = int(api.url.rpartition(":")[2])
+        with Cutter(port, seed=1, most=6000, cuts=8) as proxy:
+            follower = Follower(proxy.url, json.dumps({"job_id": jobs, "from": "earliest"}))
+            for job in jobs:
+                hand.start(job, queue="many")
+                hand.output(job, "x" * 500)
+                hand.complete(job)
+            seen = follower.lines()
+    told = [line["event"]["id"] for line in seen if "event" in line]
+    assert sorted(told) == sorted(f"{job}/{version}" for job in jobs for version in range(1, 5))
+    assert seen[-1]["state"] == "ended"
+
+
 def test_a_server_that_ends_and_one_that_takes_its_place(
     module_settings: Settings, hand: Hand
 ) -> None:

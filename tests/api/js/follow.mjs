@@ -2,7 +2,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { Triton } from "../../../clients/js/triton.js";
 
-const [url, job, file] = process.argv.slice(2);
+const [url, asked, file] = process.argv.slice(2);
+const job = asked.startsWith("{") ? JSON.parse(asked) : asked;
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 const store = {
   load() {
