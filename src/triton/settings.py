@@ -79,7 +79,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     time_limit_grace_ms: Annotated[int, msgspec.Meta(ge=1)] = 5_000
     #: Milliseconds after its end for which a job answers to its idempotency key, at least.
     idempotency_ms: Annotated[int, msgspec.Meta(ge=1000)] = 24 * 3600 * 1000
-    #: Milliseconds that a completed job's head stays in Redis, with its result.
+    #: Milliseconds after its end for which a completed job's result stays in Redis, where an archiver runs.
+    result_ms: Annotated[int, msgspec.Meta(ge=1000)] = 600_000
+    #: Milliseconds that a completed job's head stays in Redis at most, but for what its idempotency key asks.
     completed_ttl_ms: Annotated[int, msgspec.Meta(ge=1000)] = 24 * 3600 * 1000
     #: Milliseconds that a failed or cancelled job can be requeued.
     failed_ttl_ms: Annotated[int, msgspec.Meta(ge=1000)] = 7 * 24 * 3600 * 1000

@@ -116,7 +116,9 @@ class Submitter:
                 if signature is not None:
                     check_call(signature, message.actor_name, message.args, message.kwargs)
                 submission = prepared(message, sender, actor=None, delay=None, now=now)
-                submissions[index] = self._payloads.shrink(submission)
+                # Who submits by rows or messages may repeat one long after its job ended.
+                kept = msgspec.structs.replace(submission, keep_ms=self._sender.keep_ms)
+                submissions[index] = self._payloads.shrink(kept)
             except UnavailableError as error:
                 outcomes[index] = Deferred(error.message)
             except TritonError as error:

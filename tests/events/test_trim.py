@@ -5,13 +5,30 @@ from __future__ import annotations
 from log_steps import Steps
 from partition_model import Sent
 
+from eventually import eventually
 from triton import keys
 from triton.events.scripts import claimed
+from triton.events.types import Cancelled, Error, Failed
 
 
 def trim(steps: Steps, upto: int, most: int = 200) -> int:
     (gone,) = steps.run(steps.scripts.trim(steps.prefix, upto, most=most))
     return int(gone)
+
+
+def evict(steps: Steps, grace_ms: int) -> None:
+    end = int(steps.client.hget(keys.meta(steps.prefix), "pos") or 0)
+    steps.run(steps.scripts.trim(steps.prefix, end, grace_ms=grace_ms))
+
+
+def ttl(steps: Steps, job: str) -> int:
+    return int(steps.client.pttl(keys.job(steps.prefix, job)))
+
+
+def complete(steps: Steps, *jobs: str | Sent) -> None:
+    steps.run(steps.submit(*jobs))
+    given = claimed(steps.run(steps.claim("w", limit=100))[0])
+    steps.run(*(steps.finish(job.job) for job in given.jobs))
 
 
 def positions(steps: Steps) -> list[int]:
@@ -57,3 +74,69 @@ def test_a_log_may_change_to_the_new_layout_while_jobs_live(steps: Steps) -> Non
     for job in given.jobs:
         steps.run(steps.finish(job.job, job.attempt))
     assert not steps.client.keys(keys.body(steps.prefix, "*"))
+
+
+def test_a_completed_head_stays_for_its_results_grace_and_no_longer(steps: Steps) -> None:
+    complete(steps, "done")
+    evict(steps, 5_000)
+    assert 0 < ttl(steps, "done") <= 5_000
+    complete(steps, "late")
+    assert ttl(steps, "late") > 5_000
+    end = int(steps.client.hget(keys.job(steps.prefix, "late"), "finished") or 0)
+    steps.client.hset(keys.job(steps.prefix, "late"), "finished", end - 6_000_000)
+    evict(steps, 5_000)
+    eventually(lambda: not steps.client.exists(keys.job(steps.prefix, "late")), interval=0.001)
+
+
+def test_trimming_never_lengthens_a_life(steps: Steps) -> None:
+    complete(steps, "done")
+    steps.client.pexpire(keys.job(steps.prefix, "done"), 1_000)
+    evict(steps, 60_000)
+    assert ttl(steps, "done") <= 1_000
+
+
+def test_a_job_under_a_key_is_known_for_as_long_as_the_key_says(steps: Steps) -> None:
+    keyed = Sent("keyed", "q", b"body", payload="digest", keep_ms=60_000)
+    repeated = Sent("repeated", "q", b"body", keep_ms=60_000)
+    complete(steps, keyed, repeated)
+    evict(steps, 1)
+    assert all(1_000 < ttl(steps, job) <= 60_000 for job in ("keyed", "repeated"))
+    other = keyed._replace(payload="another")
+    assert steps.run(steps.submit(keyed, repeated, other)) == [[b"exists", b"exists", b"differs"]]
+    assert positions(steps) == []
+
+
+def test_heads_that_may_be_needed_stay(steps: Steps) -> None:
+    """Failed and cancelled ones can be requeued; of those that live nothing leaves."""
+    steps.run(steps.submit("failed", "cancelled", "runs"))
+    steps.run(steps.claim("w", limit=3))
+    failed = Failed(error=Error(type="E"))
+    steps.run(steps.finish("failed", data=failed), steps.finish("cancelled", data=Cancelled()))
+    steps.run(steps.submit("waits"))
+    evict(steps, 1)
+    assert all(ttl(steps, job) > 86_400_000 for job in ("failed", "cancelled"))
+    assert [ttl(steps, job) for job in ("runs", "waits")] == [-1, -1]
+    assert steps.run(steps.requeue("failed", "cancelled")) == [[b"ok", b"ok"]]
+    given = claimed(steps.run(steps.claim("w2", limit=9))[0])
+    assert {job.job: job.body for job in given.jobs} == dict.fromkeys(
+        ("failed", "cancelled", "waits"), b"body"
+    )
+
+
+def test_another_epoch_or_another_entry_lets_nothing_leave(steps: Steps) -> None:
+    steps.run(steps.submit("one", "two", "three"))
+    raw = steps.client.xrange(keys.log(steps.prefix))
+    two = raw[1][1][1::2]
+
+    def asked(epoch: str, values: list[bytes]) -> int:
+        call = steps.scripts.trim(steps.prefix, 2, epoch=epoch, values=values)
+        (gone,) = steps.run(call)
+        return int(gone)
+
+    assert asked("another", two) == -1
+    assert asked("e", raw[0][1][1::2]) == -1
+    assert asked("e", [*two[:-1], two[-1] + b"x"]) == -1
+    assert positions(steps) == [1, 2, 3]
+    assert asked("e", two) == 2
+    assert asked("e", two) == 2
+    assert positions(steps) == [3]

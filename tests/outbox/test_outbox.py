@@ -18,11 +18,14 @@ from dramatiq import Message
 from dramatiq.brokers.stub import StubBroker
 
 from eventually import eventually
-from triton import TritonBroker, migrate, outbox
+from triton import TritonBroker, keys, migrate, outbox
 from triton.errors import ConfigurationError, ValidationError
-from triton.events.types import Submitted
+from triton.events.client import connect, send
+from triton.events.scripts import Scripts, pack_outcome
+from triton.events.types import Completed, Submitted
 from triton.outbox.relay import Relay
 from triton.settings import Settings
+from triton.submitter import Accepted, Submitter
 
 
 def call(*args: Any, actor: str = "pay", **options: Any) -> Message[Any]:
@@ -247,3 +250,23 @@ def test_the_relay_waits_for_its_table(
 def test_a_relay_needs_the_url_of_a_database() -> None:
     with pytest.raises(ConfigurationError, match="TRITON_OUTBOX_URL"):
         Relay(Settings(redis_url="redis://127.0.0.1:1"), threading.Event())
+
+
+def test_a_row_that_is_moved_again_long_after_its_job_ended_is_no_second_job(
+    settings: Settings, history: History
+) -> None:
+    """The relay died before it removed the row; its job's history has left Redis since."""
+    message = call(1)
+    submitter, scripts = Submitter(settings), Scripts()
+    prefix = keys.prefix(settings.namespace, 0)
+    assert submitter.submit([message]) == [Accepted(message.message_id, existing=False)]
+    claim = scripts.claim(
+        prefix, worker="w", op="1", queues=["default"], limit=1, lease_ms=60_000, max_deaths=1
+    )
+    done = pack_outcome(message.message_id, 1, "worker:w", Completed())
+    with connect(settings.redis_url) as client:
+        send(client, [claim, scripts.finish(prefix, [done])])
+        assert history.events()
+        send(client, [scripts.trim(prefix, 3, grace_ms=0)])
+    assert submitter.submit([message]) == [Accepted(message.message_id, existing=True)]
+    submitter.close()

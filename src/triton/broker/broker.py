@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from dramatiq import Actor, Message, Middleware
 from dramatiq.broker import Broker, Consumer
 from dramatiq.errors import QueueJoinTimeout, QueueNotFound
@@ -235,8 +236,12 @@ class TritonBroker(Broker):
             message = message.copy(message_id=derived)
         proxy.followed += 1
         submission = self._submission(message, delay, proxy)
-        near = self.prefix_of(submission.job) == self.prefix_of(proxy.claimed.job)
-        (proxy.outbox if near else proxy.apart).append(submission)
+        if self.prefix_of(submission.job) == self.prefix_of(proxy.claimed.job):
+            proxy.outbox.append(submission)
+        else:
+            # A job that is run again may repeat it long after it ended.
+            kept = msgspec.structs.replace(submission, keep_ms=self._idempotency_ms)
+            proxy.apart.append(kept)
         return _under(message, submission.job)
 
     def _submission(

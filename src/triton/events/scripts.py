@@ -99,7 +99,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     window_ms: int = 0
     conflict: str = "return"
     #: The digest of what was asked for under an idempotency key, and the milliseconds after its end for
-    #: which the job answers to it.
+    #: which the job answers to it, or to a repeat under its own id.
     payload: str = ""
     keep_ms: int = 0
     #: Encoded `job.submitted` data.
@@ -122,7 +122,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
             self.due,
             self.delay,
         )
-        if self.ttl or self.unique or self.payload:
+        if self.ttl or self.unique or self.payload or self.keep_ms:
             header += (
                 (
                     self.ttl,
@@ -331,18 +331,21 @@ class Scripts:
         most: int = TRIM,
         epoch: str = "",
         values: Sequence[bytes] = (),
+        grace_ms: int = -1,
     ) -> Call:
         """Let entries up to a position leave the log, the oldest `most` of them in one call.
 
         Answers the last position that is gone (int): less than `upto`, call again. Messages that jobs
         still need are kept in the same step. What may leave is the caller's to know. With `epoch` and the
         `values` of the entry at `upto`, the server compares both first, and answers -1 where they differ.
+        With `grace_ms`, heads of jobs that completed in what leaves stay for so long after their end, or as
+        long as their idempotency key asks for, and no longer.
         """
         digest = ""
         if epoch:
             text = b"".join(b"%d:%b" % (len(value), value) for value in values)
             digest = hashlib.sha1(text, usedforsecurity=False).hexdigest()
-        return self._call("trim", prefix, upto, most, epoch, digest)
+        return self._call("trim", prefix, upto, most, epoch, digest, grace_ms)
 
 
 def pack_report(

@@ -83,6 +83,7 @@ class Archiver:
             projectors=projectors,
             keep_events=settings.keep_events,
             keep_ms=settings.keep_ms,
+            result_ms=settings.result_ms,
             holds=holds,
         )
         self._say = structlog.get_logger("triton.archiver").bind(partition=partition)

@@ -2,7 +2,8 @@
 
 The log is trimmed exactly, to the least of: sealed in the archive, before every checkpoint, the newest
 events and the youngest ones, holds. The entry that a checkpoint stands on stays, because forks are seen by
-it; and the server checks epoch and entry itself in the step that trims.
+it; and the server checks epoch and entry itself in the step that trims. With its last event goes the head of
+a completed job, once its result was there for long enough.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Trimmer:
         projectors: Sequence[str],
         keep_events: int,
         keep_ms: int,
+        result_ms: int,
         holds: Sequence[Holds] = (),
     ) -> None:
         self._log = log
@@ -61,6 +63,7 @@ class Trimmer:
         self._projectors = projectors
         self._keep_events = keep_events
         self._keep_ms = keep_ms
+        self._result_ms = result_ms
         self._holds = holds
         self._partition = ledger.tree.partition
         self._epoch = ledger.tree.epoch
@@ -127,7 +130,14 @@ class Trimmer:
         prefix = self._log.prefix(self._partition)
         gone = first - 1
         while gone < to:
-            call = self._scripts.trim(prefix, to, most=MOST, epoch=self._epoch, values=values)
+            call = self._scripts.trim(
+                prefix,
+                to,
+                most=MOST,
+                epoch=self._epoch,
+                values=values,
+                grace_ms=self._result_ms,
+            )
             (gone,) = await send_async(self._log.client, [call])
             if gone < 0:
                 raise self._forked(to)

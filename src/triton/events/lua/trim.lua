@@ -1,8 +1,10 @@
--- Lets the oldest entries leave the log. The messages that jobs still need of them are kept first.
+-- Lets the oldest entries leave the log. The messages that jobs still need of them are kept first; the head of
+-- a job whose last event leaves as completed goes once its result was there for long enough.
 -- ARGV[2]  the last position that may leave
 -- ARGV[3]  entries at most in this call: bounds the pause
 -- ARGV[4]  the epoch in which that may be, and ARGV[5] the SHA-1 of the values of the entry at ARGV[2], each
 --          behind its length and a colon; or both empty
+-- ARGV[6]  milliseconds after its end for which a completed job's head stays, or -1: as long as it would anyway
 -- Answers  the last position that is gone; where it is less than asked for, there is more to do; -1: this is
 --          another epoch, or another entry is there, and nothing left
 -- Events   none
@@ -21,6 +23,7 @@ if ARGV[4] ~= '' then
     if redis.sha1hex(table.concat(values)) ~= ARGV[5] then return -1 end
   end
 end
+local grace = tonumber(ARGV[6])
 local leaving = upto > 0 and redis.call('XRANGE', LOG, '-', whole(upto) .. '-0', 'COUNT', ARGV[3]) or {}
 if #leaving == 0 then return math.max(upto, 0) end
 for _, entry in ipairs(leaving) do
@@ -30,6 +33,14 @@ for _, entry in ipairs(leaving) do
     set_body(h, message_in(fields[26]))
     local ttl = redis.call('PTTL', key_of(h.id))
     if ttl >= 0 then redis.call('PEXPIRE', body_key(h.id), ttl_of(ttl)) end
+  elseif grace >= 0 and fields[2] == 'job.completed' then
+    local key = key_of(fields[4])
+    local h = redis.call('HMGET', key, 'state', 'pos', 'finished', 'terms')
+    if h[1] == 'completed' and h[2] .. '-0' == entry[1] then
+      -- Under an idempotency key a job is known by its head, for as long as the key says.
+      local keep = math.max(grace, h[4] and cmsgpack.unpack(h[4])[3] or 0)
+      redis.call('PEXPIRE', key, ttl_of((h[3] - NOW) / 1000 + keep), 'LT')
+    end
   end
 end
 local last = tonumber(string.match(leaving[#leaving][1], '^%d+'))
