@@ -11,6 +11,7 @@ import psycopg
 from interruption import Interrupted, Killed
 from projecting import opened, run
 
+from triton.history import History, open_past
 from triton.projections.rebuild.running import Filled, Rebuild, target_of
 from triton.settings import Settings
 
@@ -19,6 +20,7 @@ from triton.settings import Settings
 async def rebuilding(settings: Settings, name: str = "postgres") -> AsyncIterator[Rebuild]:
     async with opened(settings) as (log, connection):
         target = target_of(name, settings)
+        log = History.over(log, open_past(settings))
         try:
             yield Rebuild(log, connection, settings.database_url, target)
         finally:

@@ -15,6 +15,7 @@ from triton.errors import ConflictError, UnavailableError, ValidationError, no_a
 from triton.events.client import connect_async
 from triton.events.log import Checkpoint, Log
 from triton.events.scripts import Scripts
+from triton.history import History, open_past
 from triton.projections.checkpoint import Connection
 from triton.projections.rebuild import shadow as shadows
 from triton.projections.rebuild.clickhouse_tables import ClickHouseTables
@@ -312,7 +313,8 @@ async def open_rebuild(settings: Settings, name: str) -> AsyncIterator[Rebuild]:
             log = await Log.open(
                 client, Scripts(), settings.namespace, settings.partitions, secrets.token_hex(8)
             )
-            yield Rebuild(log, connection, settings.database_url, target)
+            history = History.over(log, open_past(settings))
+            yield Rebuild(history, connection, settings.database_url, target)
     except psycopg.OperationalError as error:
         raise UnavailableError(no_answer("PostgreSQL", error)) from error
     finally:
