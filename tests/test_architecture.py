@@ -29,6 +29,7 @@ PURE = {
     "evidence.tiles",
     "evidence.notes",
     "evidence.proofs",
+    "evidence.lives",
     "evidence.segment",
     "evidence.manifest",
     "evidence.layout",

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from made_archive import MadeArchive, packed, records, verify
 
-from triton.evidence import keyring, layout, manifest, notes, tree
+from triton.evidence import keyring, layout, lives, manifest, notes, tree
 from triton.evidence.notes import TreeHead, VerifierKey
 from triton.evidence.signing import KeySigner
 
@@ -364,8 +364,8 @@ def test_lives_of_a_log(made: MadeArchive) -> None:
     assert "nothing signed says which follows which" in report["sentence"]
 
     def declare(common: int, by: KeySigner) -> None:
-        text = f"triton adopted log v1\n{second.origin}\n{made.origin}\n{common}\n1000\n"
-        second.write(second.tree.prefix + "adopted", bytes(notes.sign(text, [by])))
+        note = lives.declaration(second.origin, made.origin, common, [by])
+        second.write(lives.key_of(second.tree), note)
 
     declare(800, signer())
     assert verify(made.root, "--key", KEY)[0] == WHOLE

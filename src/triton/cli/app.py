@@ -9,6 +9,7 @@ import typer
 import triton
 from triton.cli import (
     adopt,
+    audit,
     dead,
     doctor,
     jobs,
@@ -71,6 +72,7 @@ app.add_typer(queues.app, name="queues", rich_help_panel=_QUEUES)
 app.command(rich_help_panel=_QUEUES)(queues.workers)
 app.command(rich_help_panel=_PROOF)(replay.replay)
 app.command(rich_help_panel=_PROOF)(verify.verify)
+app.add_typer(audit.app, name="audit", rich_help_panel=_PROOF)
 app.add_typer(log.app, name="log", rich_help_panel=_PROOF)
 app.command(rich_help_panel=_PRODUCTION)(up.api)
 app.command(rich_help_panel=_PRODUCTION)(up.worker)

@@ -15,7 +15,7 @@ from triton.errors import UnavailableError
 from triton.events.codec import digest_of
 from triton.events.log import Log
 from triton.events.scripts import Scripts
-from triton.evidence import recovering, tiled
+from triton.evidence import layout, lives, recovering, tiled
 from triton.evidence.heads import Follower
 from triton.evidence.layout import Tree
 from triton.evidence.ledger import Ledger, Segment
@@ -51,10 +51,12 @@ class Archiver:
     ) -> None:
         partition = lease.partition
         self._log = log
-        self._archive = archive
         self.tree = Tree(log.namespace, partition, log.epochs[partition])
         self.ledger = Ledger(lease, self.tree)
         origin = self.tree.origin(settings.origin)
+        self._archive = archive
+        self._signer = signer
+        self._name = settings.origin
         self._source = Source(log, archive, self.ledger)
         self.follower = Follower(
             log,
@@ -102,6 +104,7 @@ class Archiver:
             digest = digest_of(await self._source.record(end)) if end else ""
             await self.ledger.place(end, digest)
             await self._log.validate(lease.partition, lease.checkpoint)
+        await self._declare()
         await self.follower.start(sealed, lease.checkpoint)
         frontier = await asyncio.to_thread(tiled.frontier, self._archive, self.tree, sealed)
         self.sealer.start(frontier, found)
@@ -122,6 +125,16 @@ class Archiver:
         await self.ledger.recovered(found, heads)
         self._say.warning("archiver.recovered", segments=len(found), from_position=found[0].first)
         return await self.ledger.segments()
+
+    async def _declare(self) -> None:
+        """Say once, signed, which life of the log this one goes on from, where that one is archived."""
+        key = lives.key_of(self.tree)
+        for before, common in (await self.ledger.earlier())[:1]:
+            known = await asyncio.to_thread(self._archive.exists, layout.checkpoint(before))
+            if known and not await asyncio.to_thread(self._archive.exists, key):
+                origins = self.tree.origin(self._name), before.origin(self._name)
+                note = await asyncio.to_thread(lives.declaration, *origins, common, [self._signer])
+                await asyncio.to_thread(self._archive.put_new, key, note)
 
     async def turn(self) -> None:
         """Everything there is to do now, once."""

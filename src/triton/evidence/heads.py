@@ -128,10 +128,19 @@ class Follower:
         if self._publishing is None or self._publishing.done():
             self._publishing = asyncio.create_task(self._publish())
 
-    async def sign_at_least(self, size: int) -> None:
-        """Have a signed head of at least so many events, which were read."""
-        if self.signed_size < size:
-            await self.sign()
+    async def sign_sealed(self, size: int) -> None:
+        """Have a signed head of exactly so many events, which were read.
+
+        Who has the segments only can compute no root of an event behind them: a head of more events would
+        prove nothing to them.
+        """
+        async with self._signing:
+            if self.signed_size < size:
+                await self._sign()
+            if self.signed_size != size:
+                head = TreeHead(self._origin, size, self.tree.frontier_at(size).root())
+                note = await asyncio.to_thread(notes.sign_head, head, [self._signer])
+                await self._ledger.add_head(head, note)
 
     async def published(self) -> None:
         """Wait until the newest head is published, or was refused."""

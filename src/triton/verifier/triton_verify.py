@@ -940,17 +940,28 @@ class Options(NamedTuple):
 class TreeReport:
     """What was seen of one log: a partition in one of its lives."""
 
-    def __init__(self, partition: int, epoch: str) -> None:
-        self.partition, self.epoch = partition, epoch
+    def __init__(self, path: str, partition: int, epoch: str) -> None:
+        self.path, self.partition, self.epoch = path, partition, epoch
         self.origin = ""
+        #: The positions whose records were read, and those that segments are there for.
         self.first = 0
         self.last = 0
+        self.sealed = 0
         self.events = 0
         self.segments = 0
         self.heads = 0
         self.newest_head = 0
+        #: The end of the live log, where that was read too.
+        self.live = 0
         self.expired: list[tuple[int, int]] = []
+        #: Of sizes that heads were signed for; SHA-256 of each manifest; the tree at the end.
         self.roots: dict[int, bytes] = {}
+        self.manifests: dict[tuple[int, int], str] = {}
+        self.frontier = Frontier()
+
+    def document(self) -> dict[str, Any]:
+        inner = ("roots", "manifests", "frontier")
+        return {name: value for name, value in vars(self).items() if name not in inner}
 
 
 class Tree:
@@ -963,13 +974,13 @@ class Tree:
         assert match
         self.source, self.prefix, self.keys, self.options = source, prefix, keys, options
         self.path = f"{match[1]}/{match[2]}/{match[3]}"
-        self.report = TreeReport(int(match[2]), match[3])
+        self.report = TreeReport(self.path, int(match[2]), match[3])
         self.asked = asked
         self.findings: list[Finding] = []
         self.files = source.list(prefix)
         self.wanted: dict[int, list[Head]] = {}
         self.manifests: dict[tuple[int, int], dict[str, Any]] = {}
-        self.frontier = Frontier()
+        self.frontier = self.report.frontier
         self.good = 0  # the last size whose root is a signed one
         self.marks: set[int] = set()  # sizes whose roots are of interest
         self.strangers: list[tuple[Head, str]] = []  # heads that nobody signed who is trusted
@@ -981,6 +992,7 @@ class Tree:
         try:
             self.read_heads()
             ranges = self.read_manifests()
+            self.report.sealed = ranges[-1][1] if ranges else 0
             self.read_segments(ranges)
             self.check_coverage()
         except Stop:
@@ -1130,6 +1142,7 @@ class Tree:
                 previous = ""
                 continue
             manifest, previous = self.read_manifest(first, last, previous)
+            self.report.manifests[first, last] = previous
             manifest["stored"] = "zst" in kinds
             self.manifests[first, last] = manifest
         return sorted(found)
@@ -1215,7 +1228,7 @@ class Tree:
             rest.extend(self.leaves_before(size, done))
         except (BadDataError, OSError, KeyError):
             return False
-        self.frontier = Frontier(size, peaks + rest.peaks)
+        self.frontier = self.report.frontier = Frontier(size, peaks + rest.peaks)
         self.good = size if self.is_signed(size) else self.good
         return True
 
@@ -1594,10 +1607,6 @@ class Report:
 
     def document(self) -> dict[str, Any]:
         worst = self.worst
-        trees = []
-        for tree in self.trees:
-            shown = {name: value for name, value in vars(tree).items() if name != "roots"}
-            trees.append({**shown, "expired": [list(each) for each in tree.expired]})
         return {
             "verdict": self.verdict,
             "exit": EXITS[self.verdict],
@@ -1608,7 +1617,7 @@ class Report:
             "findings": [each._asdict() for each in self.findings],
             "keys": self.keys,
             "pinned": self.pinned,
-            "logs": trees,
+            "logs": [tree.document() for tree in self.trees],
         }
 
 
@@ -1724,7 +1733,6 @@ class Life(NamedTuple):
     origin: str
     before: str
     common: int
-    lost_until: int
 
 
 def read_life(tree: Tree, keys: Keys) -> Life | None:
@@ -1734,13 +1742,13 @@ def read_life(tree: Tree, keys: Keys) -> Life | None:
         return None
     try:
         (note,) = parse_notes(tree.source.read(name))
-        header, origin, before, common, lost = note.text.split("\n")[:5]
+        header, origin, before, common = note.text.split("\n")[:4]
         signers = keys.signers(note)
         if not signers:
             raise BadDataError("no trusted key signed it")
         if header != ADOPTED_HEADER or origin != f"{signers[0].name}/{tree.path}":
             raise BadDataError("it is of another log")
-        return Life(origin, before, int(common), int(lost))
+        return Life(origin, before, int(common))
     except (ValueError, OSError) as error:
         text = f"the declaration of this log's epoch is not to be trusted: {error}"
         tree.find(TAMPERED, 1, 1, text)
@@ -1776,7 +1784,7 @@ def run_lives(trees: list[Tree], keys: Keys) -> None:
             tree.run()
             if life:
                 text = f"the log before this one, {life.before}, is not in this copy"
-                tree.find(INCOMPLETE, 1, max(1, life.lost_until), text)
+                tree.find(INCOMPLETE, 1, max(1, life.common), text)
 
 
 def compare_lives(tree: Tree, before: Tree, life: Life, shared: int) -> None:

@@ -2,5 +2,6 @@
 DELETE FROM tree_heads
 WHERE partition = %(partition)s AND epoch = %(epoch)s AND stored
   AND signed_at < clock_timestamp() - interval '1 day'
-  AND signed_at < (SELECT max(signed_at) FROM tree_heads
-                   WHERE partition = %(partition)s AND epoch = %(epoch)s)
+  AND (size, signed_at) <> (SELECT size, signed_at FROM tree_heads
+                            WHERE partition = %(partition)s AND epoch = %(epoch)s
+                            ORDER BY size DESC, signed_at DESC LIMIT 1)

@@ -1,0 +1,221 @@
+"""Owns `triton audit verify`: the archive as triton-verify checks it, and all live copies against it.
+
+The live log must go on from the last segment to the signed heads, and PostgreSQL and ClickHouse must have
+an event for each position up to their checkpoints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import zstandard
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from triton.archive import ArchiveStore
+from triton.audit.statements import sql
+from triton.errors import HoleError, NotFoundError
+from triton.events.log import Log
+from triton.evidence import segment, tree
+from triton.evidence.tree import Frontier
+from triton.projections.checkpoint import Connection
+from triton.verifier import triton_verify
+from triton.verifier.triton_verify import (
+    INCOMPLETE,
+    TAMPERED,
+    UNKNOWN,
+    BadDataError,
+    Finding,
+    Head,
+    Key,
+    Options,
+    Report,
+    TreeReport,
+)
+
+_PAGE: Final = 5000
+
+
+def unpack(frame: bytes) -> bytes:
+    """zstd by its library: what takes the verifier's own reader long."""
+    try:
+        return zstandard.ZstdDecompressor().decompress(
+            frame, max_output_size=triton_verify.FRAME_MAX
+        )
+    except zstandard.ZstdError as error:
+        raise BadDataError(f"zstd: {error}") from error
+
+
+def check(public: bytes, signature: bytes, message: bytes) -> bool:
+    """Ed25519 by its library."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+class Source:
+    """An archive as the verifier reads it."""
+
+    def __init__(self, archive: ArchiveStore) -> None:
+        self._archive = archive
+
+    def list(self, prefix: str) -> list[str]:
+        return list(self._archive.list(prefix))
+
+    def read(self, key: str) -> bytes:
+        try:
+            return self._archive.read(key)
+        except NotFoundError as error:
+            raise FileNotFoundError(2, "not there", key) from error
+
+
+def verify_archive(
+    archive: ArchiveStore,
+    namespace: str,
+    pinned: Sequence[Key],
+    *,
+    since: int = 0,
+    since_at: int = 0,
+    seen: Sequence[Head] = (),
+    live: bool = False,
+) -> Report:
+    """What triton-verify says of the archive. Where the log is `live`, signed events that are not sealed yet
+    are no finding: `verify_log` looks for them there."""
+    options = Options(since=since, since_at=since_at, sealed=live, unpack=unpack, check=check)
+    return triton_verify.check_archive(
+        Source(archive), pinned, options, seen, f"log/{namespace}/", trust_first=True
+    )
+
+
+async def verify_log(report: Report, archive: ArchiveStore, log: Log) -> None:
+    """Goes on from the last segment of each partition to the end of the live log: dense, and with the roots
+    that were signed. Adds what is wrong to the report."""
+    keys = triton_verify.Keys([triton_verify.parse_key(text) for text in report.keys], check)
+    source = Source(archive)
+    for partition in range(log.partitions):
+        path = f"{log.namespace}/{partition}/{log.epochs[partition]}"
+        found = next((each for each in report.trees if each.path == path), None)
+        if any(each.log == path and each.verdict == TAMPERED for each in report.findings):
+            continue  # what does not hold together is not gone on from
+        await _follow(report, source, log, keys, partition, found)
+
+
+async def _follow(
+    report: Report,
+    source: Source,
+    log: Log,
+    keys: triton_verify.Keys,
+    partition: int,
+    found: TreeReport | None,
+) -> None:
+    path = f"{log.namespace}/{partition}/{log.epochs[partition]}"
+    end = await log.position(partition)
+    if found is None:
+        if end:
+            text = "nothing of this log is in the archive, nor is a signed head: does the archiver run?"
+            report.findings.append(Finding(UNKNOWN, path, 1, end, text))
+        return
+    frontier = found.frontier
+    if frontier.size < found.sealed:
+        return  # there is a finding about what lies between
+    grown = Frontier(frontier.size, tuple(frontier.peaks))
+    heads = await asyncio.to_thread(_fresh, source, path, keys, grown.size)
+    try:
+        for size in sorted({*(head.size for head in heads), end}):
+            grown = await _read_to(log, partition, grown, min(size, end))
+            for head in heads:
+                if head.size == size == grown.size and head.root != grown.root():
+                    text = f"the live log does not have the root that was signed for size {size}"
+                    report.findings.append(Finding(TAMPERED, path, frontier.size + 1, size, text))
+                    return
+    except HoleError as error:
+        at = int(error.details.get("position") or grown.size + 1)
+        report.findings.append(Finding(INCOMPLETE, path, at, at, error.message))
+        return
+    signed = max([found.newest_head, *(head.size for head in heads)])
+    if signed > end:
+        text = f"a head of size {signed} was signed, but the log ends at position {end}: its tail was lost"
+        report.findings.append(Finding(INCOMPLETE, path, end + 1, signed, text))
+    found.live = grown.size
+
+
+def _fresh(source: Source, path: str, keys: triton_verify.Keys, after: int) -> list[Head]:
+    """The newest published head where it is of more events than are sealed."""
+    namespace, partition, epoch = path.split("/")
+    try:
+        raw = source.read(f"log/{namespace}/p{partition}/{epoch}/checkpoint")
+        found = [
+            triton_verify.parse_head(note, "checkpoint") for note in triton_verify.parse_notes(raw)
+        ]
+        return [head for head in found if head.size > after and keys.signers(head.note)]
+    except (OSError, BadDataError):
+        return []  # the archive's own check has said so
+
+
+async def _read_to(log: Log, partition: int, grown: Frontier, size: int) -> Frontier:
+    while grown.size < size:
+        count = min(_PAGE, size - grown.size)
+        page = await log.page(partition, grown.size, until=size, count=count)
+        if page is None:
+            return grown
+        grown = grown.extend(tree.leaf_hashes(segment.records_of(page)))
+    return grown
+
+
+async def verify_rows(report: Report, connection: Connection, log: Log) -> None:
+    """Each sealed row of `segments` must be of a manifest that the archive has."""
+    cursor = await connection.execute(sql("proof_segments"))
+    trees = {(each.partition, each.epoch): each for each in report.trees}
+    for partition, epoch, first, last, digest in await cursor.fetchall():
+        path = f"{log.namespace}/{partition}/{epoch}"
+        found = trees.get((partition, epoch))
+        held = found.manifests.get((first, last)) if found else None
+        if held == digest or (held is None and _is_known(report, path, first)):
+            continue
+        verdict = INCOMPLETE if held is None else TAMPERED
+        what = "is not in the archive" if held is None else "is another one in the archive"
+        text = f"the manifest of the segment {first} to {last}, which PostgreSQL names, {what}"
+        report.findings.append(Finding(verdict, path, first, last, text))
+
+
+def _is_known(report: Report, path: str, position: int) -> bool:
+    return any(each.log == path and each.position <= position for each in report.findings)
+
+
+class Count(NamedTuple):
+    """How many positions a store has of a partition, up to its checkpoint."""
+
+    store: str
+    partition: int
+    events: int
+    expected: int
+
+
+async def count_stores(
+    report: Report, connection: Connection, clickhouse: Any, log: Log
+) -> list[Count]:
+    """Counts the distinct positions of both stores; what is missing is added to the report."""
+    cursor = await connection.execute(sql("proof_checkpoints"))
+    counts = []
+    for store, partition, position, parked in await cursor.fetchall():
+        values = {"partition": partition, "position": position}
+        if store == "postgres":
+            rows = await connection.execute(sql("proof_count"), values)
+            found = await rows.fetchall()
+        else:
+            query = sql("proof_count_clickhouse").decode()
+            result = await asyncio.to_thread(clickhouse.query, query, parameters=values)
+            found = result.result_rows
+        counts.append(Count(store, partition, found[0][0], position - parked))
+        if counts[-1].events != counts[-1].expected:
+            path = f"{log.namespace}/{partition}/{log.epochs[partition]}"
+            text = (
+                f"{store} has {counts[-1].events} events up to position {position}, expected "
+                f"{counts[-1].expected}: `triton verify` names them"
+            )
+            report.findings.append(Finding(INCOMPLETE, path, 0, 0, text))
+    return counts

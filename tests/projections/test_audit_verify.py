@@ -1,0 +1,187 @@
+"""`triton audit verify` over real engines: what the archiver left is whole, and each loss is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import psycopg
+import pytest
+from archiving import archive_once, signer_of, with_archive
+from backup import Backup
+from clickhouse_connect.driver.client import Client
+from log_writer import LogWriter
+from projecting import adopted, clickhouse_projection, postgres_projection, project, run
+
+from triton.archive import open_archive
+from triton.audit import verifying
+from triton.audit.proving import Prover
+from triton.audit.verifying import Count
+from triton.errors import EvidenceError, LogForkedError, NotFoundError
+from triton.evidence import layout, proofs
+from triton.evidence.layout import Tree
+from triton.projections.engines import open_engines
+from triton.settings import Settings
+from triton.verifier import triton_verify
+from triton.verifier.triton_verify import Report, parse_key
+
+
+@pytest.fixture
+def archived(settings: Settings, tmp_path: Path) -> Settings:
+    """Segments of at least five events; all entries stay in Redis too."""
+    return with_archive(settings, tmp_path, keep_events=1_000_000)
+
+
+def pinned(settings: Settings) -> list[triton_verify.Key]:
+    return [parse_key(str(signer_of(settings).key))]
+
+
+async def verified(settings: Settings) -> tuple[Report, list[Count]]:
+    archive = open_archive(settings.archive_url)
+    report = verifying.verify_archive(archive, settings.namespace, pinned(settings), live=True)
+    async with open_engines(settings) as (log, connection, clickhouse):
+        await verifying.verify_log(report, archive, log)
+        await verifying.verify_rows(report, connection, log)
+        return report, await verifying.count_stores(report, connection, clickhouse, log)
+
+
+def archive_and_project(settings: Settings) -> None:
+    run(archive_once(settings))
+    project(settings, postgres_projection, clickhouse_projection)
+
+
+def unsealed(settings: Settings) -> Settings:
+    """So that what comes is signed and not sealed."""
+    return msgspec.structs.replace(settings, seal_events=100_000, seal_ms=10_000_000)
+
+
+def test_all_that_is_left_is_whole(archived: Settings, writer: LogWriter) -> None:
+    writer.history(40, 40)
+    archive_and_project(archived)
+    sealed = writer.position
+    writer.history(55, 55)
+    archive_and_project(unsealed(archived))
+    report, counts = run(verified(archived))
+    assert report.verdict == "whole", report.sentence()
+    (tree,) = report.trees
+    assert (tree.sealed, tree.newest_head, tree.live) == (sealed, writer.position, writer.position)
+    assert counts == [
+        Count("clickhouse", 0, writer.position, writer.position),
+        Count("postgres", 0, writer.position, writer.position),
+    ]
+
+
+def test_each_sealed_size_has_a_head_that_segments_alone_can_try(
+    archived: Settings, writer: LogWriter
+) -> None:
+    """Heads are of whatever was there when they were signed: mostly of more than is sealed."""
+    writer.history(23, 23)
+    run(archive_once(archived))
+    store = open_archive(archived.archive_url)
+    report = verifying.verify_archive(store, archived.namespace, pinned(archived))
+    assert report.verdict == "whole", report.sentence()
+    (tree,) = report.trees
+    ends = [last for _, last in tree.manifests]
+    assert len(ends) > 3
+    assert set(ends) <= set(tree.roots)
+
+
+def test_a_log_that_lost_its_signed_tail_is_incomplete(
+    archived: Settings, writer: LogWriter
+) -> None:
+    writer.history(30, 30)
+    archive_and_project(archived)
+    backup = Backup(writer)
+    lost_after = writer.position
+    writer.history(40, 40)
+    archive_and_project(unsealed(archived))
+    end = writer.position
+    backup.come_back()
+    report, _ = run(verified(archived))
+    assert report.verdict == "incomplete"
+    worst = report.worst
+    assert worst is not None
+    assert (worst.position, worst.until) == (lost_after + 1, end)
+
+
+def test_another_tail_than_was_signed_is_tampered(archived: Settings, writer: LogWriter) -> None:
+    writer.history(30, 30)
+    archive_and_project(archived)
+    backup = Backup(writer)
+    sealed = writer.position
+    writer.history(40, 40)
+    archive_and_project(unsealed(archived))
+    backup.come_back()
+    writer.history(60, 60)
+    report, _ = run(verified(archived))
+    worst = report.worst
+    assert worst is not None
+    assert (worst.verdict, worst.position) == ("tampered", sealed + 1)
+
+
+def test_missing_rows_and_files_are_named(
+    archived: Settings, writer: LogWriter, postgres: psycopg.Connection, clickhouse: Client
+) -> None:
+    writer.history(30, 30)
+    archive_and_project(archived)
+    postgres.execute("DELETE FROM job_events WHERE position IN (3, 9)")
+    clickhouse.command("DELETE FROM job_events WHERE position = 4")
+    report, counts = run(verified(archived))
+    assert [(each.store, each.expected - each.events) for each in counts] == [
+        ("clickhouse", 1),
+        ("postgres", 2),
+    ]
+    assert {each.verdict for each in report.findings} == {"incomplete"}
+    store = open_archive(archived.archive_url)
+    names = sorted(key for key in store.list("log/") if key.endswith(".json"))
+    store.delete(names[-1])
+    store.delete(names[-1].removesuffix(".json") + ".zst")
+    report, _ = run(verified(archived))
+    bounds = layout.range_of(names[-1].removesuffix(".json") + ".zst")
+    assert any((each.position, each.until) == bounds for each in report.findings), report.findings
+
+
+def test_both_lives_of_an_adopted_log_are_whole(archived: Settings, writer: LogWriter) -> None:
+    writer.history(20, 20)
+    run(archive_once(archived))
+    backup = Backup(writer)
+    writer.history(30, 30)
+    archive_and_project(archived)
+    backup.come_back()
+    writer.history(27, 27)
+    with pytest.raises(LogForkedError):
+        run(archive_once(archived))
+    done = adopted(archived)
+    archive_and_project(archived)
+    report, _ = run(verified(archived))
+    assert report.verdict == "whole", report.sentence()
+    assert {tree.epoch for tree in report.trees} == {done.previous_epoch, done.epoch}
+    second = Tree(archived.namespace, 0, done.epoch)
+    open_archive(archived.archive_url).delete(f"{second.prefix}adopted")
+    report, _ = run(verified(archived))
+    assert report.verdict == "cannot tell"
+
+
+def test_events_are_proved_whether_sealed_or_fresh(archived: Settings, writer: LogWriter) -> None:
+    writer.history(30, 30)
+    run(archive_once(archived))
+    writer.history(45, 45)
+    run(archive_once(unsealed(archived)))
+    keys = [signer_of(archived).key]
+
+    async def prove(positions: list[int]) -> list[proofs.Proof]:
+        async with open_engines(archived) as (log, _, _):
+            prover = Prover(log, open_archive(archived.archive_url), 0, keys, patience=0)
+            return [await prover.prove(position) for position in positions]
+
+    positions = [1, 7, writer.position - 12, writer.position]
+    for position, proof in zip(positions, run(prove(positions)), strict=True):
+        assert proof.position == position
+        report = triton_verify.check_proof(bytes(proof), pinned(archived))
+        assert (report.verdict, report.position) == ("whole", position)
+        assert report.size == writer.position
+    with pytest.raises(NotFoundError, match=f"holds 1 to {writer.position}"):
+        run(prove([writer.position + 1]))
+    writer.history(writer.position + 5, writer.position + 5)
+    with pytest.raises(EvidenceError, match="Is the archiver running"):
+        run(prove([writer.position]))
