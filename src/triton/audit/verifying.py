@@ -113,25 +113,31 @@ async def _follow(
     found: TreeReport | None,
 ) -> None:
     path = f"{log.namespace}/{partition}/{log.epochs[partition]}"
+    size = found.frontier.size if found else 0
+    # Before the log: what was signed is in it, and what is in it may be signed later.
+    heads = await asyncio.to_thread(_fresh, source, path, keys, size) if found else []
     end = await log.position(partition)
     if found is None:
         if end:
             text = "nothing of this log is in the archive, nor is a signed head: does the archiver run?"
             report.findings.append(Finding(UNKNOWN, path, 1, end, text))
         return
-    frontier = found.frontier
-    if frontier.size < found.sealed:
+    if size < found.sealed:
         return  # there is a finding about what lies between
-    grown = Frontier(frontier.size, tuple(frontier.peaks))
-    heads = await asyncio.to_thread(_fresh, source, path, keys, grown.size)
+    grown = Frontier(size, tuple(found.frontier.peaks))
     try:
-        for size in sorted({*(head.size for head in heads), end}):
-            grown = await _read_to(log, partition, grown, min(size, end))
+        for until in sorted({*(head.size for head in heads), end}):
+            grown = await _read_to(log, partition, grown, min(until, end))
             for head in heads:
-                if head.size == size == grown.size and head.root != grown.root():
-                    text = f"the live log does not have the root that was signed for size {size}"
-                    report.findings.append(Finding(TAMPERED, path, frontier.size + 1, size, text))
+                if head.size != grown.size:
+                    continue
+                if head.root != grown.root():
+                    text = f"the live log does not have the root that was signed for size {until}"
+                    report.findings.append(Finding(TAMPERED, path, size + 1, until, text))
                     return
+                report.findings = [
+                    each for each in report.findings if not _proved(each, path, until)
+                ]
     except HoleError as error:
         at = int(error.details.get("position") or grown.size + 1)
         report.findings.append(Finding(INCOMPLETE, path, at, at, error.message))
@@ -141,6 +147,11 @@ async def _follow(
         text = f"a head of size {signed} was signed, but the log ends at position {end}: its tail was lost"
         report.findings.append(Finding(INCOMPLETE, path, end + 1, signed, text))
     found.live = grown.size
+
+
+def _proved(finding: Finding, path: str, size: int) -> bool:
+    """Whether it says of events that nothing proves them, and a signed head with the live log does."""
+    return (finding.verdict, finding.log) == (UNKNOWN, path) and 0 < finding.until <= size
 
 
 def _fresh(source: Source, path: str, keys: triton_verify.Keys, after: int) -> list[Head]:
@@ -166,23 +177,41 @@ async def _read_to(log: Log, partition: int, grown: Frontier, size: int) -> Fron
     return grown
 
 
-async def verify_rows(report: Report, connection: Connection, log: Log) -> None:
-    """Each sealed row of `segments` must be of a manifest that the archive has."""
+class Row(NamedTuple):
+    """A sealed segment as PostgreSQL knows it."""
+
+    partition: int
+    epoch: str
+    first: int
+    last: int
+    manifest_sha256: str
+
+
+async def sealed_rows(connection: Connection) -> list[Row]:
+    """Read them before the archive: what is sealed meanwhile is in the archive first."""
     cursor = await connection.execute(sql("proof_segments"))
+    return [Row(*row) for row in await cursor.fetchall()]
+
+
+def compare_rows(report: Report, namespace: str, rows: Sequence[Row]) -> None:
+    """Each must have its manifest in the archive."""
     trees = {(each.partition, each.epoch): each for each in report.trees}
-    for partition, epoch, first, last, digest in await cursor.fetchall():
-        path = f"{log.namespace}/{partition}/{epoch}"
-        found = trees.get((partition, epoch))
-        held = found.manifests.get((first, last)) if found else None
-        if held == digest or (held is None and _is_known(report, path, first)):
+    for row in rows:
+        path = f"{namespace}/{row.partition}/{row.epoch}"
+        found = trees.get((row.partition, row.epoch))
+        held = found.manifests.get((row.first, row.last)) if found else None
+        if held == row.manifest_sha256 or (held is None and _is_known(report, path, row.first)):
             continue
         verdict = INCOMPLETE if held is None else TAMPERED
         what = "is not in the archive" if held is None else "is another one in the archive"
-        text = f"the manifest of the segment {first} to {last}, which PostgreSQL names, {what}"
-        report.findings.append(Finding(verdict, path, first, last, text))
+        text = (
+            f"the manifest of the segment {row.first} to {row.last}, which PostgreSQL names, {what}"
+        )
+        report.findings.append(Finding(verdict, path, row.first, row.last, text))
 
 
 def _is_known(report: Report, path: str, position: int) -> bool:
+    """Whether there is a finding already about what lies there or before."""
     return any(each.log == path and each.position <= position for each in report.findings)
 
 

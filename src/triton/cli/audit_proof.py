@@ -188,21 +188,25 @@ async def _verify(
             f"--since is a position or a time, --seen a file of heads: {error}"
         ) from error
     archive = open_archive(settings.archive_url)
-    report = await asyncio.to_thread(
-        verifying.verify_archive,
-        archive,
-        settings.namespace,
-        pinned,
-        since=int(since) if number else 0,
-        since_at=at,
-        seen=heads,
-        live=live,
-    )
+
+    def offline() -> Report:
+        return verifying.verify_archive(
+            archive,
+            settings.namespace,
+            pinned,
+            since=int(since) if number else 0,
+            since_at=at,
+            seen=heads,
+            live=live,
+        )
+
     if not live:
-        return report, []
+        return offline(), []
     async with open_engines(settings) as (log, connection, clickhouse):
+        rows = await verifying.sealed_rows(connection)
+        report = await asyncio.to_thread(offline)
         await verifying.verify_log(report, archive, log)
-        await verifying.verify_rows(report, connection, log)
+        verifying.compare_rows(report, settings.namespace, rows)
         counts = await verifying.count_stores(report, connection, clickhouse, log)
     return report, counts
 
@@ -213,11 +217,13 @@ async def _prove(settings: Settings, what: str, version: int | None) -> tuple[in
     from triton.audit.proving import Prover
     from triton.errors import NotFoundError
     from triton.evidence import keyring
+    from triton.history import History, open_past
     from triton.projections.engines import open_engines
 
     archive = await asyncio.to_thread(open_archive, settings.archive_url)
     ring = await asyncio.to_thread(keyring.read, archive, settings.namespace)
-    async with open_engines(settings) as (log, _, _):
+    async with open_engines(settings) as (live, _, _):
+        log = History.over(live, open_past(settings))
         place = re.fullmatch(r"(?:(\d{1,3}):)?(\d{1,19})", what)
         if place:
             partition, position = int(place[1] or 0), int(place[2])

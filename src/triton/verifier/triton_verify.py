@@ -1119,6 +1119,8 @@ class Tree:
             match = SEGMENT.fullmatch(key[len(self.prefix) :])
             if match:
                 found.setdefault((int(match[1]), int(match[2])), set()).add(match[3])
+        if found and found[max(found)] == {"zst"}:
+            del found[max(found)]  # its manifest comes last: it was being sealed
         after, previous = 1, ""
         for first, last in sorted(found):
             kinds = found[first, last]
