@@ -230,7 +230,7 @@ def test_a_row_whose_queue_drains_waits_without_holding_up_others(
     with running(settings):
         eventually(lambda: waiting(app) == 1 and submitted(history))
         assert submitted(history) == [other.message_id]
-        broker._intake.hold("default", "", "user:test", "")
+        broker._intake.hold("default", "open", "user:test", "")
         app.execute("UPDATE triton_outbox SET retry_at = now()")
         eventually(lambda: not waiting(app))
     assert len(submitted(history)) == 2
