@@ -170,7 +170,10 @@ export interface Subscription {
   readonly jobs: ReadonlyMap<string, Job>;
   readonly done: Promise<Job | null>;
   close(): void;
+  /** Ends the wait between two connections. */
   retryNow(): void;
+  /** Ends the connection as a network would; it comes back by itself. */
+  cut(): void;
 }
 
 export class TritonError extends Error {

@@ -118,6 +118,7 @@ class Stream {
     this._tell = { onState, onReset, onSnapshot };
     this._versions = new Map();
     this._wake = null;
+    this._cut = null;
     this._failures = 0;
     this._heartbeat = HEARTBEAT;
     this._retry = null;
@@ -141,6 +142,11 @@ class Stream {
   /** Ends the wait between two connections. */
   retryNow() {
     this._wake?.();
+  }
+
+  /** Ends the connection as a network would: it comes back by itself. For trying just that. */
+  cut() {
+    this._cut?.();
   }
 
   get closed() {
@@ -173,6 +179,7 @@ class Stream {
     this._become("connecting");
     const connection = new AbortController();
     const cut = () => connection.abort();
+    this._cut = cut;
     this._own.signal.addEventListener("abort", cut, { once: true });
     let watch;
     const alive = () => {
@@ -328,6 +335,10 @@ class Subscription {
 
   retryNow() {
     this._stream.retryNow();
+  }
+
+  cut() {
+    this._stream.cut();
   }
 
   async _run(onEvent, onEnd) {

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import random
 import signal
 import socket
 import subprocess
-import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
+from api_process import process
 from live_api import Hand, LiveApi, free_port, log_events, project
 from sse_reader import Subscriber, data_of
 
@@ -234,35 +232,6 @@ def test_a_client_that_never_reads_and_then_vanishes_is_let_go(
         hand.output(job, *("y" * 20_000 for _ in range(100)))
         raw.close()
         eventually(lambda: api.services.hub.open_streams == 0)
-
-
-SERVE = """
-import sys, msgspec
-from triton.api.server import serve
-from triton.settings import Settings
-settings = msgspec.json.decode(sys.stdin.buffer.read(), type=Settings)
-serve(settings, on_ready=lambda url: print(url, flush=True))
-"""
-
-
-@contextlib.contextmanager
-def process(settings: Settings) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The API as a process of its own; the URL that it said when it was ready."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", SERVE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=dict(os.environ),
-    )
-    try:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        child.stdin.write(msgspec.json.encode(settings))
-        child.stdin.close()
-        yield child, child.stdout.readline().decode().strip()
-    finally:
-        child.kill()
-        child.wait()
 
 
 def test_sigterm_drains_open_streams_and_the_process_ends_in_order(

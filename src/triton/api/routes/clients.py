@@ -1,4 +1,4 @@
-"""Owns `/clients`: the JavaScript client, as it is in clients/js, for pages that have no build step."""
+"""Owns `/clients`, the JavaScript client as it is in clients/js, and `/live`, a page that shows it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 
 from triton.api import openapi
 from triton.errors import NotFoundError
@@ -18,7 +18,7 @@ _TYPES: Final = {
     "triton.d.ts": "text/plain; charset=utf-8",
     "react.d.ts": "text/plain; charset=utf-8",
 }
-router = APIRouter(prefix="/clients", tags=["service"])
+router = APIRouter(tags=["service"])
 
 
 def folder() -> Path:
@@ -29,7 +29,7 @@ def folder() -> Path:
 
 
 @router.get(
-    "/{name}",
+    "/clients/{name}",
     summary="A file of the JavaScript client",
     response_class=Response,
     responses={
@@ -45,4 +45,19 @@ async def client_file(name: str) -> Response:
         folder() / name,
         media_type=_TYPES[name],
         headers={"Cache-Control": "no-cache", "Access-Control-Allow-Origin": "*"},
+    )
+
+
+@router.get(
+    "/live",
+    summary="All jobs live, as a page",
+    response_class=HTMLResponse,
+    responses=openapi.problems(),
+)
+async def live_page() -> Response:
+    """Hand-written, without a build step: what the client can do, and how to use it."""
+    return FileResponse(
+        folder() / "live.html",
+        media_type="text/html; charset=utf-8",
+        headers={"Cache-Control": "no-cache"},
     )

@@ -31,5 +31,6 @@ async def root() -> Response:
         "dead_letters": f"{views.PREFIX}/dead-letters",
         "documents": f"{views.PREFIX}/documents",
         "javascript": "/clients/triton.js",
+        "live": "/live",
     }
     return Json(Service(name="triton", version=triton.__version__, links=links))

@@ -1,0 +1,82 @@
+"""The page /live in a real Chromium: its API is killed and comes back, and it misses and doubles nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from api_process import process
+from live_api import Hand, free_port
+
+from triton.settings import Settings
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[playwright.Browser]:
+    with (
+        playwright.sync_playwright() as engine,
+        engine.chromium.launch(executable_path=CHROMIUM, args=QUIET) as started,
+    ):
+        yield started
+
+
+def test_the_page_tells_exactly_the_log(
+    browser: playwright.Browser, module_settings: Settings, hand: Hand
+) -> None:
+    settings = msgspec.structs.replace(module_settings, port=free_port())
+    troubles: list[str] = []
+    page = browser.new_page()
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    is_live = "document.getElementById('state').textContent === 'live'"
+    expected: list[str] = []
+
+    def life(percent: int) -> None:
+        job = hand.submit(actor="shown")
+        hand.start(job)
+        hand.progress(job, percent, "half of it")
+        hand.output(job, "<b>words</b>")
+        hand.complete(job)
+        expected.extend(f"{job}/{version}" for version in range(1, 6))
+
+    def told(count: int) -> list[str]:
+        page.wait_for_function(f"window.told.length >= {count}", timeout=20_000)
+        found: list[str] = page.evaluate("window.told")
+        return found
+
+    with process(settings) as (child, url):
+        page.goto(f"{url}/live")
+        page.wait_for_function(is_live)
+        life(50)
+        assert told(5) == expected
+        page.click("#cut")
+        life(60)
+        assert told(10) == expected
+        child.kill()
+        child.wait()
+        page.wait_for_function("document.getElementById('state').textContent === 'waiting'")
+        life(70)
+    with process(settings):
+        life(80)
+        page.wait_for_function(is_live, timeout=20_000)
+        assert told(20) == expected
+        page.reload()
+        page.wait_for_function(is_live)
+        life(90)
+        assert told(5) == expected[-5:], "a reload goes on where the page was"
+    assert page.inner_text("#jobs tr:first-child td:nth-child(3)") == "completed"
+    assert troubles == []
