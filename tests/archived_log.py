@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, Self, cast
 
+import msgspec
+import psycopg
 import redis
 
 from triton import keys
@@ -19,6 +21,15 @@ from triton.evidence.manifest import Manifest
 from triton.settings import Settings
 
 
+_ROW: Final = """
+INSERT INTO segments (partition, epoch, first_position, last_position, events, state, key, sha256, size,
+                      manifest_sha256, first_at, last_at, root, sealed_at)
+VALUES (%(partition)s, %(epoch)s, %(first_position)s, %(last_position)s, %(events)s, 'sealed', %(key)s,
+        %(sha256)s, %(size)s, '', to_timestamp(0) + %(first_at)s * interval '1 microsecond',
+        to_timestamp(0) + %(last_at)s * interval '1 microsecond', '', now())
+"""
+
+
 class ArchivedLog:
     """One partition's log, of which parts go into an archive and out of Redis."""
 
@@ -30,6 +41,7 @@ class ArchivedLog:
         partition: int = 0,
         *,
         block_events: int = segment.BLOCK_EVENTS,
+        database_url: str = "",
     ) -> None:
         self.client = client
         self.store = store
@@ -37,11 +49,12 @@ class ArchivedLog:
         epoch = cast("bytes", client.hget(keys.meta(self.prefix), "epoch")).decode()
         self.tree = Tree(namespace, partition, epoch)
         self.sealed = 0
+        self._database_url = database_url
         self._block_events = block_events
 
     @classmethod
     def of(cls, settings: Settings, **options: Any) -> ArchivedLog:
-        """The log of these settings, in their archive."""
+        """The log of these settings, in their archive; `database_url` for rows in `segments`, too."""
         client = connect(settings.redis_url)
         return cls(client, open_archive(settings.archive_url), settings.namespace, **options)
 
@@ -84,6 +97,9 @@ class ArchivedLog:
             previous="",
         )
         self.store.put_new(layout.manifest_of(key), manifest.encode(written))
+        if self._database_url:
+            with psycopg.connect(self._database_url, autocommit=True) as connection:
+                connection.execute(_ROW, msgspec.structs.asdict(written))
         self.sealed = last
 
     def seal_all(self, lasts: Sequence[int]) -> None:
@@ -96,6 +112,12 @@ class ArchivedLog:
         upto = self.sealed if upto is None else upto
         while send(self.client, [Scripts().trim(self.prefix, upto)])[0] < upto:
             pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self.client.close()

@@ -14,6 +14,7 @@ import psycopg
 from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
+from triton.history import History, open_past
 from triton.projections.adopt import Adopted, adopt
 from triton.projections.checkpoint import Connection, Lease
 from triton.projections.clickhouse import ClickHouseProjection
@@ -53,7 +54,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Log, Connection]]:
         async with await psycopg.AsyncConnection.connect(
             settings.database_url, autocommit=True
         ) as connection:
-            yield log, connection
+            yield History.over(log, open_past(settings)), connection
     finally:
         await client.aclose()
 

@@ -13,7 +13,7 @@ from triton.cli.options import Data, Json
 
 if TYPE_CHECKING:
     from triton.events.envelope import Event
-    from triton.events.log import Log
+    from triton.history import History
     from triton.job import Head
     from triton.settings import Settings
 
@@ -82,8 +82,8 @@ def replay(
     """Fold the log again and print the state of its jobs, now or at any position. Or, with --handler: run
     a new version of an actor over past jobs, and print what comes out otherwise.
 
-    Reads Redis only, neither store. The fold begins with the log itself, so states are whole wherever
-    --from is.
+    Reads the log: Redis, and the archive for what left it; what the stores show is not asked. The fold begins
+    with the log itself, so states are whole wherever --from is.
     """
     from triton.cli.target import engines
 
@@ -116,12 +116,12 @@ class Fold:
 
     def __init__(self) -> None:
         self.heads: dict[str, Head] = {}
-        #: Events of jobs whose beginning has left Redis.
+        #: Events of jobs whose beginning is not kept any more.
         self.beheaded = 0
         self.events = 0
 
     def take(self, event: Event) -> Head | None:
-        """The job's head after the event; None where its first events are not in the log any more, and for
+        """The job's head after the event; None where its first events are not kept any more, and for
         an administrative event."""
         from triton.events.types import Submitted
         from triton.job import evolve
@@ -152,7 +152,7 @@ async def _replay(
 
     client = connect_async(chosen.redis_url)
     try:
-        log = await open_log(client, chosen.namespace)
+        log = await open_log(client, chosen)
         if job is not None:
             partition = keys.partition_of(job, log.partitions)
         elif partition is None and log.partitions > 1 and (first > 1 or last is not None):
@@ -167,18 +167,20 @@ async def _replay(
         wanted = range(log.partitions) if partition is None else [partition]
         if job is None:
             await _all(log, wanted, first, last, as_json=as_json)
-        elif not await _one(log, wanted[0], job, first, last, as_json=as_json):
+        elif not await _one(log, job, first, last, as_json=as_json):
             raise NotFoundError(f"the log has no event of job {job!r} there", job=job)
     finally:
         await client.aclose()
 
 
-async def open_log(client: Any, namespace: str) -> Log:
-    """The log as it is; unlike `Log.open` it makes none. Raises NotFoundError."""
+async def open_log(client: Any, settings: Settings) -> History:
+    """The log as it is, with its past; unlike `Log.open` it makes none. Raises NotFoundError."""
     from triton import keys
     from triton.errors import NotFoundError
     from triton.events.log import Log
+    from triton.history import History, open_past
 
+    namespace = settings.namespace
     found = await client.hmget(keys.meta(keys.prefix(namespace, 0)), "partitions", "epoch")
     if found[0] is None:
         raise NotFoundError(
@@ -188,24 +190,17 @@ async def open_log(client: Any, namespace: str) -> Log:
         (await client.hget(keys.meta(keys.prefix(namespace, number)), "epoch") or b"").decode()
         for number in range(int(found[0]))
     ]
-    return Log(client, namespace, epochs)
+    return History.over(Log(client, namespace, epochs), open_past(settings, rows=False))
 
 
-async def _events(log: Log, partition: int, last: int | None) -> AsyncIterator[Event]:
-    """Every event that Redis holds of the partition, up to a position."""
-    after = max(0, await log.first_position(partition) - 1)
-    while last is None or after < last:
-        entries = await log.range(partition, after, until=last)
-        if not entries:
-            return
-        for entry in entries:
-            yield entry.event()
-        after = entries[-1].position
+async def _events(log: History, partition: int, last: int | None) -> AsyncIterator[Event]:
+    """Every event of the partition that is kept, up to a position."""
+    first = max(1, await log.first_position(partition))
+    async for event in log.events(partition, first, last):
+        yield event
 
 
-async def _one(
-    log: Log, partition: int, job: str, first: int, last: int | None, *, as_json: bool
-) -> bool:
+async def _one(log: History, job: str, first: int, last: int | None, *, as_json: bool) -> bool:
     """The job event by event, each with the state after it; whether there was one."""
     import msgspec
 
@@ -215,9 +210,8 @@ async def _one(
     from triton.events.render import show
 
     fold, found = Fold(), False
-    async for event in _events(log, partition, last):
-        if event.job != job:
-            continue
+    async for entry in log.job_entries(job, until=last):
+        event = entry.event()
         head = fold.take(event)
         if event.position < first:
             continue
@@ -241,7 +235,7 @@ async def _one(
 
 
 async def _all(
-    log: Log, partitions: Sequence[int], first: int, last: int | None, *, as_json: bool
+    log: History, partitions: Sequence[int], first: int, last: int | None, *, as_json: bool
 ) -> None:
     import msgspec
 
@@ -291,7 +285,7 @@ async def _all(
     )
     if fold.beheaded:
         output.warn(
-            f"{fold.beheaded} events are of jobs whose beginning has left Redis; they are not folded"
+            f"{fold.beheaded} events are of jobs whose beginning is not kept any more; they are not folded"
         )
 
 

@@ -104,15 +104,13 @@ async def _recorded(
 
     client = connect_async(chosen.redis_url)
     try:
-        log = await open_log(client, chosen.namespace)
+        log = await open_log(client, chosen)
 
         async def entries() -> AsyncIterator[Entry]:
             for partition in range(log.partitions):
-                after = max(0, await log.first_position(partition) - 1)
-                while found := await log.range(partition, after):
-                    for entry in found:
-                        yield entry
-                    after = found[-1].position
+                first = await log.first_position(partition)
+                async for entry in log.entries(partition, max(1, first)):
+                    yield entry
 
         recorded, left_out = await gather(entries, choice, limit)
         return recorded, dict(left_out)

@@ -50,7 +50,7 @@ class Archived:
     ) -> Page | None:
         """Entries that follow a position, at most up to the end of a block; None where no segment has
         them. Raises UnavailableError, EvidenceError."""
-        if self._store is None:
+        if self._store is None or (last is not None and after >= last):
             return None
         segment = await self._segment(tree, after + 1)
         if segment is None:

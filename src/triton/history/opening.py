@@ -18,9 +18,9 @@ from triton.settings import Settings
 _TIMEOUT: Final = 5
 
 
-def open_past(settings: Settings) -> Past:
+def open_past(settings: Settings, *, rows: bool = True) -> Past:
     """The archive and the index of these settings, each opened when it is first needed; none where its URL
-    is empty. The index connects anew for each question: for processes that ask a few."""
+    is empty. The index connects anew for each question: for processes that ask a few. `rows`: see Past."""
 
     @cache
     def archive() -> ArchiveStore:
@@ -36,4 +36,5 @@ def open_past(settings: Settings) -> Past:
     return Past(
         archive if settings.archive_url else None,
         Index(connect) if settings.database_url else None,
+        rows=rows,
     )

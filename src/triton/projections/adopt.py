@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
@@ -18,14 +18,16 @@ import msgspec
 from triton import keys
 from triton.errors import FencedError, HoleError, UnavailableError
 from triton.events.client import send_async
-from triton.events.log import Checkpoint, Log
+from triton.events.log import Checkpoint
 from triton.events.scripts import Scripts
+from triton.evidence.layout import Tree
+from triton.history import History
 from triton.projections.checkpoint import LEASE_SECONDS, Connection, Lease
 from triton.projections.compare_events import ANALYTICS
 from triton.projections.fold import JobFold
 from triton.projections.fork import Fork
 from triton.projections.lines import each, escaped_json, fields_of
-from triton.projections.refold import EVENT_FIELDS
+from triton.projections.refold import EVENT_FIELDS, decoded, expected_event
 from triton.projections.rows import RowReader, Rows
 from triton.projections.statements import sql
 
@@ -64,7 +66,7 @@ class Adopted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def adopt(
-    log: Log,
+    log: History,
     connection: Connection,
     clickhouse: Client,
     fork: Fork,
@@ -83,7 +85,9 @@ async def adopt(
 
 
 class _Adoption:
-    def __init__(self, log: Log, connection: Connection, clickhouse: Client, fork: Fork) -> None:
+    def __init__(
+        self, log: History, connection: Connection, clickhouse: Client, fork: Fork
+    ) -> None:
         self._log = log
         self._connection = connection
         self._clickhouse = clickhouse
@@ -163,7 +167,7 @@ class _Adoption:
         return leases
 
     async def _set_aside(self) -> list[LostJob]:
-        """Copy what is lost, out of both stores."""
+        """Copy what is lost, out of both stores and the archive."""
         epoch = self._fork.projected_epoch
         await self._connection.execute(sql("fork_set_aside"), {**self._at, "epoch": epoch})
         query = (
@@ -176,9 +180,28 @@ class _Adoption:
                 sql("fork_set_aside_one"),
                 [(epoch, self._fork.partition, *row) for row in rows.result_rows],
             )
+            async for events in self._archived():
+                await cursor.executemany(
+                    sql("fork_set_aside_one"),
+                    [(epoch, self._fork.partition, *row) for row in events],
+                )
         cursor = await self._connection.execute(sql("fork_jobs"), {**self._at, "epoch": epoch})
         names = LostJob.__struct_fields__
         return [LostJob(**dict(zip(names, row, strict=True))) for row in await cursor.fetchall()]
+
+    async def _archived(self) -> AsyncIterator[list[tuple[Any, ...]]]:
+        """Position and EVENT_FIELDS of what is lost, as the archive has it."""
+        archived, fork = self._log.past.archived, self._fork
+        tree = Tree(self._log.namespace, fork.partition, fork.projected_epoch)
+        after = fork.common
+        while page := await archived.page(tree, after, fork.projected_end, None):
+            found = [decoded(page.entry(index)) for index in range(page.size)]
+            yield [
+                (event.position, *expected_event(event).values())
+                for event in found
+                if not isinstance(event, str)
+            ]
+            after = page.positions[-1]
 
     async def _clean_clickhouse(self, jobs: Sequence[str]) -> None:
         await self._command(

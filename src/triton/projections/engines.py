@@ -14,6 +14,7 @@ from triton.errors import UnavailableError, no_answer
 from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
+from triton.history import History, open_past
 from triton.projections.checkpoint import Connection
 from triton.settings import Settings
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 
 class Engines(NamedTuple):
-    log: Log
+    #: With its past: the archive, where one is known.
+    log: History
     #: In autocommit mode.
     connection: Connection
     clickhouse: Client
@@ -52,7 +54,7 @@ async def open_engines(settings: Settings) -> AsyncIterator[Engines]:
                     settings.partitions,
                     secrets.token_hex(8),
                 )
-                yield Engines(log, connection, clickhouse)
+                yield Engines(History.over(log, open_past(settings)), connection, clickhouse)
     except psycopg.OperationalError as error:
         raise UnavailableError(no_answer("PostgreSQL", error)) from error
     except ClickHouseError as error:

@@ -1,7 +1,8 @@
 """Owns finding where a log and what was projected of it part: the last position that both share.
 
 A log that lost its tail (a failover, a cut append-only file) issues positions again with other content. All
-before the first difference is shared, so the search goes backwards from the end.
+before the first difference is shared, so the search goes backwards from the end. The archive is one of those
+that know what was there, and what left Redis is read from it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import msgspec
 
 from triton.errors import LogForkedError
 from triton.events.envelope import Event
-from triton.events.log import Entry, Log
+from triton.events.log import Entry
+from triton.evidence.layout import Tree
+from triton.history import History
 from triton.projections.checkpoint import Connection
 from triton.projections.refold import EVENT_FIELDS, comparable, decoded, expected_event
 from triton.projections.statements import sql
@@ -35,9 +38,9 @@ class Fork(msgspec.Struct, frozen=True, kw_only=True):
     epoch: str
     #: Of what was projected; empty where nothing was.
     projected_epoch: str
-    #: The last position that the log and both stores share.
+    #: The last position that the log, both stores and the archive share.
     common: int
-    #: The last position of the log, and the last one that a store knows.
+    #: The last position of the log, and the last one that a store or the archive knows.
     log_end: int
     projected_end: int
 
@@ -59,7 +62,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 async def find_fork(
-    log: Log, connection: Connection, clickhouse: Client, partition: int
+    log: History, connection: Connection, clickhouse: Client, partition: int
 ) -> Fork | None:
     """None where nothing was projected of the partition.
 
@@ -82,13 +85,18 @@ async def find_fork(
         common = await _common(log, connection, clickhouse, store, partition, min(end, log_end))
         # A store that is behind the fork says nothing of where it is.
         shared.append(common if common < end else max(*ends.values(), log_end))
+    tree = Tree(log.namespace, partition, checkpoint[0])
+    archived = await log.past.archived.last_position(tree)
+    if archived:
+        common = await _common_with_archive(log, tree, min(archived, log_end))
+        shared.append(common if common < archived else max(archived, log_end))
     return Fork(
         partition=partition,
         epoch=log.epochs[partition],
         projected_epoch=checkpoint[0],
-        common=min(*shared, log_end, max(ends.values())),
+        common=min(*shared, log_end, max(archived, *ends.values())),
         log_end=log_end,
-        projected_end=max(ends.values()),
+        projected_end=max(archived, *ends.values()),
     )
 
 
@@ -119,8 +127,30 @@ async def _number(connection: Connection, query: str, partition: int) -> int:
     return int(row[0] or 0) if row else 0
 
 
+async def _common_with_archive(log: History, tree: Tree, top: int) -> int:
+    """The last position up to `top` at which Redis holds what the archive does; what left Redis is shared."""
+    partition = tree.partition
+    live = await log.first_live(partition) or top + 1
+    while top >= live:
+        first = max(live, top - _PAGE + 1)
+        common, after = 0, first - 1
+        while after < top:
+            page = await log.past.archived.page(tree, after, top, None)
+            if page is None:
+                raise log.hole(partition, after + 1, top)
+            entries = await log.live_entries(partition, page.positions)
+            for index, entry in enumerate(entries):
+                if entry is not None and entry.record() == page.entry(index).record():
+                    common = entry.position
+            after = page.positions[-1]
+        if common:
+            return common
+        top = first - 1
+    return live - 1
+
+
 async def _common(
-    log: Log, connection: Connection, clickhouse: Client, store: str, partition: int, top: int
+    log: History, connection: Connection, clickhouse: Client, store: str, partition: int, top: int
 ) -> int:
     """The last position up to `top` at which the log holds what the store does."""
     oldest = await log.first_position(partition)

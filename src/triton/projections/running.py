@@ -16,10 +16,17 @@ import psycopg
 import structlog
 from redis.exceptions import RedisError
 
-from triton.errors import ConfigurationError, FencedError, LogError, UnavailableError
+from triton.errors import (
+    ConfigurationError,
+    EvidenceError,
+    FencedError,
+    LogError,
+    UnavailableError,
+)
 from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
+from triton.history import History, open_past
 from triton.projections.checkpoint import LEASE_SECONDS, Lease
 from triton.projections.clickhouse import ClickHouseProjection
 from triton.projections.postgres import PostgresProjection
@@ -117,7 +124,7 @@ class Keeper:
                 continue
             except FencedError as error:
                 self._say.warning("projector.replaced", error=error.message)
-            except LogError as error:
+            except (LogError, EvidenceError) as error:
                 pause, halted = self._halted_seconds, True
                 self._say.error("projector.halted", code=error.code, error=error.message)
             except psycopg.errors.UndefinedTable as error:
@@ -186,9 +193,11 @@ async def _opened(settings: Settings, client: Any, stop: asyncio.Event) -> Log |
     scripts = Scripts()
     while not stop.is_set():
         try:
-            return await Log.open(
+            log = await Log.open(
                 client, scripts, settings.namespace, settings.partitions, secrets.token_hex(8)
             )
+            # A projection that is new, or was away for long, begins in the archive.
+            return History.over(log, open_past(settings))
         except UnavailableError as error:
             say.warning("projector.waiting", error=error.message, again_in_seconds=delay)
             await _pause(stop, delay)

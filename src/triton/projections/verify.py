@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from triton.events.log import Checkpoint, Log
+from triton.events.log import Checkpoint
+from triton.history import History
 from triton.projections.checkpoint import Connection
 from triton.projections.clickhouse import ClickHouseProjection
 from triton.projections.compare_events import ANALYTICS, HISTORY, EventComparison
@@ -50,7 +51,7 @@ async def verify_async(settings: Settings) -> Report:
 class Verifier:
     """One comparison. The connection is in a transaction that sees one snapshot."""
 
-    def __init__(self, log: Log, connection: Connection, clickhouse: Client) -> None:
+    def __init__(self, log: History, connection: Connection, clickhouse: Client) -> None:
         self.report = Report()
         self._log = log
         self._connection = connection
@@ -95,8 +96,8 @@ class Verifier:
         first = await self._log.first_position(partition) or log_end + 1
         if first > 1:
             self.report.notes.append(
-                f"positions 1 to {first - 1} of partition {partition} are no longer in Redis: "
-                "neither they nor jobs that began there were compared"
+                f"positions 1 to {first - 1} of partition {partition} are neither in Redis nor in the "
+                "archive: neither they nor jobs that began there were compared"
             )
         after = max(0, first - 1)
         rows = {JOBS: 0, HISTORY: 0, ANALYTICS: 0}
