@@ -20,7 +20,6 @@ from triton.evidence.layout import Tree
 from triton.evidence.manifest import Manifest
 from triton.settings import Settings
 
-
 _ROW: Final = """
 INSERT INTO segments (partition, epoch, first_position, last_position, events, state, key, sha256, size,
                       manifest_sha256, first_at, last_at, root, sealed_at)

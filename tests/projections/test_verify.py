@@ -139,7 +139,9 @@ def test_what_the_log_no_longer_holds_is_said(
     writer.client.xtrim(writer.stream, minid="3-0", approximate=False)
     report = verify(settings)
     assert report.ok, render(report)
-    assert any("positions 1 to 2 of partition 0 are neither in Redis nor" in n for n in report.notes)
+    assert any(
+        "positions 1 to 2 of partition 0 are neither in Redis nor" in n for n in report.notes
+    )
     assert report.checked[0].rows == 4
     writer.client.xtrim(writer.stream, maxlen=0, approximate=False)
     report = verify(settings)

@@ -100,7 +100,7 @@ class WholeLog(Log):
         if self._is_trimmed(partition, after):
             return await self.range(partition, after, count=count)
         raw = await self._xread(partition, after, block_ms, count)
-        if raw and not _follows(raw, after):
+        if raw and not _follows(partition, raw, after):
             return await self.range(partition, after, count=count)
         return dense(partition, after, raw)
 
@@ -110,7 +110,7 @@ class WholeLog(Log):
         if self._is_trimmed(partition, after):
             return await self.page(partition, after, count=count)
         raw = await self._xread(partition, after, block_ms, count)
-        if raw and not _follows(raw, after):
+        if raw and not _follows(partition, raw, after):
             return await self.page(partition, after, count=count)
         return page_of(partition, after, raw) if raw else None
 
@@ -165,7 +165,7 @@ class WholeLog(Log):
             return None
         for _ in range(2):
             raw = await self._after(partition, after, until, count)
-            if _follows(raw, after):
+            if _follows(partition, raw, after):
                 return raw
             if not raw and after >= await self.position(partition):
                 return raw
@@ -239,5 +239,12 @@ def _joined(parts: Sequence[Page]) -> Page | None:
     return Page(parts[0].partition, positions, columns)
 
 
-def _follows(raw: Raw, after: int) -> bool:
-    return bool(raw) and position_of(raw[0][0]) == after + 1
+def _follows(partition: int, raw: Raw, after: int) -> bool:
+    """Whether a reply continues after a position. Raises ForeignEntryError for one that begins with an entry
+    that the scripts did not write, which is nowhere else either."""
+    if not raw:
+        return False
+    first = position_of(raw[0][0])
+    if first != after + 1:
+        dense(partition, first - 1, raw[:1])
+    return first == after + 1
