@@ -1,0 +1,2 @@
+-- How far the index is, for each partition.
+SELECT partition, epoch, position FROM checkpoints WHERE projector = %(projector)s
