@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
 import psycopg
 from clickhouse_connect.driver.client import Client
 from log_writer import LogWriter
-from projecting import project
+from projecting import project, run
 
-from triton.events.types import AuditRead, HoldPlaced, QueuePaused
+from triton.audit.indexed import administrative, children
+from triton.cli.replay import open_log
+from triton.events.client import connect_async
+from triton.events.codec import encode_data
+from triton.events.scripts import Submission
+from triton.events.types import AuditRead, HoldPlaced, QueuePaused, Submitted
+from triton.history import History, open_past
 from triton.projections.report import render
 from triton.projections.verify import verify
 from triton.settings import Settings
@@ -76,3 +83,46 @@ def test_one_that_cannot_be_read_holds_up_no_other(
     assert found == [(3,), (4,), (6,)]
     parked = postgres.execute("SELECT projector, position, job FROM parked_events ORDER BY 1")
     assert parked.fetchall() == [("clickhouse", 1, ""), ("postgres", 1, "")]
+
+
+def test_the_index_finds_what_the_log_does(
+    settings: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    """Children and administrative events: projected, not yet projected, and without PostgreSQL."""
+
+    def child(job: str) -> None:
+        data = encode_data(Submitted(actor="a", body=b"{}"))
+        submission = Submission(
+            job=job,
+            queue="default",
+            actor="a",
+            tenant="t",
+            by="s",
+            causation="job:a",
+            data=data,
+            body=b"{}",
+        )
+        writer.send(writer.scripts.submit(writer.prefix, [submission]))
+
+    async def ask(chosen: Settings) -> tuple[list[str], list[int]]:
+        client = connect_async(chosen.redis_url)
+        try:
+            log = await open_log(client, chosen.namespace)
+            history = History.over(log, open_past(chosen))
+            found = await children(history, "job:a", 0, limit=10)
+            types = ("queue.paused", "audit.read")
+            noted = administrative(history, 0, types, 1, await log.position(0))
+            return found, [event.position async for event in noted]
+        finally:
+            await client.aclose()
+
+    _write(writer)
+    child("c1")
+    without = msgspec.structs.replace(settings, database_url="")
+    project(settings)
+    assert run(ask(settings)) == run(ask(without)) == (["c1"], [2, 3])
+    writer.send(writer.scripts.hold(writer.prefix, "x", "paused", by="user:ann"))
+    child("c2")
+    assert run(ask(settings)) == run(ask(without)) == (["c1", "c2"], [2, 3, 7])
+    postgres.execute("UPDATE job_submissions SET causation = 'job:b' WHERE job = 'c1'")
+    assert run(ask(settings)) == (["c2"], [2, 3, 7]), "PostgreSQL was asked"
