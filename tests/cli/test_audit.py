@@ -1,0 +1,55 @@
+"""`triton audit` asks a running platform about its past, and leaves a note of each question."""
+
+from __future__ import annotations
+
+from command_line import Commands
+
+
+def test_why_at_and_diff_over_a_running_platform(commands: Commands) -> None:
+    job = commands.ended("cli.count", "--args", "[2]")
+    found = commands.json("audit", "why", job, "--reason", "case 7")
+    assert found["state"] == "completed"
+    assert [one["type"] for one in found["story"]][:2] == ["job.submitted", "job.started"]
+    started = found["story"][1]
+    place = f"{started['partition']}:{started['position']}"
+    then = commands.json("audit", "at", place, job)
+    assert (then["job"]["state"], then["job"]["args"]) == ("processing", [2])
+    assert then["last"].startswith("Attempt 1 began on worker")
+    assert commands.json("audit", "at", started["at"], job)["job"] == then["job"]
+    assert commands.json("audit", "at", str(started["position"]), job)["job"] == then["job"]
+    commands.run("audit", "at", f"{started['partition']}:1", "no such job", status=1)
+    running = commands.json("audit", "at", place, "--status", "processing")
+    assert job in {one["job"] for one in running["jobs"]}
+    change = commands.json("audit", "diff", place, "now", "--limit", "1000")
+    (ours,) = [one for one in change["changed"] if one["job"] == job]
+    assert (ours["before"], ours["after"]) == ("processing", "completed")
+    notes = commands.json("replay")["types"]["audit.read"]
+    assert notes >= 6
+
+
+def test_what_a_person_reads(commands: Commands) -> None:
+    job = commands.ended("cli.count", "--args", "[1]")
+    told = commands.run("audit", "why", job).stdout
+    assert "submitted it at" in told
+    assert "What happened to it" in told
+    assert "Attempt 1 completed." in told
+    counted = commands.run("audit", "at", "now", "--queue", "cli").stdout
+    assert counted.startswith("As of ")
+    assert "completed" in counted
+    listed = commands.run("audit", "at", "now", "--status", "completed", "--limit", "1").stdout
+    assert "--limit shows more" in listed or job in listed
+    said = commands.run("audit", "diff", "1d").stdout
+    assert "new jobs; ended:" in said
+
+
+def test_wrong_questions_are_answered_with_one_sentence(commands: Commands) -> None:
+    for arguments, status, said in (
+        (("at", "yesterday"), 2, "the instant is 'yesterday', expected how long ago"),
+        (("at", "7"), 2, "say which one, like 0:7"),
+        (("at", "now", "a", "--queue", "q"), 2, "not both"),
+        (("why", "no such job"), 1, "the log knows no job 'no such job'"),
+        (("diff", "now", "1h"), 2, "give the earlier instant first"),
+    ):
+        result = commands.run("audit", *arguments, status=status)
+        assert said in result.stderr, result.stderr
+        assert "Traceback" not in result.output
