@@ -48,7 +48,7 @@ class PastLog:
         async def run() -> T:
             client = connect_async(self.settings.redis_url)
             try:
-                log = await open_log(client, self.settings.namespace)
+                log = await open_log(client, self.settings)
                 return await question(History.over(log, open_past(self.settings)))
             finally:
                 await client.aclose()

@@ -107,7 +107,7 @@ def test_the_index_finds_what_the_log_does(
     async def ask(chosen: Settings) -> tuple[list[str], list[int]]:
         client = connect_async(chosen.redis_url)
         try:
-            log = await open_log(client, chosen.namespace)
+            log = await open_log(client, chosen)
             history = History.over(log, open_past(chosen))
             found = await children(history, "job:a", 0, limit=10)
             types = ("queue.paused", "audit.read")

@@ -37,7 +37,7 @@ async def audited(
 
     client = connect_async(settings.redis_url)
     try:
-        history = History.over(await open_log(client, settings.namespace), open_past(settings))
+        history = History.over(await open_log(client, settings), open_past(settings))
         answer = await question(history)
         read = AuditRead(what=what, filter=dict(asked), reason=reason)
         await note(
