@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -63,3 +64,14 @@ def hand(module_settings: Settings) -> Hand:
 @pytest.fixture
 def subscribe_url(api: LiveApi) -> Callable[[str], str]:
     return lambda job: f"{api.url}/api/v1/jobs/{job}/subscribe"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium, where Debian's package is installed."""
+    from chromium import CHROMIUM, QUIET, start
+
+    if CHROMIUM is None:
+        pytest.skip("needs Debian's chromium")
+    with start() as engine, engine.chromium.launch(executable_path=CHROMIUM, args=QUIET) as started:
+        yield started

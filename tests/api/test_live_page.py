@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-
 import msgspec
-import pytest
 from api_process import process
+from chromium import Browser
 from live_api import Hand, free_port
 
 from triton.settings import Settings
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    with (
-        playwright.sync_playwright() as engine,
-        engine.chromium.launch(executable_path=CHROMIUM, args=QUIET) as started,
-    ):
-        yield started
-
 
 def test_the_page_tells_exactly_the_log(
-    browser: playwright.Browser, module_settings: Settings, hand: Hand
+    browser: Browser, module_settings: Settings, hand: Hand
 ) -> None:
     settings = msgspec.structs.replace(module_settings, port=free_port())
     troubles: list[str] = []
