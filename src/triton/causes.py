@@ -37,6 +37,7 @@ _FAILED: Final = {
     "died": "its workers died, more often than a job may ({error})",
     "rejected": "it could not be run ({error})",
     "expired": "it was not started in time ({error})",
+    "erased": "its data subject was erased, and its arguments cannot be read any more",
 }
 
 

@@ -36,8 +36,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     result: Any
     #: Of a failed attempt: {"type", "message", "traceback"}.
     error: dict[str, Any] | None
-    #: Of a failed job: error | time_limit | died | rejected | expired. Of a cancelled one: why, in a
-    #: person's words.
+    #: Of a failed job: error | time_limit | died | rejected | expired | erased. Of a cancelled one: why,
+    #: in a person's words.
     reason: str
     submitted_at: str
     due_at: str | None

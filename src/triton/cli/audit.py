@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from triton.cli import audit_asking, audit_proof
+from triton.cli import audit_asking, audit_erasure, audit_proof
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The history for auditors: why, as of when, what changed, whether it is whole, and proofs of it.",
+    help="The history for auditors: why, as of when, what changed, whether it is whole, proofs of it, and "
+    "what may be erased of it.",
 )
 audit_asking.register(app)
 audit_proof.register(app)
+audit_erasure.register(app)

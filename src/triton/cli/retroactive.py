@@ -12,7 +12,7 @@ import msgspec
 import typer
 
 from triton.cli.exits import NO
-from triton.errors import TritonError, ValidationError
+from triton.errors import ErasedError, TritonError, ValidationError
 
 if TYPE_CHECKING:
     from triton.events.entries import Entry
@@ -121,16 +121,22 @@ async def _recorded(
 def _inputs(
     chosen: Settings, recorded: Sequence[Recorded], skipped: Counter[str], *, steps: bool
 ) -> list[Recorded]:
-    """The jobs with all that is in the archive; one whose input is gone is left out, and counted."""
+    """The jobs with all that is archived or sealed; one whose input is gone is left out, and counted."""
+    from triton.erasure.keyring import keyring_of
+    from triton.erasure.reading import Reader
     from triton.retroactive.bed import fetched
 
-    payloads = _payloads(chosen)
+    payloads, keyring = _payloads(chosen), keyring_of(chosen)
+    reader = Reader(keyring)
     found = []
     for one in recorded:
         try:
-            found.append(fetched(one, payloads, steps=steps))
+            found.append(fetched(one, payloads, reader, steps=steps))
+        except ErasedError:
+            skipped["personal data that was erased"] += 1
         except TritonError as error:
             skipped[f"cannot be read: {error.message}"] += 1
+    keyring.close()
     return found
 
 

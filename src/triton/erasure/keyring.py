@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from triton.erasure.envelopes import Key
 from triton.erasure.store import Destroyed, KeyStore, key_id, open_store
-from triton.errors import ConfigurationError, DecodeError, NotFoundError
+from triton.errors import ConfigurationError, DecodeError, ErasedError, NotFoundError
 from triton.settings import Settings
 
 _SECRET: Final = 32
@@ -81,6 +81,14 @@ class Keyring:
         with self._lock:
             self._known.pop(wanted, None)
         return done
+
+    def knows(self, tenant: str, subject: str) -> bool:
+        """Whether a subject has a key, or had one. Makes none. Raises UnavailableError."""
+        store = self._begun()
+        try:
+            return store.read(key_id(self._pepper, tenant, subject)) is not None
+        except ErasedError:
+            return True
 
     def state(self, tenant: str, subject: str) -> tuple[str, int | None]:
         """The id of a subject's key, and when it was destroyed. Makes none."""

@@ -71,14 +71,14 @@ class Sealing:
                 value = places.get(call, path)
                 if value is None or path in values or path in kept or isinstance(value, Personal):
                     continue
-                values[path] = (_unwrapped(value), own)
+                values[path] = (unwrapped(value), own)
             key = own
         if Personal.any_made:
             for path, found in places.find(call, lambda value: isinstance(value, Personal)):
                 if any(path[: len(above)] == above for above in values):
                     continue
                 its = found.key or self.keyring.of(tenant, found.subject)
-                values[path] = (_unwrapped(found.value), its)
+                values[path] = (unwrapped(found.value), its)
                 key = key or its
         nested = self._nested(message.options, tenant)
         if not values and not kept and key is None and not nested:
@@ -250,14 +250,14 @@ def _with(
     return dataclasses.replace(message, args=tuple(made["args"]), kwargs=made["kwargs"])
 
 
-def _unwrapped(value: Any) -> Any:
+def unwrapped(value: Any) -> Any:
     """The value without marks within it: what is around them is sealed as a whole."""
     if isinstance(value, Personal):
-        return _unwrapped(value.value)
+        return unwrapped(value.value)
     if not Personal.any_made:
         return value
     inner = places.find(value, lambda each: isinstance(each, Personal))
-    return places.replaced(value, {path: _unwrapped(found.value) for path, found in inner})
+    return places.replaced(value, {path: unwrapped(found.value) for path, found in inner})
 
 
 def _encoded(value: Any) -> bytes:

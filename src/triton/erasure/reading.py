@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import msgspec
+from dramatiq import Message
 
 from triton.erasure.attempt import open_value
 from triton.erasure.envelopes import envelope_in
 from triton.erasure.keyring import Keyring
+from triton.erasure.messages import SEALED, Declared, Sealing
 from triton.events.types import (
     Completed,
     Error,
@@ -18,17 +21,28 @@ from triton.events.types import (
     Progressed,
     RetryScheduled,
     StepCompleted,
+    Submitted,
 )
 
 
 class Reader:
-    """Opens the words of jobs.
+    """Opens the words of jobs, and their messages.
 
     Every method raises ErasedError, NotFoundError, UnavailableError, DecodeError.
     """
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
+        self._sealing = Sealing(keyring, lambda _: Declared())
+
+    def body(self, job: str, body: bytes) -> bytes:
+        """An encoded message with its personal values; its arguments are in it, not in the archive."""
+        message: Message[Any] = Message.decode(body)
+        if SEALED not in message.options:
+            return body
+        opened = self._sealing.open(message, job).message
+        options = {name: each for name, each in opened.options.items() if name != SEALED}
+        return dataclasses.replace(opened, options=options).encode()
 
     def result(self, job: str, value: Any) -> Any:
         """A result that may be sealed, as a whole or in part."""
@@ -51,8 +65,10 @@ class Reader:
         )
 
     def data(self, job: str, data: EventData) -> EventData:
-        """An event's data, but for job.submitted: see `messages`."""
+        """An event's data; arguments that are in the archive stay there."""
         match data:
+            case Submitted(body=body):
+                return msgspec.structs.replace(data, body=self.body(job, body))
             case Completed(result=result) if result is not None:
                 return msgspec.structs.replace(data, result=self.result(job, result))
             case Failed(error=error) | RetryScheduled(error=error):

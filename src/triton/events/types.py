@@ -119,7 +119,8 @@ class Failed(_Data, frozen=True, tag="job.failed"):
     """The job ended without success and is not tried again. `reason` is one word for machines:
 
     `error` (the actor raised), `time_limit` (it ran for too long), `died` (it lost too many leases),
-    `rejected` (it could not be run), `expired` (it did not start within its time to live).
+    `rejected` (it could not be run), `expired` (it did not start within its time to live), `erased` (its
+    data subject was erased).
     """
 
     error: Error

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Final
 
 import msgspec
 from dramatiq import Message
 
+from triton.erasure.messages import unwrapped
 from triton.events.codec import encode_data
 from triton.events.render import message_of
 from triton.events.types import Completed
@@ -20,6 +22,9 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     args: Any = None
     kwargs: Any = None
     delayed: bool = False
+    #: Of a recorded one, until its arguments were fetched: its job and its encoded message.
+    job: str = ""
+    body: bytes = b""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +43,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     #: In the order in which they were first asked for.
     steps: dict[str, Any] = {}
     output: str = ""
+    #: Of a recorded one, until it was read: the pieces of its output.
+    chunks: tuple[str, ...] = ()
     #: Percent and stage that were said last.
     progress: tuple[float, str] | None = None
     seconds: float = 0.0
@@ -99,6 +106,8 @@ def sent_of(body: bytes, actor: str, queue: str, *, delayed: bool) -> Sent:
 def sent_message(message: Message[Any], delay: int | None) -> Sent:
     """The same of a message that was caught. One that cannot be encoded raises what its encoder raises."""
     delayed = bool(delay) or "eta" in message.options
+    args, kwargs = unwrapped(message.args), unwrapped(message.kwargs)
+    message = dataclasses.replace(message, args=args, kwargs=kwargs)
     return sent_of(message.encode(), message.actor_name, message.queue_name, delayed=delayed)
 
 

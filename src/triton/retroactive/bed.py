@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from dramatiq import Message
 
+from triton.erasure.reading import Reader
 from triton.events.entries import Entry
 from triton.payloads import Payloads
 from triton.references import reference_in, resolved
-from triton.retroactive.account import Recorded, Sent
+from triton.retroactive.account import Recorded, Sent, sent_of
 from triton.retroactive.choosing import Choice
 from triton.retroactive.difference import Compared, compared
 from triton.retroactive.recorded import Finding, Gathering
@@ -32,24 +34,34 @@ async def gather(
     return gathering.recorded(), {why: n for why, n in finding.skipped.items() if n}
 
 
-def fetched(recorded: Recorded, payloads: Payloads, *, steps: bool) -> Recorded:
-    """With everything in it that is in the archive; without its recorded steps where they run again.
+def fetched(recorded: Recorded, payloads: Payloads, reader: Reader, *, steps: bool) -> Recorded:
+    """With everything in it that is in the archive, and what is sealed in plain; without its recorded steps
+    where they run again.
 
-    Raises NotFoundError, UnavailableError, DecodeError.
+    Raises NotFoundError, UnavailableError, DecodeError, ErasedError.
     """
-    message = Message.decode(recorded.task.body)
+    job, account = recorded.task.job, recorded.account
+    message: Message[Any] = Message.decode(recorded.task.body)
     reference = reference_in(message.kwargs)
     body = recorded.task.body
     if reference is not None:
         body = resolved(message, payloads.fetch(reference)).encode()
-    account = recorded.account
-    known = {name: _value(result, payloads) for name, result in account.steps.items()}
-    task = msgspec.structs.replace(recorded.task, body=body, steps=known if steps else {})
+    known = {
+        name: reader.step(job, name, _value(result, payloads))
+        for name, result in account.steps.items()
+    }
+    task = msgspec.structs.replace(
+        recorded.task, body=reader.body(job, body), steps=known if steps else {}
+    )
     account = msgspec.structs.replace(
         account,
         steps=known,
-        result=_value(account.result, payloads),
-        sent=[_sent(sent, payloads) for sent in account.sent],
+        result=reader.result(job, _value(account.result, payloads)),
+        sent=[_sent(sent, payloads, reader) for sent in account.sent],
+        output="".join(reader.at(job, chunk, "output") for chunk in account.chunks),
+        chunks=(),
+        progress=account.progress
+        and (account.progress[0], reader.at(job, account.progress[1], "stage")),
     )
     return Recorded(task=task, account=account)
 
@@ -74,9 +86,13 @@ def _value(value: object, payloads: Payloads) -> object:
     return value if reference is None else msgspec.msgpack.decode(payloads.fetch(reference))
 
 
-def _sent(sent: Sent, payloads: Payloads) -> Sent:
-    reference = reference_in(sent.kwargs)
-    if reference is None:
+def _sent(sent: Sent, payloads: Payloads, reader: Reader) -> Sent:
+    """A recorded message, with its arguments as they were sent."""
+    if not sent.job:
         return sent
-    found = msgspec.json.decode(payloads.fetch(reference))
-    return msgspec.structs.replace(sent, args=found["args"], kwargs=found["kwargs"])
+    message: Message[Any] = Message.decode(sent.body)
+    reference = reference_in(message.kwargs)
+    if reference is not None:
+        message = resolved(message, payloads.fetch(reference))
+    body = reader.body(sent.job, message.encode())
+    return sent_of(body, sent.actor, sent.queue, delayed=sent.delayed)

@@ -22,7 +22,7 @@ from triton.events.types import (
     StepCompleted,
     Submitted,
 )
-from triton.retroactive.account import MAX_MESSAGE, Account, Recorded, Sent, Task, sent_of
+from triton.retroactive.account import MAX_MESSAGE, Account, Recorded, Sent, Task
 from triton.retroactive.choosing import Choice
 
 _TYPE: Final = 1
@@ -138,7 +138,13 @@ class _Story:
 
     def child(self, event: Event) -> None:
         data = cast("Submitted", event.data)
-        sent = sent_of(data.body, data.actor, event.queue, delayed=data.due > 0)
+        sent = Sent(
+            actor=data.actor,
+            queue=event.queue,
+            delayed=data.due > 0,
+            job=event.job,
+            body=data.body,
+        )
         self._children.append((event.at, sent))
 
     def recorded(self) -> Recorded | None:
@@ -167,7 +173,7 @@ class _Story:
             state=last.type.removeprefix("job."),
             sent=sent,
             steps=self._steps,
-            output="".join(self._output),
+            chunks=tuple(self._output),
             progress=self._progress,
             seconds=seconds,
         )

@@ -58,8 +58,8 @@ async def list_dead_letters(
     next: Annotated[str | None, Query(description="From the page before.")] = None,  # noqa: A002
 ) -> Response:
     """Every job that is failed now, as far as the projector has come. `error` is the class name of what was
-    raised; `reason` is error, time_limit, died (its workers), rejected (it cannot be run) or expired (not
-    started in time)."""
+    raised; `reason` is error, time_limit, died (its workers), rejected (it cannot be run), expired (not
+    started in time) or erased (its data subject)."""
     last = pages.read(next) if next else None
     rows = await services.jobs.rows(
         "dead_letters",
