@@ -16,6 +16,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from triton.archive import ArchiveStore, open_archive
+from triton.archive.probing import check_creates_once
 from triton.errors import (
     ConfigurationError,
     ConflictError,
@@ -193,6 +194,7 @@ async def _opened(
 def _evidence(settings: Settings) -> tuple[ArchiveStore, Signer]:
     """The archive, and who signs for this namespace. Raises ConfigurationError, UnavailableError."""
     archive = open_archive(settings.archive_url)
+    check_creates_once(archive)
     signer = open_signer(settings.signing_key, settings.origin, Path(settings.data))
     keyring.settle(archive, settings.namespace, signer)
     return archive, signer

@@ -10,9 +10,9 @@ from triton.settings import Settings
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Writes one small object and removes it again. Raises UnavailableError, ConfigurationError."""
+    """Writes small objects and removes them again. Raises UnavailableError, ConfigurationError."""
     from triton.archive import open_archive
-    from triton.errors import ConflictError
+    from triton.archive.probing import RACERS, probe
 
     archive = open_archive(settings.archive_url)
     key = f"doctor/{secrets.token_hex(12)}"
@@ -24,12 +24,20 @@ def check(settings: Settings) -> Iterator[Finding]:
             yield Finding("fail", "archive", "it changes what it is given", advice)
         else:
             yield Finding("ok", "archive", "an object can be written and read")
-        try:
-            archive.put_new(key, content + b" twice")
-        except ConflictError:
-            yield Finding("ok", "archive", "an object is created once and never replaced")
-        else:
-            advice = "It must honour If-None-Match: use a store (or version) that does."
-            yield Finding("fail", "archive", "it replaces an object that is there", advice)
     finally:
         archive.delete(key)
+    found = probe(archive)
+    advice = "It must honour If-None-Match: use a store (or version) that does; no archiver takes this one."
+    if not found.refused:
+        yield Finding("fail", "archive", "it replaces an object that is there", advice)
+    elif not found.creates_once:
+        what = f"{found.winners} of {RACERS} writers of one key were told that theirs is there"
+        yield Finding("fail", "archive", what, advice)
+    else:
+        what = f"an object is created once, by one of {RACERS} writers, and never replaced"
+        yield Finding("ok", "archive", what)
+    if not found.ranged:
+        advice = "History is read by ranges: use a store that answers them."
+        yield Finding(
+            "fail", "archive", "it does not give back the range that was asked for", advice
+        )
