@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -10,8 +11,10 @@ import pytest
 from backup import Backup
 from log_writer import LogWriter
 from projecting import BOTH, adopted, postgres_projection, project, run
+from typer.testing import CliRunner
 
 from archived_log import ArchivedLog
+from triton.cli.app import app
 from triton.errors import EvidenceError, HoleError, LogForkedError
 from triton.events.types import Completed
 from triton.projections.engines import open_engines
@@ -164,3 +167,31 @@ def test_a_fork_is_found_and_jobs_are_folded_again_below_what_was_trimmed(
     assert states == [("pending",)]
     project(archiving, *BOTH)
     assert verify(archiving).ok
+
+
+def test_the_commands_see_the_whole_log(archiving: Settings, writer: LogWriter) -> None:
+    jobs = writer.run(20)
+    writer.submit("waits")
+    project(archiving, *BOTH)
+
+    def told(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, list(arguments), env=archiving.environment())
+        return result.exit_code, result.stdout
+
+    asked = (
+        ("replay", "--json"),
+        ("replay", "--to", "45", "--json"),
+        ("replay", "--from", "30", "--json"),
+        ("replay", "--job", jobs[3], "--json"),
+        ("log", "status", "--json"),
+        ("verify", "--json"),
+    )
+    before = [told(*arguments) for arguments in asked]
+    with log_of(archiving, rows=True) as archived:
+        archived.seal_all([40, 55])
+        archived.trim(50)
+    assert [told(*arguments) for arguments in asked] == before
+    assert {status for status, _ in before} == {0}
+    folded = json.loads(before[0][1])
+    assert folded["states"] == {"completed": 20, "pending": 1}
+    assert folded["partitions"][0]["first"] == 1

@@ -17,7 +17,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from triton import keys
-from triton.errors import HoleError, LogError, UnavailableError
+from triton.errors import EvidenceError, HoleError, LogError, UnavailableError
 from triton.events.types import TERMINAL as TERMINAL_EVENTS
 from triton.feed import frames
 from triton.feed.contract import LookUp, Refused, Snapshot, Timing
@@ -73,7 +73,7 @@ class ManyFeed:
         try:
             answer = await stream.begin(cursor, begin)
             opened = answer is stream
-        except (UnavailableError, RedisError, LogError):
+        except (UnavailableError, RedisError, EvidenceError, LogError):
             return self._refused("unavailable")
         finally:
             if not opened:
@@ -190,7 +190,7 @@ class ManyStream:
             except HoleError:
                 yield await self._reset("trimmed")
                 continue
-            except (RedisError, LogError, UnavailableError):
+            except (RedisError, LogError, EvidenceError, UnavailableError):
                 self._reader.close_for("unavailable")
                 continue
             for piece in self._written(partition, found):
