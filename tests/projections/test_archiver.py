@@ -25,6 +25,7 @@ from triton.errors import HoleError, LogForkedError
 from triton.events.entries import dense
 from triton.evidence import layout, tree
 from triton.evidence.layout import Tree
+from triton.evidence.status import read_status
 from triton.settings import Settings
 
 
@@ -205,7 +206,7 @@ def test_a_fork_while_it_runs_stops_it_before_it_trims(
             await made.turn()
             backup.come_back()
             grow(writer, 40)
-            made.trimmer._keep_events = 0
+            made.bounds._keep_events = 0
             with pytest.raises(LogForkedError):
                 await made.trimmer.step()
             with pytest.raises(LogForkedError):
@@ -223,7 +224,7 @@ def test_the_server_itself_refuses_to_trim_another_epoch(
             grow(writer, 20)
             await made.turn()
             writer.client.hset(f"{writer.prefix}meta", "epoch", "second")
-            made.trimmer._keep_events = 0
+            made.bounds._keep_events = 0
             with pytest.raises(LogForkedError):
                 await made.trimmer.step()
 
@@ -287,3 +288,19 @@ def test_a_fork_that_was_adopted_is_archived_from_its_begin(
     second = Tree(archived.namespace, 0, done.epoch)
     assert records_in(archive, second) == records_of(writer)
     assert head_in(archive, second, archived).size == writer.position
+
+
+def test_the_status_says_what_holds_the_trim_back(archived: Settings, writer: LogWriter) -> None:
+    (before,) = read_status(archived)
+    assert (before.log_end, before.sealed, before.signed, before.segments) == (0, 0, -1, 0)
+    grow(writer, 20)
+    end = writer.position
+    run(archive_once(archived))
+    (found,) = read_status(archived)
+    assert (found.sealed, found.signed, found.events, found.unsealed) == (end, end, end, 0)
+    assert found.held_by in ("postgres", "clickhouse")
+    assert found.first_in_redis == end
+    project(archived)
+    grow(writer, end + 7)
+    (found,) = read_status(changed(archived, keep_events=1000))
+    assert (found.unsealed, found.held_by) == (writer.position - end, "newest")

@@ -9,6 +9,7 @@ import typer
 import triton
 from triton.cli import (
     adopt,
+    archive,
     audit,
     dead,
     doctor,
@@ -74,6 +75,7 @@ app.command(rich_help_panel=_PROOF)(replay.replay)
 app.command(rich_help_panel=_PROOF)(verify.verify)
 app.add_typer(audit.app, name="audit", rich_help_panel=_PROOF)
 app.add_typer(log.app, name="log", rich_help_panel=_PROOF)
+app.add_typer(archive.app, name="archive", rich_help_panel=_PROOF)
 app.command(rich_help_panel=_PRODUCTION)(up.api)
 app.command(rich_help_panel=_PRODUCTION)(up.worker)
 app.command(rich_help_panel=_PRODUCTION)(up.projector)

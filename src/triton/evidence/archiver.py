@@ -16,13 +16,15 @@ from triton.events.codec import digest_of
 from triton.events.log import Log
 from triton.events.scripts import Scripts
 from triton.evidence import layout, lives, recovering, tiled
+from triton.evidence.bounds import Bounds, Holds
 from triton.evidence.heads import Follower
 from triton.evidence.layout import Tree
-from triton.evidence.ledger import Ledger, Segment
+from triton.evidence.ledger import Ledger
 from triton.evidence.notes import Signer
+from triton.evidence.rows import Segment
 from triton.evidence.sealing import Sealer
 from triton.evidence.source import Source
-from triton.evidence.trimming import Holds, Trimmer
+from triton.evidence.trimming import Trimmer
 from triton.projections.checkpoint import Lease
 from triton.settings import Settings
 
@@ -77,16 +79,21 @@ class Archiver:
             seal_events=settings.seal_events,
             seal_ms=settings.seal_ms,
         )
+        self.bounds = Bounds(
+            log,
+            self.ledger,
+            projectors=projectors,
+            keep_events=settings.keep_events,
+            keep_ms=settings.keep_ms,
+            holds=holds,
+        )
         self.trimmer = Trimmer(
             log,
             self.ledger,
             self._source,
+            self.bounds,
             Scripts(),
-            projectors=projectors,
-            keep_events=settings.keep_events,
-            keep_ms=settings.keep_ms,
             result_ms=settings.result_ms,
-            holds=holds,
         )
         self._say = structlog.get_logger("triton.archiver").bind(partition=partition)
 

@@ -18,8 +18,9 @@ from triton.errors import LogForkedError, NotFoundError, TritonError
 from triton.events.log import Checkpoint, Log
 from triton.evidence import layout, notes, segment, tiled, tree
 from triton.evidence.grown import Grown, consistency
-from triton.evidence.ledger import Ledger, Segment
+from triton.evidence.ledger import Ledger
 from triton.evidence.notes import Signer, TreeHead
+from triton.evidence.rows import Segment
 from triton.evidence.source import Source
 from triton.evidence.tree import Frontier
 

@@ -20,8 +20,9 @@ from triton.events.entries import Page
 from triton.events.log import Checkpoint, Log
 from triton.evidence import layout, manifest, segment, tiles, tree
 from triton.evidence.heads import PAGE, Follower
-from triton.evidence.ledger import Ledger, Segment
+from triton.evidence.ledger import Ledger
 from triton.evidence.manifest import Manifest
+from triton.evidence.rows import Segment
 from triton.evidence.segment import Written
 from triton.evidence.source import Source, check_hash
 from triton.evidence.tree import Frontier

@@ -13,7 +13,7 @@ from triton.errors import EvidenceError, HoleError
 from triton.events.entries import Entry, Page
 from triton.events.log import Checkpoint, Log
 from triton.evidence import segment
-from triton.evidence.ledger import Ledger, Segment
+from triton.evidence.rows import Rows, Segment
 
 _decode = msgspec.msgpack.Decoder(list[int | bytes]).decode
 
@@ -21,11 +21,11 @@ _decode = msgspec.msgpack.Decoder(list[int | bytes]).decode
 class Source:
     """Pages of one partition, position by position."""
 
-    def __init__(self, log: Log, archive: ArchiveStore, ledger: Ledger) -> None:
+    def __init__(self, log: Log, archive: ArchiveStore, rows: Rows) -> None:
         self._log = log
         self._archive = archive
-        self._ledger = ledger
-        self._partition = ledger.tree.partition
+        self._rows = rows
+        self._partition = rows.tree.partition
         self._held: tuple[str, bytes, segment.Footer] | None = None
 
     async def page(self, at: Checkpoint, *, count: int, block_ms: int = 0) -> Page | None:
@@ -60,16 +60,16 @@ class Source:
         return list((await self._entry(position)).fields[1::2])
 
     async def _entry(self, position: int) -> Entry:
-        for found in await self._ledger.segments(after=position, limit=1):
+        for found in await self._rows.segments(after=position, limit=1):
             page = await self._block(found, position)
             return page.entry(position - page.positions[0])
-        raise EvidenceError(f"No segment of {self._ledger.tree.prefix} holds position {position}")
+        raise EvidenceError(f"No segment of {self._rows.tree.prefix} holds position {position}")
 
     async def _older(self, position: int, until: int) -> Page | None:
-        for tree, common in await self._ledger.earlier():
+        for tree, common in await self._rows.earlier():
             if position > common:
                 continue
-            for found in await self._ledger.segments_of(tree, after=position):
+            for found in await self._rows.segments_of(tree, after=position):
                 if found.sealed and found.first <= position:
                     page = await self._block(found, position)
                     begin = position - page.positions[0]

@@ -8,7 +8,7 @@ from triton.archive import ArchiveStore
 from triton.errors import EvidenceError
 from triton.evidence import layout, segment, tree
 from triton.evidence.layout import Tree
-from triton.evidence.ledger import Segment
+from triton.evidence.rows import Segment
 from triton.evidence.tiles import HashReader
 
 

@@ -1,0 +1,108 @@
+"""Owns the question how the archive of a log stands: what is sealed, signed, trimmed, and what holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+
+import msgspec
+import psycopg
+
+from triton.errors import UnavailableError, no_answer
+from triton.events.client import connect_async
+from triton.events.log import Log
+from triton.events.scripts import Scripts
+from triton.evidence import notes
+from triton.evidence.bounds import Bound, Bounds
+from triton.evidence.layout import Tree
+from triton.evidence.rows import Rows
+from triton.projections.lag import PROJECTORS
+from triton.settings import Settings
+
+
+class ArchiveStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One partition. Positions: the log ends at `log_end`, begins in Redis at `first_in_redis` (0: nothing is
+    there), is sealed up to `sealed` and signed up to `signed` (-1: no head was signed yet)."""
+
+    partition: int
+    epoch: str
+    log_end: int
+    first_in_redis: int
+    sealed: int
+    signed: int
+    #: Sealed segments, their events and their bytes; one that is being sealed.
+    segments: int
+    events: int
+    bytes: int
+    sealing: int
+    #: Since the last segment was sealed, and the last head was signed; None where there is none.
+    sealed_seconds_ago: float | None
+    signed_seconds_ago: float | None
+    #: The newest head's root, in hex.
+    root: str
+    #: What may leave Redis for each reason, the least first: that one holds the trim back.
+    bounds: list[Bound]
+
+    @property
+    def unsealed(self) -> int:
+        return self.log_end - self.sealed
+
+    @property
+    def held_by(self) -> str:
+        return self.bounds[0].why
+
+
+def read_status(settings: Settings) -> list[ArchiveStatus]:
+    """Every partition. Raises UnavailableError, RedisError."""
+    return asyncio.run(_read(settings))
+
+
+async def _read(settings: Settings) -> list[ArchiveStatus]:
+    async with connect_async(settings.redis_url) as client:
+        log = await Log.open(
+            client, Scripts(), settings.namespace, settings.partitions, secrets.token_hex(8)
+        )
+        try:
+            async with await psycopg.AsyncConnection.connect(
+                settings.database_url, autocommit=True, connect_timeout=10
+            ) as connection:
+                return [
+                    await _of(
+                        log, Rows(connection, Tree(log.namespace, partition, epoch)), settings
+                    )
+                    for partition, epoch in enumerate(log.epochs)
+                ]
+        except psycopg.OperationalError as error:
+            raise UnavailableError(no_answer("PostgreSQL", error)) from error
+
+
+async def _of(log: Log, rows: Rows, settings: Settings) -> ArchiveStatus:
+    tree = rows.tree
+    first = await log.first_position(tree.partition)
+    bounds = Bounds(
+        log,
+        rows,
+        projectors=PROJECTORS,
+        keep_events=settings.keep_events,
+        keep_ms=settings.keep_ms,
+    )
+    segments, events, size, sealing, sealed, sealed_ago = await rows.summary()
+    signed = await rows.newest_head()
+    head = notes.parse_head(notes.parse_note(signed[0]).text) if signed else None
+    return ArchiveStatus(
+        partition=tree.partition,
+        epoch=tree.epoch,
+        log_end=await log.position(tree.partition),
+        first_in_redis=first,
+        sealed=sealed,
+        signed=head.size if head else -1,
+        segments=segments,
+        events=events,
+        bytes=size,
+        sealing=sealing,
+        sealed_seconds_ago=sealed_ago,
+        signed_seconds_ago=max(0.0, time.time() - signed[1] / 1e6) if signed else None,
+        root=head.root.hex() if head else "",
+        bounds=sorted(await bounds.find(first)),
+    )
