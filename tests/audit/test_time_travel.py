@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from past_log import PastLog, lives
+from past_log import PastLog
 
 from triton.audit.cuts import cut_of
 from triton.audit.differences import Difference, difference
@@ -19,7 +18,6 @@ from triton.errors import NotFoundError, ValidationError
 from triton.events.envelope import Event
 from triton.events.types import Submitted
 from triton.history import History
-from triton.stack.engines import Engines
 
 NOW = 1_800_000_000_000_000
 
@@ -63,16 +61,6 @@ def fold(events: Iterable[Event]) -> dict[str, dict[str, Any]]:
         job["worker"] = job["worker"] if job["state"] == "processing" else ""
         job |= {name: getattr(event, name) for name in ("attempt", "version", "position")}
     return jobs
-
-
-@pytest.fixture(scope="module")
-def past(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PastLog]:
-    folder: Path = tmp_path_factory.mktemp("archive")
-    with lives(engines.redis_url, "t-time-travel", folder, seed=11, events=240) as log:
-        yield log
-        for pattern in ("{t-time-travel*", "t-time-travel*"):
-            if found := list(log.client.scan_iter(pattern)):
-                log.client.delete(*found)
 
 
 def instants(past: PastLog, seed: int, count: int) -> list[tuple[Instant, list[Event]]]:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 from command_line import Commands
+
+from triton.verifier import triton_verify
 
 
 def test_why_at_and_diff_over_a_running_platform(commands: Commands) -> None:
@@ -53,3 +59,20 @@ def test_wrong_questions_are_answered_with_one_sentence(commands: Commands) -> N
         result = commands.run("audit", *arguments, status=status)
         assert said in result.stderr, result.stderr
         assert "Traceback" not in result.output
+
+
+def test_an_export_is_proved_event_by_event(commands: Commands, tmp_path: Path) -> None:
+    job = commands.ended("cli.count", "--args", "[1]")
+    folder = tmp_path / "out"
+    made = commands.json("audit", "export", str(folder), "--job", job, "--proofs", "--reason", "7")
+    assert made["events"] == made["proofs"] == len(commands.json("events", job)["events"])
+    assert made["asked"]["job"] == job
+    assert (made["reason"], made["format"]) == ("7", "jsonl")
+    assert any(one["head"] for one in made["partitions"])
+    for proof in (folder / "proofs").iterdir():
+        command = [sys.executable, "-I", "-S", triton_verify.__file__, str(proof)]
+        done = subprocess.run([*command, "--key", str(folder / "keys")], capture_output=True)
+        assert done.returncode == 0, done.stderr
+    assert "is not empty" in commands.run("audit", "export", str(folder), status=1).stderr
+    said = commands.run("audit", "export", str(tmp_path / "csv"), "--format", "csv").stdout
+    assert "events.csv" in said

@@ -72,7 +72,8 @@ class _Seen:
 
 async def difference(history: History, before: Cut, after: Cut, *, limit: int = 100) -> Difference:
     """Raises ValidationError where the second instant is before the first one."""
-    if any(late < early for early, late in zip(before.positions, after.positions, strict=True)):
+    places = zip(before.positions, after.positions, strict=True)
+    if after.at < before.at or any(late < early for early, late in places):
         raise ValidationError(
             f"{after.text} is before {before.text}: give the earlier instant first"
         )

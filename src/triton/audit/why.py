@@ -13,7 +13,7 @@ from triton.causes import TALK, count, error_text, failure, span, when, who
 from triton.errors import NotFoundError
 from triton.events.envelope import Event
 from triton.events.render import data_of
-from triton.events.types import Failed, LeaseLost, Submitted
+from triton.events.types import Failed, LeaseLost, QueueResumed, Submitted
 from triton.history import History
 from triton.job import TERMINAL, Head, evolve
 
@@ -146,15 +146,22 @@ async def _down(history: History, past: _Past) -> tuple[list[Link], bool]:
 
 
 async def _held(history: History, past: _Past) -> list[Told]:
-    """Who held the job's queue, and let it go, while the job was there."""
+    """Who held the job's queue, and let it go, while the job was there; and who had it held before, where
+    PostgreSQL knows: the log itself is not looked through from its beginning for that."""
     partition = keys.partition_of(past.head.job, history.partitions)
-    last = past.head.position
+    begin, last = past.submitted.position, past.head.position
     if past.head.state not in TERMINAL:
         last = await history.position(partition)
-    events = administrative(history, partition, _QUEUE_EVENTS, past.submitted.position, last)
-    return [
-        line(event) async for event in events if data_of(event.data).get("queue") == past.head.queue
-    ]
+    found: list[Event] = []
+    first = begin if history.past.index is None else 1
+    async for event in administrative(history, partition, _QUEUE_EVENTS, first, last):
+        if data_of(event.data).get("queue") == past.head.queue:
+            if event.position < begin:
+                found.clear()
+                if isinstance(event.data, QueueResumed):
+                    continue
+            found.append(event)
+    return [line(event) for event in found]
 
 
 def _link(past: _Past, depth: int, parent: str) -> Link:

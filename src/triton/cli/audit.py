@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from triton.cli import audit_asking, audit_erasure, audit_proof
+from triton.cli import audit_asking, audit_erasure, audit_export, audit_proof
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -12,5 +12,6 @@ app = typer.Typer(
     "what may be erased of it.",
 )
 audit_asking.register(app)
+audit_export.register(app)
 audit_proof.register(app)
 audit_erasure.register(app)

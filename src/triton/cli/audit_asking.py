@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from triton.audit.timeline import JobsAt
     from triton.audit.why import Why
     from triton.history import History
+    from triton.settings import Settings
 
 _T = TypeVar("_T")
 _WHEN: Final = "2026-01-31T12:00:00Z, 2h (ago), now, or a position: 1234, 0:1234."
@@ -54,10 +55,17 @@ def why(
     as_json: Json = False,
 ) -> None:
     """Say what led to a job, what happened to it, and what it led to, with positions."""
-    from triton.audit.why import why as ask
+    from triton.audit.why import why as explain
     from triton.cli import output
+    from triton.cli.target import engines
 
-    found = _ask(data, "why", {"job": job}, reason, lambda history: ask(history, job))
+    found = ask(
+        engines(data, "redis_url"),
+        "why",
+        {"job": job},
+        reason,
+        lambda history: explain(history, job),
+    )
     if as_json:
         output.document(found)
     else:
@@ -84,6 +92,7 @@ def at(
     from triton.audit.cuts import cut_of
     from triton.audit.timeline import Chosen, job_at, jobs_at
     from triton.cli import output
+    from triton.cli.target import engines
     from triton.errors import ValidationError
 
     chosen = Chosen(
@@ -92,7 +101,7 @@ def at(
     given = {name: value for name, value in msgspec.structs.asdict(chosen).items() if value}
     if job is not None and given:
         raise ValidationError("name one job, or filter all jobs, not both")
-    when = _instant(instant)
+    when = instant_of(instant)
     asked = {"instant": when.text, **({"job": job} if job is not None else given)}
     if job is not None:
         name = job
@@ -100,13 +109,13 @@ def at(
         async def one(history: History) -> object:
             return await job_at(history, name, await cut_of(history, when, name))
 
-        output.document(_ask(data, "at", asked, reason, one))
+        output.document(ask(engines(data, "redis_url"), "at", asked, reason, one))
         return
 
     async def many(history: History) -> JobsAt:
         return await jobs_at(history, await cut_of(history, when), chosen, limit=limit)
 
-    found = _ask(data, "at", asked, reason, many)
+    found = ask(engines(data, "redis_url"), "at", asked, reason, many)
     if as_json:
         output.document(found)
     else:
@@ -125,35 +134,35 @@ def diff(
     from triton.audit.cuts import cut_of
     from triton.audit.differences import difference
     from triton.cli import output
+    from triton.cli.target import engines
 
-    first, second = _instant(before), _instant(after)
+    first, second = instant_of(before), instant_of(after)
 
-    async def ask(history: History) -> Difference:
+    async def compare(history: History) -> Difference:
         cuts = await cut_of(history, first), await cut_of(history, second)
         return await difference(history, *cuts, limit=limit)
 
     asked = {"from": first.text, "to": second.text}
-    found = _ask(data, "diff", asked, reason, ask)
+    found = ask(engines(data, "redis_url"), "diff", asked, reason, compare)
     if as_json:
         output.document(found)
     else:
         _say_difference(found)
 
 
-def _ask(
-    data: str | None,
+def ask(
+    settings: Settings,
     what: str,
     asked: dict[str, str],
     reason: str,
     question: Callable[[History], Awaitable[_T]],
 ) -> _T:
-    from triton.cli.target import engines
+    """The answer to a question about the past; that it was asked is noted in the log."""
+    return asyncio.run(audited(settings, what, asked, reason, question))
 
-    return asyncio.run(audited(engines(data, "redis_url"), what, asked, reason, question))
 
-
-def _instant(text: str) -> Instant:
-    """Also what only a person at a terminal says: `2h`, and a time of their own zone."""
+def instant_of(text: str) -> Instant:
+    """An instant as a person writes it: also `2h`, and a time of their own zone. Raises ValidationError."""
     import time
 
     from triton.audit.instants import instant
