@@ -141,6 +141,7 @@ def seal(pages: Sequence[Page], store: ArchiveStore) -> Frontier:
             sha256=hashlib.sha256(back).hexdigest(),
             root=frontier.root().hex(),
             previous=previous,
+            peaks=tuple(peak.hex() for peak in frontier.peaks),
         )
         encoded = manifest.encode(described)
         previous = manifest.digest(encoded)

@@ -14,6 +14,8 @@ from typing import Any
 import zstandard
 from log_pages import page
 
+from triton.events.codec import encode_data, record_of
+from triton.events.types import SegmentExpired
 from triton.evidence import keyring, layout, manifest, notes, proofs, segment, tiles, tree
 from triton.evidence.keyring import text_of
 from triton.evidence.manifest import Manifest
@@ -31,6 +33,25 @@ def records(count: int, *, after: int = 0, job: str = "j") -> list[bytes]:
     """Records of plausible events, three for each job: a part of one and the same log."""
     jobs = [f"{job}{number // 3}" for number in range(after + count)]
     return segment.records_of(page(jobs))[after:]
+
+
+def expiry(position: int, said: Manifest) -> bytes:
+    """The record of the event that a segment expired."""
+    data = SegmentExpired(
+        partition=said.partition,
+        epoch=said.epoch,
+        first=said.first_position,
+        last=said.last_position,
+        key=said.key,
+        sha256=said.sha256,
+        root=said.root,
+        reason="older than 30 days",
+    )
+    values = (
+        *(b"segment.expired", b"", b"0", b"0", b"1800000000000000", b"system", b"", b"", b""),
+        *(b"default", b"", b"1", encode_data(data)),
+    )
+    return record_of(position, [part for value in values for part in (b"", value)])
 
 
 class MadeArchive:
@@ -113,6 +134,7 @@ class MadeArchive:
             sha256=manifest.digest(data),
             root=self.frontier.root().hex(),
             previous=self.previous,
+            peaks=tuple(peak.hex() for peak in self.frontier.peaks),
         )
         raw = manifest.encode(made_of)
         self.previous = manifest.digest(raw)

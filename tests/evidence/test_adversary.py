@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from made_archive import MadeArchive, packed, records, verify
+from made_archive import MadeArchive, expiry, packed, records, verify
 
 from triton.evidence import keyring, layout, lives, manifest, notes, tree
 from triton.evidence.notes import TreeHead, VerifierKey
@@ -379,6 +379,37 @@ def test_lives_of_a_log(made: MadeArchive) -> None:
     shutil.rmtree(made.path(made.tree.prefix))
     code, report = verify(made.root, "--key", KEY)
     assert code == INCOMPLETE
+
+
+def test_expired_segments_are_not_missing_if_the_log_says_so(made: MadeArchive) -> None:
+    gone = [made.segments[0], made.segments[1]]
+    said = [manifest.decode(path.with_suffix(".json").read_bytes()) for path in gone]
+    for path in gone:
+        path.unlink()
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"], report["until"]) == (INCOMPLETE, 1, 300)
+    made.seal([expiry(1001, said[0]), *records(1021)[1001:]])
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"], report["until"]) == (INCOMPLETE, 301, 800)
+    made.seal([expiry(1022, msgspec.structs.replace(said[1], sha256="00" * 32))])
+    assert verify(made.root, "--key", KEY)[0] == INCOMPLETE
+    made.seal([expiry(1023, said[1])])
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["logs"][0]["expired"]) == (WHOLE, [[1, 300], [301, 800]])
+    assert "800 more expired as the log says" in report["sentence"]
+    path = made.segments[0]  # the third one
+    path.rename(made.root / "kept")
+    said.append(manifest.decode(path.with_suffix(".json").read_bytes()))
+    made.seal([expiry(1024, said[2])])
+    assert verify(made.root, "--key", KEY)[0] == WHOLE
+
+
+def test_what_is_behind_a_gap_leads_to_signed_roots(made: MadeArchive) -> None:
+    """The tree before it is taken from a manifest, which anyone can write."""
+    rewrite(made, 1, lambda old: [with_time(old[0], 1), *old[1:]])
+    made.segments[0].unlink()
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"], report["until"]) == (TAMPERED, 301, 512)
 
 
 def test_a_missing_partition(made: MadeArchive) -> None:

@@ -18,6 +18,7 @@ from triton.archive import ArchiveStore
 from triton.audit.statements import sql
 from triton.errors import HoleError, NotFoundError
 from triton.events.log import Log
+from triton.events.types import SegmentExpired
 from triton.evidence import segment, tree
 from triton.evidence.tree import Frontier
 from triton.projections.checkpoint import Connection
@@ -96,12 +97,14 @@ async def verify_log(report: Report, archive: ArchiveStore, log: Log) -> None:
     that were signed. Adds what is wrong to the report."""
     keys = triton_verify.Keys([triton_verify.parse_key(text) for text in report.keys], check)
     source = Source(archive)
+    expired: list[SegmentExpired] = []
     for partition in range(log.partitions):
         path = f"{log.namespace}/{partition}/{log.epochs[partition]}"
         found = next((each for each in report.trees if each.path == path), None)
         if any(each.log == path and each.verdict == TAMPERED for each in report.findings):
             continue  # what does not hold together is not gone on from
-        await _follow(report, source, log, keys, partition, found)
+        await _follow(report, source, log, keys, partition, found, expired)
+    _forgive(report, log.namespace, expired)
 
 
 async def _follow(
@@ -111,6 +114,7 @@ async def _follow(
     keys: triton_verify.Keys,
     partition: int,
     found: TreeReport | None,
+    expired: list[SegmentExpired],
 ) -> None:
     path = f"{log.namespace}/{partition}/{log.epochs[partition]}"
     size = found.frontier.size if found else 0
@@ -127,7 +131,7 @@ async def _follow(
     grown = Frontier(size, tuple(found.frontier.peaks))
     try:
         for until in sorted({*(head.size for head in heads), end}):
-            grown = await _read_to(log, partition, grown, min(until, end))
+            grown = await _read_to(log, partition, grown, min(until, end), expired)
             for head in heads:
                 if head.size != grown.size:
                     continue
@@ -167,13 +171,36 @@ def _fresh(source: Source, path: str, keys: triton_verify.Keys, after: int) -> l
         return []  # the archive's own check has said so
 
 
-async def _read_to(log: Log, partition: int, grown: Frontier, size: int) -> Frontier:
+def _forgive(report: Report, namespace: str, expired: Sequence[SegmentExpired]) -> None:
+    """What is missing because it expired a moment ago: the archive has the segment no more, and does not have
+    the event yet that says so."""
+    for each in report.trees:
+        for said in expired:
+            path = f"{namespace}/{said.partition}/{said.epoch}"
+            missing = [
+                finding
+                for finding in report.findings
+                if (finding.verdict, finding.log) == (INCOMPLETE, path)
+                and (finding.position, finding.until) == (said.first, said.last)
+            ]
+            if each.path == path and missing and (said.first, said.last) in each.manifests:
+                each.expired.append((said.first, said.last))
+                report.findings = [one for one in report.findings if one not in missing]
+
+
+async def _read_to(
+    log: Log, partition: int, grown: Frontier, size: int, expired: list[SegmentExpired]
+) -> Frontier:
     while grown.size < size:
         count = min(_PAGE, size - grown.size)
         page = await log.page(partition, grown.size, until=size, count=count)
         if page is None:
             return grown
         grown = grown.extend(tree.leaf_hashes(segment.records_of(page)))
+        for index, kind in enumerate(page.columns[0]):
+            if kind == triton_verify.EXPIRED:
+                data = page.entry(index).event().data
+                expired += [data] if isinstance(data, SegmentExpired) else []
     return grown
 
 

@@ -31,6 +31,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     root: str
     #: SHA-256 in hex of the manifest before; empty in the first.
     previous: str
+    #: Roots of the perfect subtrees that this tree is made of, largest first, in hex: with them a tree goes
+    #: on although the events before are missing.
+    peaks: tuple[str, ...] = ()
     format: int = 1
 
 

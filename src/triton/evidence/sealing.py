@@ -229,6 +229,7 @@ class Sealer:
             sha256=segment.sha256_of(data),
             root=frontier.root().hex(),
             previous=self._previous,
+            peaks=tuple(peak.hex() for peak in frontier.peaks),
         )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from triton.archive import ArchiveStore
-from triton.errors import EvidenceError
-from triton.evidence import layout, segment, tree
+from triton.errors import EvidenceError, NotFoundError
+from triton.evidence import layout, manifest, segment, tree
 from triton.evidence.layout import Tree
 from triton.evidence.rows import Segment
 from triton.evidence.tiles import HashReader
@@ -37,7 +37,10 @@ def frontier(archive: ArchiveStore, of: Tree, segments: Sequence[Segment]) -> tr
     recorded with. Raises EvidenceError, UnavailableError, NotFoundError."""
     if not segments:
         return tree.Frontier()
-    found = hash_reader(archive, of, segments).frontier()
+    try:
+        found = hash_reader(archive, of, segments).frontier()
+    except NotFoundError:  # its last events' segment has expired
+        found = _described(archive, segments[-1])
     if found.root() != segments[-1].stored_root:
         raise EvidenceError(
             f"The tiles of {of.prefix} give the tree of {found.size} events the root {found.root().hex()}, "
@@ -46,6 +49,15 @@ def frontier(archive: ArchiveStore, of: Tree, segments: Sequence[Segment]) -> tr
             position=found.size,
         )
     return found
+
+
+def _described(archive: ArchiveStore, last: Segment) -> tree.Frontier:
+    """The frontier as the last segment's manifest has it."""
+    said = manifest.decode(archive.read(layout.manifest_of(last.key)))
+    try:
+        return tree.Frontier(last.last, tuple(bytes.fromhex(peak) for peak in said.peaks))
+    except ValueError as error:
+        raise EvidenceError(f"The manifest of {last.key} has peaks that are no hashes") from error
 
 
 def _records(archive: ArchiveStore, found: Segment, first: int, last: int) -> list[bytes]:

@@ -892,6 +892,7 @@ TREE = re.compile(r"log/([^/]+)/p(0|[1-9][0-9]*)/([^/]+)/")
 SEGMENT = re.compile(r"segments/(\d{20})-(\d{20})\.(zst|json)")
 TAMPERED, INCOMPLETE, UNKNOWN, WHOLE = "tampered", "incomplete", "cannot tell", "whole"
 EXITS = {WHOLE: 0, TAMPERED: 1, INCOMPLETE: 2, UNKNOWN: 3}
+EXPIRED = b"segment.expired"
 KEYS_HEADER = "triton signing keys v1"
 ADOPTED_HEADER = "triton adopted log v1"
 PROOF_HEADER = "c2sp.org/tlog-proof@v1"
@@ -982,6 +983,8 @@ class Tree:
         self.manifests: dict[tuple[int, int], dict[str, Any]] = {}
         self.frontier = self.report.frontier
         self.good = 0  # the last size whose root is a signed one
+        self.gone: list[dict[str, Any]] = []  # manifests whose segments are not there
+        self.declared: list[dict[str, Any]] = []  # data of the events segment.expired
         self.marks: set[int] = set()  # sizes whose roots are of interest
         self.strangers: list[tuple[Head, str]] = []  # heads that nobody signed who is trusted
 
@@ -1110,6 +1113,16 @@ class Tree:
                 f"{head.where} have different roots",
             )
 
+    def take_declared(self, block: bytes, seen: Seen) -> None:
+        """Remembers what events of this block say of segments that expired."""
+        if seen.types.get(EXPIRED, 0) == seen.expired:
+            return
+        seen.expired = seen.types[EXPIRED]
+        for record in split_records(block):
+            fields = unpack_record(record)
+            if fields["type"] == EXPIRED.decode() and isinstance(fields["data"], dict):
+                self.declared.append(fields["data"])
+
     # Manifests
 
     def read_manifests(self) -> list[tuple[int, int]]:
@@ -1212,27 +1225,43 @@ class Tree:
             begun = True
             self.report.first = self.report.first or first
             if manifest is not None and not manifest["stored"]:
-                self.missing(first, last)
+                self.gone.append(manifest)
                 continue
             self.read_segment(first, last, manifest or {})
+        last = self.report.sealed
+        at_end = begun and self.gone and self.gone[-1]["last_position"] == last
+        if at_end and not self.resume(last + 1):
+            text = f"the tree of {last} events is not known, as its last ones are missing"
+            self.find(UNKNOWN, self.frontier.size + 1, last, text)
 
     def resume(self, first: int) -> bool:
-        """Takes the tree before a position from its tiles and the records before; whether it could."""
+        """Takes the tree before a position from the manifest before it; whether it could.
+
+        Nothing is believed of it: it must lead to the roots of signed heads.
+        """
         size = first - 1
-        peaks: list[bytes] = []
-        try:
-            done = 0
-            while size - done >= 256:
-                level = (size - done).bit_length() - 1
-                peaks.append(self.node(level, done >> level))
-                done += 1 << level
-            rest = Frontier()
-            rest.extend(self.leaves_before(size, done))
-        except (BadDataError, OSError, KeyError):
-            return False
-        self.frontier = self.report.frontier = Frontier(size, peaks + rest.peaks)
-        self.good = size if self.is_signed(size) else self.good
-        return True
+        for (_, last), manifest in self.manifests.items():
+            peaks = hashes_of(manifest["peaks"]) if last == size else []
+            if len(peaks) == bin(size).count("1") and root_of(peaks).hex() == manifest["root"]:
+                self.check_tiles()
+                self.frontier = self.report.frontier = Frontier(size, peaks)
+                self.good = size if self.is_signed(size) else self.good
+                return True
+        return False
+
+    def settle(self, declared: Sequence[dict[str, Any]]) -> None:
+        """Segments that are gone are missing, unless an event of the log says that they expired."""
+        for manifest in self.gone:
+            first, last = manifest["first_position"], manifest["last_position"]
+            fields = ("partition", "epoch", "key", "sha256", "root")
+            said = {name: manifest[name] for name in fields}
+            said.update(first=first, last=last)
+            if any(
+                all(event.get(name) == value for name, value in said.items()) for event in declared
+            ):
+                self.report.expired.append((first, last))
+            else:
+                self.missing(first, last)
 
     def is_signed(self, size: int) -> bool:
         return any(head.root == self.frontier.root() for head in self.wanted.get(size, []))
@@ -1254,22 +1283,6 @@ class Tree:
         made = Frontier()
         made.extend(hashes)
         return made.root()
-
-    def leaves_before(self, size: int, done: int) -> list[bytes]:
-        """Leaf hashes of positions done + 1 to size, which may lie in more than one segment."""
-        hashes: list[bytes] = []
-        for first, last in sorted(self.manifests):
-            if last > done and first <= size and done < size:
-                raw = self.source.read(f"{self.prefix}segments/{name_of(first, last)}.zst")
-                at = first
-                for records in blocks(raw, self.options.unpack):
-                    for record in split_records(records):
-                        if done < at <= size:
-                            hashes.append(hashlib.sha256(b"\0" + record).digest())
-                        at += 1
-        if len(hashes) != size - done:
-            raise BadDataError("records are missing")
-        return hashes
 
     def read_segment(self, first: int, last: int, manifest: dict[str, Any]) -> None:
         name = name_of(first, last)
@@ -1304,6 +1317,7 @@ class Tree:
                         f"the segment {name}.zst holds more than it says{changed}",
                     )
                 self.grow(hashes, changed)
+                self.take_declared(block, seen)
         except BadDataError as error:
             self.stop(position, last, f"the segment {name}.zst is damaged ({error}){changed}")
         if position <= last:
@@ -1371,6 +1385,8 @@ class Tree:
                 f"the records of the segment {name}.zst do not have the root that its manifest names: one of "
                 f"positions {low} to {high} was changed",
             )
+        if manifest["peaks"] != [peak.hex() for peak in self.frontier.peaks]:
+            self.stop(first, last, f"the manifest {name}.json has other peaks than its tree")
         if altered:
             self.stop(
                 first,
@@ -1470,6 +1486,7 @@ MANIFEST_FIELDS = {
     "sha256": str,
     "root": str,
     "previous": str,
+    "peaks": list,
 }
 
 
@@ -1483,9 +1500,17 @@ class Seen:
     def __init__(self) -> None:
         self.types: dict[bytes, int] = {}
         self.first = self.last = b""
+        self.expired = 0
 
     def counts(self) -> dict[str, int]:
         return {name.decode("utf-8", "replace"): count for name, count in self.types.items()}
+
+
+def hashes_of(texts: Sequence[Any]) -> list[bytes]:
+    """Hashes in hex as bytes; none where one of them is no hash."""
+    if all(isinstance(text, str) and re.fullmatch("[0-9a-f]{64}", text) for text in texts):
+        return [bytes.fromhex(text) for text in texts]
+    return []
 
 
 def name_of(first: int, last: int) -> str:
@@ -1603,9 +1628,10 @@ class Report:
             return f"{worst.verdict}{at}{where}: {worst.sentence}"
         events = sum(tree.events for tree in self.trees)
         first = " of those asked for" if any(tree.first > 1 for tree in self.trees) else ""
-        return (
-            f"whole: {events} events of {len(self.trees)} logs, none{first} missing, none changed"
-        )
+        logs = "1 log" if len(self.trees) == 1 else f"{len(self.trees)} logs"
+        gone = sum(last - first + 1 for tree in self.trees for first, last in tree.expired)
+        said = f"; {gone} more expired as the log says" if gone else ""
+        return f"whole: {events} events of {logs}, none{first} missing, none changed{said}"
 
     def document(self) -> dict[str, Any]:
         worst = self.worst
@@ -1658,6 +1684,9 @@ def check_archive(
                 by_size.setdefault(head.size, []).append(head)
         trees.append(Tree(source, path, keys, options, by_size))
     run_lives(trees, keys)
+    for tree in trees:
+        others = [other for other in trees if other.path.split("/")[0] == tree.path.split("/")[0]]
+        tree.settle([event for other in others for event in other.declared])
     for tree in trees:
         report.trees.append(tree.report)
         report.findings += tree.findings
