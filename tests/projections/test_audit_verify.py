@@ -14,9 +14,9 @@ from log_writer import LogWriter
 from projecting import adopted, clickhouse_projection, postgres_projection, project, run
 
 from triton.archive import open_archive
-from triton.audit import verifying
+from triton.audit import counting, verifying
+from triton.audit.counting import Count
 from triton.audit.proving import Prover
-from triton.audit.verifying import Count
 from triton.errors import EvidenceError, LogForkedError, NotFoundError
 from triton.evidence import layout, proofs
 from triton.evidence.layout import Tree
@@ -40,11 +40,11 @@ def pinned(settings: Settings) -> list[triton_verify.Key]:
 async def verified(settings: Settings) -> tuple[Report, list[Count]]:
     archive = open_archive(settings.archive_url)
     async with open_engines(settings) as (log, connection, clickhouse):
-        rows = await verifying.sealed_rows(connection)
+        rows = await counting.sealed_rows(connection)
         report = verifying.verify_archive(archive, settings.namespace, pinned(settings), live=True)
         await verifying.verify_log(report, archive, log)
-        verifying.compare_rows(report, settings.namespace, rows)
-        return report, await verifying.count_stores(report, connection, clickhouse, log)
+        counting.compare_rows(report, settings.namespace, rows)
+        return report, await counting.count_stores(report, connection, clickhouse, log)
 
 
 def archive_and_project(settings: Settings) -> None:

@@ -14,7 +14,7 @@ from triton.cli.exits import NO
 from triton.cli.options import Data, Json
 
 if TYPE_CHECKING:
-    from triton.audit.verifying import Count
+    from triton.audit.counting import Count
     from triton.evidence.notes import VerifierKey
     from triton.settings import Settings
     from triton.verifier.triton_verify import Key, Report
@@ -170,7 +170,7 @@ async def _verify(
     settings: Settings, since: str, pinned: Sequence[Key], seen: Sequence[Path], *, live: bool
 ) -> tuple[Report, list[Count]]:
     from triton.archive import open_archive
-    from triton.audit import verifying
+    from triton.audit import counting, verifying
     from triton.errors import ValidationError
     from triton.projections.engines import open_engines
     from triton.verifier import triton_verify
@@ -203,11 +203,11 @@ async def _verify(
     if not live:
         return offline(), []
     async with open_engines(settings) as (log, connection, clickhouse):
-        rows = await verifying.sealed_rows(connection)
+        rows = await counting.sealed_rows(connection)
         report = await asyncio.to_thread(offline)
         await verifying.verify_log(report, archive, log)
-        verifying.compare_rows(report, settings.namespace, rows)
-        counts = await verifying.count_stores(report, connection, clickhouse, log)
+        counting.compare_rows(report, settings.namespace, rows)
+        counts = await counting.count_stores(report, connection, clickhouse, log)
     return report, counts
 
 

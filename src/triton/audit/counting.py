@@ -1,0 +1,85 @@
+"""Owns what PostgreSQL and ClickHouse must have of a history: segments as archived, and all its positions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from triton.audit.statements import sql
+from triton.events.log import Log
+from triton.projections.checkpoint import Connection
+from triton.verifier.triton_verify import INCOMPLETE, TAMPERED, Finding, Report
+
+
+class Row(NamedTuple):
+    """A sealed segment as PostgreSQL knows it."""
+
+    partition: int
+    epoch: str
+    first: int
+    last: int
+    manifest_sha256: str
+
+
+async def sealed_rows(connection: Connection) -> list[Row]:
+    """Read them before the archive: what is sealed meanwhile is in the archive first."""
+    cursor = await connection.execute(sql("proof_segments"))
+    return [Row(*row) for row in await cursor.fetchall()]
+
+
+def compare_rows(report: Report, namespace: str, rows: Sequence[Row]) -> None:
+    """Each must have its manifest in the archive."""
+    trees = {(each.partition, each.epoch): each for each in report.trees}
+    for row in rows:
+        path = f"{namespace}/{row.partition}/{row.epoch}"
+        found = trees.get((row.partition, row.epoch))
+        held = found.manifests.get((row.first, row.last)) if found else None
+        if held == row.manifest_sha256 or (held is None and _is_known(report, path, row.first)):
+            continue
+        verdict = INCOMPLETE if held is None else TAMPERED
+        what = "is not in the archive" if held is None else "is another one in the archive"
+        text = (
+            f"the manifest of the segment {row.first} to {row.last}, which PostgreSQL names, {what}"
+        )
+        report.findings.append(Finding(verdict, path, row.first, row.last, text))
+
+
+def _is_known(report: Report, path: str, position: int) -> bool:
+    """Whether there is a finding already about what lies there or before."""
+    return any(each.log == path and each.position <= position for each in report.findings)
+
+
+class Count(NamedTuple):
+    """How many positions a store has of a partition, up to its checkpoint."""
+
+    store: str
+    partition: int
+    events: int
+    expected: int
+
+
+async def count_stores(
+    report: Report, connection: Connection, clickhouse: Any, log: Log
+) -> list[Count]:
+    """Counts the distinct positions of both stores; what is missing is added to the report."""
+    cursor = await connection.execute(sql("proof_checkpoints"))
+    counts = []
+    for store, partition, position, parked in await cursor.fetchall():
+        values = {"partition": partition, "position": position}
+        if store == "postgres":
+            rows = await connection.execute(sql("proof_count"), values)
+            found = await rows.fetchall()
+        else:
+            query = sql("proof_count_clickhouse").decode()
+            result = await asyncio.to_thread(clickhouse.query, query, parameters=values)
+            found = result.result_rows
+        counts.append(Count(store, partition, found[0][0], position - parked))
+        if counts[-1].events != counts[-1].expected:
+            path = f"{log.namespace}/{partition}/{log.epochs[partition]}"
+            text = (
+                f"{store} has {counts[-1].events} events up to position {position}, expected "
+                f"{counts[-1].expected}: `triton verify` names them"
+            )
+            report.findings.append(Finding(INCOMPLETE, path, 0, 0, text))
+    return counts
