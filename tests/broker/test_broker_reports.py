@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from triton import TritonBroker, current_job
 from triton.broker.reports import OUTPUT_INTERVAL, OUTPUT_SIZE, PROGRESS_INTERVAL, Reports, Said
 from triton.events.codec import decode_data
-from triton.events.types import SCHEMA, EventData, Output, Progressed, StepCompleted
+from triton.events.types import SCHEMA, EventData, Failed, Output, Progressed, StepCompleted
 
 
 class Clock:
@@ -241,3 +241,31 @@ def test_a_percent_out_of_range_is_refused(
         broker.join("default", timeout=5_000)
     for message in messages:
         assert history.types(message.message_id) == ["submitted", "started", "failed"]
+
+
+def test_what_is_no_text_fails_its_job_and_not_the_worker(
+    broker: TritonBroker, run: Run, history: History
+) -> None:
+    odd: dict[str, object] = {"bytes": b"x", "nothing": None, "thing": object(), "text": "50"}
+
+    @dramatiq.actor(max_retries=0)
+    def work(kind: str, name: str) -> None:
+        job, value = current_job(), odd[name]
+        match kind:
+            case "output":
+                job.output(value)  # type: ignore[arg-type]
+            case "stage":
+                job.progress(1, value)  # type: ignore[arg-type]
+            case _:
+                job.progress(value)  # type: ignore[arg-type]
+
+    cases = [("output", "bytes"), ("output", "thing"), ("stage", "nothing"), ("percent", "text")]
+    cases += [("percent", "thing"), ("output", "text")]
+    messages = [work.send(*case) for case in cases]
+    with run(broker):
+        broker.join("default", timeout=10_000)
+    for message in messages[:-1]:
+        failed = history.of(message.message_id)[-1].data
+        assert isinstance(failed, Failed)
+        assert failed.error.type == "TypeError"
+    assert history.types(messages[-1].message_id)[-1] == "completed"

@@ -84,14 +84,23 @@ class Job:
 
     def progress(self, percent: float, stage: str = "") -> None:
         """Say how far the job is, 0 to 100. Cheap: about ten a second at most reach the log, and the last
-        one always does. Raises ValueError for a percent out of range.
+        one always does. Raises ValueError for a percent out of range, TypeError for what is no number or
+        no text.
         """
-        if not 0 <= percent <= 100:
+        if isinstance(percent, str | bytes):
+            raise TypeError(f"percent is {percent!r}, expected a number from 0 to 100")
+        value = float(percent)
+        if not 0 <= value <= 100:
             raise ValueError(f"percent is {percent!r}, expected 0 to 100")
-        self._proxy.reports.progress(float(percent), stage)
+        _text("stage", stage)
+        self._proxy.reports.progress(value, stage)
 
     def output(self, chunk: str) -> None:
-        """Stream a piece of output. Pieces are joined for up to 50 ms or 4,096 characters."""
+        """Stream a piece of output. Pieces are joined for up to 50 ms or 4,096 characters.
+
+        Raises TypeError for what is no text.
+        """
+        _text("the output", chunk)
         self._proxy.reports.output(chunk)
 
     def snooze(self, delay: int, reason: str = "") -> NoReturn:
@@ -117,6 +126,12 @@ class Job:
     ) -> T:
         """The same for a coroutine function, in an asynchronous actor."""
         return cast("T", await self._proxy.steps.run_async(name, lambda: fn(*args, **kwargs)))
+
+
+def _text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        # Said here, where the actor hears of it, and not where the log is written.
+        raise TypeError(f"{name} is of type {type(value).__name__}, expected a text (str)")
 
 
 def current_job() -> Job:

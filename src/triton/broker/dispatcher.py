@@ -276,12 +276,12 @@ class Dispatcher:
                 if stopped.is_set() and not self._finished:
                     return
                 self._gather(stopped)
-            finished, reports = self._take()
             try:
+                finished, reports = self._take()
                 self._commit(finished, reports, self._claims(finished), stopped)
             except Exception:
                 # A worker that goes on without a pump would keep its jobs for ever.
-                self._log.exception("trip_failed", outcomes=len(finished))
+                self._log.exception("trip_failed")
                 stopped.wait(1.0)
 
     def _gather(self, stopped: threading.Event) -> None:
@@ -302,18 +302,19 @@ class Dispatcher:
 
     def _take(self) -> tuple[list[Finished], list[Report]]:
         with self._lock:
-            finished = self._finished[:CHUNK]
-            del self._finished[:CHUNK]
             reports: list[Report] = []
             if self._reports_due <= time.monotonic():
                 self._reports_due = _NEVER
                 for lease, proxy in list(self._reporting.items()):
+                    # Taken off first: what cannot be packed must not come back with each trip.
+                    del self._reporting[lease]
                     reports += (Report(lease[0], *said) for said in proxy.reports.take())
                     due = proxy.reports.due()
-                    if due is None:
-                        del self._reporting[lease]
-                    else:
+                    if due is not None:
+                        self._reporting[lease] = proxy
                         self._reports_due = min(self._reports_due, due)
+            finished = self._finished[:CHUNK]
+            del self._finished[:CHUNK]
         return finished, reports
 
     def _claims(self, finishing: Sequence[Finished]) -> list[Claim]:
