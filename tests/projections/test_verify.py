@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 from log_writer import LogWriter
-from projecting import project
+from projecting import project, run
 
+from triton.events.log import Log
 from triton.events.types import Completed, Progressed
+from triton.projections.engines import open_engines
 from triton.projections.report import Report, render
-from triton.projections.verify import verify
+from triton.projections.verify import Verifier, verify
 from triton.settings import Settings
 
 
@@ -147,6 +151,31 @@ def test_what_the_log_no_longer_holds_is_said(
     report = verify(settings)
     assert report.ok, render(report)
     assert [one.rows for one in report.checked] == [0, 0, 0]
+
+
+def test_a_log_and_projectors_that_go_on_meanwhile_are_no_difference(
+    settings: Settings, writer: LogWriter, job: str
+) -> None:
+    def more() -> None:
+        writer.run(2)
+        project(settings)
+
+    class Busy(Log):
+        """A log in which something happens after verify has asked for its end."""
+
+        async def first_position(self, partition: int) -> int | None:
+            await asyncio.to_thread(more)
+            return await super().first_position(partition)
+
+    async def verified() -> Report:
+        async with open_engines(settings) as (log, connection, clickhouse):
+            busy = Busy(log.client, log.namespace, log.epochs)
+            await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+            async with connection.transaction():
+                return await Verifier(busy, connection, clickhouse).run()
+
+    report = run(verified())
+    assert report.ok, render(report)
 
 
 def assert_found(report: Report, found: tuple[str, str, str, str | None, str | None]) -> None:

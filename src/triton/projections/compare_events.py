@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from triton.events.envelope import Event
@@ -71,9 +71,11 @@ class EventComparison:
                     continue
                 self._report.differ(table, key, name, wanted, value)
 
-    async def beyond(self, partition: int, end: int, log_end: int) -> None:
+    async def beyond(
+        self, partition: int, end: int, log_end: int, position_now: Callable[[], Awaitable[int]]
+    ) -> None:
         """Report rows after the checkpoint in PostgreSQL, and after the log's end in ClickHouse, where a
-        batch may be on its way."""
+        batch may be on its way. `log_end` may be old; `position_now` tells where the log ends by now."""
         cursor = await self._connection.execute(
             "SELECT position FROM job_events WHERE partition = %s AND position > %s LIMIT 1000",
             (partition, end),
@@ -82,10 +84,14 @@ class EventComparison:
             self._differ(HISTORY, partition, position)
         query = (
             "SELECT DISTINCT position FROM job_events WHERE partition = {partition:UInt32}"
-            " AND position > {end:UInt64} LIMIT 1000"
+            " AND position > {end:UInt64} ORDER BY position DESC LIMIT 1000"
         )
-        for (position,) in await self._query(query, {"partition": partition, "end": log_end}):
-            self._differ(ANALYTICS, partition, position)
+        rows = await self._query(query, {"partition": partition, "end": log_end})
+        # Asked after the rows were read: the log goes on meanwhile, and the projector with it.
+        now = await position_now() if rows else log_end
+        for (position,) in reversed(rows):
+            if position > now:
+                self._differ(ANALYTICS, partition, position)
 
     async def other_partitions(self, partitions: int) -> None:
         """Report rows of partitions that the log does not have."""

@@ -113,7 +113,9 @@ class Verifier:
             rows[JOBS] += await self._jobs.fold(partition, first, ends[_POSTGRES], found)
             after = until
         rows[JOBS] += await self._jobs.rest()
-        await self._events.beyond(partition, ends[_POSTGRES], log_end)
+        await self._events.beyond(
+            partition, ends[_POSTGRES], log_end, lambda: self._log.position(partition)
+        )
         for table, name in _PROJECTORS.items():
             self.report.checked.append(
                 Checked(
