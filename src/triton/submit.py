@@ -122,7 +122,7 @@ def submission_of(
     traceparent = str(options.get("traceparent") or traceparent)
     if found is not None:
         message = found.sealed(message)
-    body = without_terms(message).encode()
+    body = _encoded(message)
     if len(body) > most:
         raise too_large(message.actor_name, len(body), "args", most)
     data = Submitted(actor=message.actor_name, body=body, priority=priority, due=due, unique=digest)
@@ -148,6 +148,25 @@ def submission_of(
         data=encode_data(data),
         body=body,
     )
+
+
+def _encoded(message: Message[Any]) -> bytes:
+    try:
+        return without_terms(message).encode()
+    except Exception as error:
+        # Whatever an application's own encoder raises. Options are plain data nearly always.
+        field = "options" if _can_be_encoded(message._replace(options={})) else "args"
+        raise invalid(
+            field, f"not to be encoded ({type(error).__name__}: {error})", "values that JSON has"
+        ) from error
+
+
+def _can_be_encoded(message: Message[Any]) -> bool:
+    try:
+        message.encode()
+    except Exception:
+        return False
+    return True
 
 
 def _named(

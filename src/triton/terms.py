@@ -4,6 +4,7 @@ the same as. Pure: the present comes in as an argument.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -50,7 +51,7 @@ def terms_of(
     """
     declared = actor_options or {}
     given = {**{name: declared[name] for name in ACTOR_OPTIONS if name in declared}, **options}
-    if delay_ms is not None and delay_ms < 0:
+    if delay_ms is not None and not 0 <= delay_ms < math.inf:
         raise invalid("delay", repr(delay_ms), "milliseconds from now, 0 or more")
     delay = int((delay_ms or 0) * 1000)
     run_at = given.get("run_at")
@@ -104,7 +105,11 @@ def due_of(run_at: object, now: int) -> int:
         raise invalid(
             "run_at", f"{run_at.isoformat()}, without a time zone", "one with a time zone"
         )
-    due = to_microseconds(run_at.astimezone(UTC))
+    try:
+        due = to_microseconds(run_at.astimezone(UTC))
+    except OverflowError:
+        # Within a day of year 1 or 9999, and in UTC beyond it.
+        raise invalid("run_at", run_at.isoformat(), "a time that UTC has, too") from None
     if due <= now:
         raise invalid(
             "run_at",

@@ -7,7 +7,7 @@ from typing import Any
 
 import dramatiq
 import pytest
-from broker_kit import MakeBroker, StartCommand
+from broker_kit import MakeBroker, Run, StartCommand
 from broker_log import History
 from dramatiq import Message, group, pipeline
 from dramatiq.middleware import GroupCallbacks
@@ -17,6 +17,7 @@ from dramatiq.rate_limits.backends import StubBackend
 from eventually import eventually
 from triton import TritonBroker
 from triton.broker.groups import _value
+from triton.events.types import Failed
 from triton.stack.engines import Engines
 
 
@@ -45,7 +46,8 @@ def test_what_follows_is_sent_once_although_the_process_dies_between_hooks(
     broker.enqueue(callback)
     chain.run()
     together.run()
-    command = start("--processes", "1", "--threads", "1", max_deaths=10)
+    # A process that dies before its keeper is up is noticed by its leases only.
+    command = start("--processes", "1", "--threads", "1", max_deaths=10, lease_ms=2000)
 
     def all_done() -> bool:
         command.keep_alive()
@@ -92,3 +94,41 @@ def test_a_variation_of_group_callbacks_is_left_alone(
     assert is_stock(GroupCallbacks(backend))
     assert not is_stock(Own(backend))
     assert not is_stock(dramatiq.middleware.Callbacks())
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_a_result_that_cannot_go_on_fails_its_job(
+    make_broker: MakeBroker, run: Run, history: History, partitions: int
+) -> None:
+    """Else the job would be completed, and nobody would see that the pipeline goes no further."""
+    broker = make_broker(partitions=partitions)
+    history.partitions = partitions
+
+    @dramatiq.actor
+    def first(kind: str) -> object:
+        return {"set": {1, 2}, "deep": _nested(100_000), "large": "x" * 600_000, "plain": 3}[kind]
+
+    @dramatiq.actor
+    def then(value: object) -> None:
+        pass
+
+    kinds = ("set", "deep", "large", "plain")
+    chains = [pipeline([first.message(kind), then.message()]).run() for kind in kinds]
+    with run(broker):
+        broker.join("default", timeout=10_000)
+    *bad, good = [chain.messages[0].message_id for chain in chains]
+    for job in bad:
+        failed = history.of(job)[-1].data
+        assert isinstance(failed, Failed), failed
+        assert (failed.reason, failed.error.type) == ("error", "ValidationError")
+    assert history.types(good)[-1] == "completed"
+    submitted = [event for event in history.events() if event.type == "job.submitted"]
+    assert [event.causation for event in submitted if event.causation] == [f"job:{good}"]
+    history.check()
+
+
+def _nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value

@@ -141,3 +141,15 @@ def test_a_job_that_kills_its_worker_each_time_ends_as_died(
     eventually(lambda: history.types(good.message_id)[-1:] == ["completed"], timeout=20)
     assert [note.word for note in command.notes() if note.job == poison.message_id] == ["begin"] * 2
     history.check()
+
+
+def test_a_job_that_kills_at_once_does_not_hang_the_command(
+    make_broker: MakeBroker, start: StartCommand, history: History
+) -> None:
+    """A process that dies while it tells the command that it is up leaves it waiting for ever."""
+    broker = ready(make_broker())
+    (poison,) = messages(1, actor="suicide")
+    broker.enqueue(poison)
+    command = start("--processes", "1", "--threads", "1", app="slow_boot_app")
+    assert command.process.wait(30) != 0
+    assert history.types(poison.message_id)[:2] == ["submitted", "started"]

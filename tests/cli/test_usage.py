@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -113,6 +114,21 @@ def test_moments() -> None:
     assert moment("--since", "90m", now) == "2026-01-31T10:30:00+00:00"
     assert moment("--since", "2026-01-31T12:00:00Z") == "2026-01-31T12:00:00+00:00"
     assert datetime.fromisoformat(moment("--since", "2026-01-31 12:00")).tzinfo is not None
+
+
+@pytest.mark.parametrize("text", ["99999999999999h", "9" * 400, "0001-01-01", "-1h", "never"])
+def test_moments_beyond_the_calendar_are_refused(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # West of Greenwich year 1 begins later in UTC, east of it before UTC begins.
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        with pytest.raises(ValidationError, match="expected"):
+            moment("--since", text)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_file_is_parted_into_calls_that_fit() -> None:

@@ -102,6 +102,17 @@ def test_a_due_time_and_a_delay_are_one_too_many() -> None:
     assert refused(message(), due=5, delay=5) == "delay"
 
 
+@pytest.mark.parametrize(
+    "value", [object(), {1, 2}, b"x", 10**5000], ids=["object", "set", "bytes", "number"]
+)
+@pytest.mark.parametrize("field", ["args", "options"])
+def test_what_cannot_be_encoded_is_refused_by_its_field(field: str, value: object) -> None:
+    odd = message(**{field: (value,) if field == "args" else {"max_age": value}})
+    with pytest.raises(ValidationError, match="not to be encoded") as refused:
+        submission_of(odd, by="system")
+    assert refused.value.details["fields"][0]["field"] == field
+
+
 def test_a_large_message_is_refused_with_the_way_out() -> None:
     fixed = len(message(args=("",)).encode())
     submission_of(message(args=("x" * (MAX_BODY - fixed),)), by="u")

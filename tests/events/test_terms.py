@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -16,6 +17,8 @@ from triton.uniqueness import Unique, payload_digest, unique_digest, unique_of
 NOW = 1_767_225_600_000_000
 SECOND = 1_000_000
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+#: In UTC it is in year 10,000.
+END = datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-14)))
 NAIVE = datetime(2027, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
@@ -36,8 +39,11 @@ def test_a_time_to_run_at_is_taken_in_any_zone() -> None:
         ({"run_at": AT}, None, "run_at is 2026-01-01T00:00:00.*a time to come"),
         ({"run_at": AT - timedelta(days=1)}, None, "and it is 2026-01-01T00:00:00.*now"),
         ({"run_at": "2027-01-01T00:00:00Z"}, None, "run_at is '2027.*an aware datetime"),
+        ({"run_at": END}, None, "run_at is 9999-12-31.*a time that UTC has"),
         ({"run_at": AT + timedelta(days=1)}, 5, "run_at is given beside a delay"),
         ({}, -1, "delay is -1"),
+        ({}, math.inf, "delay is inf"),
+        ({}, math.nan, "delay is nan"),
         ({"ttl": 0}, None, "ttl is 0"),
         ({"ttl": True}, None, "ttl is True"),
         ({"ttl": 1.5}, None, "ttl is 1.5"),
@@ -53,7 +59,7 @@ def test_a_time_to_run_at_is_taken_in_any_zone() -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(
-    options: dict[str, Any], delay: int | None, found: str
+    options: dict[str, Any], delay: float | None, found: str
 ) -> None:
     with pytest.raises(ValidationError, match=found.replace("|", r"\|")) as refused:
         terms_of(options, now=NOW, delay_ms=delay)

@@ -235,7 +235,12 @@ class TritonBroker(Broker):
             derived = child_id(proxy.claimed.job, retries, proxy.followed)
             message = message.copy(message_id=derived)
         proxy.followed += 1
-        submission = self._submission(message, delay, proxy)
+        try:
+            submission = self._submission(message, delay, proxy)
+        except ValidationError as error:
+            # Hooks raise into Dramatiq's log only, where nobody would see what never followed.
+            proxy.unsent = proxy.unsent or error
+            raise
         if self.prefix_of(submission.job) == self.prefix_of(proxy.claimed.job):
             proxy.outbox.append(submission)
         else:
@@ -458,7 +463,7 @@ class TritonBroker(Broker):
                     max_deaths=self._max_deaths,
                     keep=self.payloads.keep,
                     keeper=self._keeper,
-                    keeper_at_once=self._booted,
+                    by_command=self._booted,
                 )
             return self._dispatcher
 

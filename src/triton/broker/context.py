@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NoReturn, ParamSpec, TypeVar, cast
@@ -87,9 +88,8 @@ class Job:
         one always does. Raises ValueError for a percent out of range, TypeError for what is no number or
         no text.
         """
-        if isinstance(percent, str | bytes):
-            raise TypeError(f"percent is {percent!r}, expected a number from 0 to 100")
-        value = float(percent)
+        # `float` would take a text too.
+        value = math.fsum((percent,))
         if not 0 <= value <= 100:
             raise ValueError(f"percent is {percent!r}, expected 0 to 100")
         _text("stage", stage)

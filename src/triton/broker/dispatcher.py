@@ -45,6 +45,10 @@ from triton.keeper.parent import Keeper
 
 #: Seconds at shutdown within which outcomes must be committed; then they are left to the leases.
 DRAIN: Final = 10.0
+#: Seconds after its start in which a process of the `dramatiq` command claims nothing. Before its jobs
+#: can do harm it must have told the command that it is up: the command waits for that without an end, deaf
+#: to signals, if a process dies just then. And its keeper is up by then, mostly.
+SETTLE: Final = 0.25
 _NEVER: Final = float("inf")
 
 
@@ -71,7 +75,7 @@ class Dispatcher:
         max_deaths: int,
         keep: Keep,
         keeper: Callable[[Holds, str], Keeper],
-        keeper_at_once: bool = False,
+        by_command: bool = False,
     ) -> None:
         self.pid = os.getpid()
         self.worker = f"{socket.gethostname()}-{self.pid}-{secrets.token_hex(3)}"
@@ -99,7 +103,7 @@ class Dispatcher:
         )
         self._pace = Pace()
         self._since = time.time_ns() // 1000
-        self._keeper_at_once = keeper_at_once
+        self._by_command = by_command
         self._log = structlog.get_logger("triton.worker").bind(worker=self.worker)
 
         self._lock = threading.Lock()
@@ -255,7 +259,7 @@ class Dispatcher:
 
     def _start(self) -> _Run:
         run = _Run()
-        if self._keeper_at_once:
+        if self._by_command:
             self._keeper.start()
         bodies = (("pump", self._pump), ("bell", self._bell.listen), ("heart", self._heart.beat))
         for name, body in bodies:
@@ -266,6 +270,8 @@ class Dispatcher:
         return run
 
     def _pump(self, stopped: threading.Event) -> None:
+        if self._by_command:
+            stopped.wait(SETTLE)
         while True:
             with self._lock:
                 while not (self._finished or self._claim_wanted or stopped.is_set()):

@@ -64,7 +64,13 @@ def _go_on(broker: Broker, proxy: JobProxy) -> None:
     outcome: dict[str, Any] = {"result": result} if exception is None else {"exception": exception}
     while proxy.hooks:
         middleware = proxy.hooks[-1]
-        before = len(proxy.outbox), len(proxy.apart), proxy.followed, proxy.retry
+        before = (
+            len(proxy.outbox),
+            len(proxy.apart),
+            proxy.followed,
+            proxy.retry,
+            proxy.unsent,
+        )
         try:
             if isinstance(middleware, Retries) and exception is not None:
                 after_failure(middleware, broker, proxy, exception)
@@ -87,4 +93,13 @@ def _go_on(broker: Broker, proxy: JobProxy) -> None:
         proxy.failed = False
     elif isinstance(exception, CancelRequested):
         proxy.failed = True
+    elif proxy.unsent is not None and exception is None:
+        _fail(proxy, proxy.unsent)
     proxy.settled = True
+
+
+def _fail(proxy: JobProxy, error: Exception) -> None:
+    """The actor returned, but what was to follow from that cannot be a job: say so, and send nothing."""
+    proxy.outbox.clear()
+    proxy.apart.clear()
+    proxy.exception, proxy.result, proxy.failed = error, None, True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,7 +11,7 @@ from dramatiq import Actor, Message
 from triton.broker.proxy import JobProxy
 from triton.events.scripts import Submission
 from triton.submit import submission_of
-from triton.terms import terms_of
+from triton.terms import invalid, terms_of
 
 if TYPE_CHECKING:
     from triton.erasure.messages import Sealing
@@ -50,7 +51,9 @@ def prepared(
         # A message that another broker delayed. Left there, a worker would wait for it in its memory.
         message = message.copy()
         eta = message.options.pop("eta")
-        due = int(eta * 1000) if isinstance(eta, int | float) and not delay else 0
+        if not isinstance(eta, int | float) or not math.isfinite(eta):
+            raise invalid("eta", repr(eta), "milliseconds since 1970")
+        due = 0 if delay else int(eta * 1000)
     declared = actor.options if actor is not None else None
     terms = terms_of(message.options, declared, now=now, due=due, delay_ms=delay)
     if "group_completion_uuid" in message.options:

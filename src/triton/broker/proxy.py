@@ -74,6 +74,8 @@ class JobProxy(MessageProxy):
         #: What is submitted in one step with the outcome, and before it into other partitions.
         self.outbox: list[Submission] = []
         self.apart: list[Submission] = []
+        #: Why a message that was to follow cannot be a job.
+        self.unsent: Exception | None = None
         #: Messages that followed from the outcome so far, wherever they went.
         self.followed = 0
         self.cancel_requested = False
@@ -266,11 +268,16 @@ class JobProxy(MessageProxy):
         self._holder.say_deadline(self, at)
 
     def go_back(
-        self, near: int, apart: int, followed: int, retry: tuple[Message[Any], int] | None
+        self,
+        near: int,
+        apart: int,
+        followed: int,
+        retry: tuple[Message[Any], int] | None,
+        unsent: Exception | None,
     ) -> None:
         """Forget what was sent since then: the hook that sent it begins anew."""
         del self.outbox[near:], self.apart[apart:]
-        self.followed, self.retry = followed, retry
+        self.followed, self.retry, self.unsent = followed, retry, unsent
 
     def forget(self) -> None:
         """The outcome is packed: let go of the result, and of the exception with all its frames."""

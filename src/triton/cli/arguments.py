@@ -13,6 +13,8 @@ import msgspec
 from triton.errors import ValidationError
 
 _UNITS: Final = {"ms": 1, "": 1000, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+#: Milliseconds of a thousand years: what is longer is a slip, and no calendar goes there.
+_LONGEST: Final = 1000 * 366 * 86_400_000
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
 
 
@@ -50,27 +52,28 @@ def named(option: str, pairs: Iterable[str]) -> dict[str, Any]:
 def milliseconds(option: str, text: str) -> int:
     """Of `500ms`, `10s`, `2m`, `1.5h`, `1d`; a number alone is seconds. Raises ValidationError."""
     match = _DURATION.fullmatch(text.strip())
-    if match is None:
+    found = float(match[1]) * _UNITS[match[2]] if match else math.inf
+    if found > _LONGEST:
         raise ValidationError(
             f"{option} is {text!r}, expected a duration like 500ms, 10s, 2m or 1h"
         )
-    return math.ceil(float(match[1]) * _UNITS[match[2]])
+    return math.ceil(found)
 
 
 def moment(option: str, text: str, now: datetime | None = None) -> str:
     """An RFC 3339 time: as given, or so long before now (`30m`, `2h`, `7d`). Raises ValidationError."""
-    if _DURATION.fullmatch(text.strip()):
-        before = timedelta(milliseconds=milliseconds(option, text))
-        return ((now or datetime.now(UTC)) - before).isoformat()
     try:
+        if _DURATION.fullmatch(text.strip()):
+            before = timedelta(milliseconds=milliseconds(option, text))
+            return ((now or datetime.now(UTC)) - before).isoformat()
         when = datetime.fromisoformat(text.strip())
-    except ValueError as error:
+        # Without a zone it is the person's own.
+        return (when if when.tzinfo else when.astimezone()).isoformat()
+    except (ValueError, OverflowError) as error:
         raise ValidationError(
             f"{option} is {text!r}, expected how long ago, like 30m, 2h or 7d, or a time like "
             "2026-01-31T12:00:00Z"
         ) from error
-    # Without a zone it is the person's own.
-    return (when if when.tzinfo else when.astimezone()).isoformat()
 
 
 def _json(option: str, text: str, kind: Any, expected: str) -> Any:
