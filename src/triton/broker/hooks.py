@@ -88,14 +88,18 @@ def _go_on(broker: Broker, proxy: JobProxy) -> None:
                 "Unexpected failure in after_process_message of %r.", middleware, exc_info=True
             )
         proxy.hooks.pop()
-    # Whatever the retry policy made of them: a snooze is no failure, and a cancelled job gave no result.
-    if isinstance(exception, Snooze):
-        proxy.failed = False
-    elif isinstance(exception, CancelRequested):
-        proxy.failed = True
-    elif proxy.unsent is not None and exception is None:
-        _fail(proxy, proxy.unsent)
+    _settle(proxy)
     proxy.settled = True
+
+
+def _settle(proxy: JobProxy) -> None:
+    # Whatever the retry policy made of them: a snooze is no failure, and a cancelled job gave no result.
+    if isinstance(proxy.exception, Snooze):
+        proxy.failed = False
+    elif isinstance(proxy.exception, CancelRequested):
+        proxy.failed = True
+    elif proxy.unsent is not None and proxy.exception is None:
+        _fail(proxy, proxy.unsent)
 
 
 def _fail(proxy: JobProxy, error: Exception) -> None:
