@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import dramatiq
@@ -121,12 +124,20 @@ def jobs_in_process(
 
     `url` is a Redis or Valkey; every call uses a namespace of its own there, and deletes it at the end.
     `send` of these actors goes to it too, and new actors are declared on it. Triton's default middleware
-    with asyncio runs; `middleware` takes its place. Actors that name no backoff retry after 10 ms.
+    with asyncio runs; `middleware` takes its place. Actors that name no backoff retry after 10 ms. Keys of
+    data subjects are in a temporary folder.
     """
     before = dramatiq.broker.global_broker
     app = app if app is not None else before
+    name = "t" + secrets.token_hex(6)
+    # Made with the first key, if there is ever one.
+    keys_folder = Path(tempfile.gettempdir(), f"triton-keys-{name}")
     broker = TritonBroker(
-        url=url, namespace="t" + secrets.token_hex(6), partitions=1, middleware=middleware
+        url=url,
+        namespace=name,
+        partitions=1,
+        middleware=middleware,
+        subject_keys=keys_folder.as_uri(),
     )
     if middleware is None:
         broker.add_middleware(AsyncIO())
@@ -150,6 +161,7 @@ def jobs_in_process(
         dramatiq.broker.global_broker = before
         _forget(broker)
         broker.close()
+        shutil.rmtree(keys_folder, ignore_errors=True)
 
 
 def _forget(broker: TritonBroker) -> None:
