@@ -13,6 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from triton.cli.app import app as command_line
+from triton.errors import ValidationError
+from triton.retroactive.choosing import choice_of
 from triton.stack.engines import Engines
 from triton.testing import Jobs, jobs_in_process
 
@@ -166,10 +168,8 @@ def test_the_filter_chooses(bed: Bed, recorded: list[str]) -> None:
     def tried(jobs: str, *more: str) -> list[str]:
         return [one["job"] for one in bed.report("shop_same:charge", "--jobs", jobs, *more)["jobs"]]
 
-    assert tried("status=failed") == [recorded[2]]
-    assert tried(recorded[1]) == [recorded[1]]
-    assert tried("queue=other") == []
-    assert tried("since=1h,status=completed", "--limit", "1") == [recorded[1]]
+    assert tried(f"since=1h,status=failed,job={recorded[1]}|{recorded[2]}") == [recorded[2]]
+    assert tried("status=completed,queue=default|other", "--limit", "1") == [recorded[1]]
     wrong = bed.run("shop_same:charge", "--jobs", "state=failed", status=2)
     assert "--jobs has 'state', expected" in wrong.stderr
 
@@ -312,3 +312,15 @@ def mail(user, email):
     left = bed.report("mails:mail")
     assert [job["job"] for job in left["jobs"]] == jobs[1:]
     assert left["skipped"] == {"personal data that was erased": 1}
+
+
+def test_words_of_the_filter() -> None:
+    choice = choice_of("queue=a|b,job-1,job-2,tenant=t,since=5,until=9", lambda _, text: int(text))
+    call: dict[str, Any] = {"job": "job-1", "queue": "b", "tenant": "t", "actor": "x", "at": 5}
+
+    assert choice.takes(**call)
+    for other in ({"job": "job-3"}, {"queue": "c"}, {"tenant": "u"}, {"at": 4}, {"at": 9}):
+        assert not choice.takes(**{**call, **other}), other
+    assert choice_of("", lambda *_: 0).takes(**call)
+    with pytest.raises(ValidationError, match="status is cancelled, expected completed or failed"):
+        choice_of("status=cancelled", lambda *_: 0)

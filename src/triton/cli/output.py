@@ -1,6 +1,7 @@
 """Owns what commands print: JSON for programs, tables and plain lines for people.
 
 Texts come from strangers' documents and jobs: nothing of them may move the cursor or change the terminal.
+What is sealed is shown as `[personal]`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from triton.erasure.envelopes import masked, masked_json
 
 #: Columns of what is not a terminal: wide enough that nothing is cut there.
 _WIDE: Final = 400
@@ -45,12 +48,13 @@ def is_terminal() -> bool:
 def document(value: Any) -> None:
     """One JSON document, indented; `value` may be encoded already."""
     encoded = value if isinstance(value, bytes) else msgspec.json.encode(value)
-    _write(msgspec.json.format(encoded, indent=2).decode())
+    _write(msgspec.json.format(masked_json(encoded), indent=2).decode())
 
 
 def json_line(value: Any) -> None:
     """One line of a stream of JSON values, out at once; a text is JSON already."""
-    _write(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    _write(masked_json(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass"))
 
 
 def line(text: str) -> None:
@@ -108,6 +112,7 @@ def cell(value: object) -> Text:
 
 def safe(text: str) -> str:
     """The text without characters that a terminal would obey."""
+    text = masked(text)
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _shown(char) for char in text)

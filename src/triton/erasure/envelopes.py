@@ -15,8 +15,6 @@ import re
 from typing import Any, Final
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from triton.errors import DecodeError
 
@@ -39,6 +37,9 @@ class Key:
     __slots__ = ("_cipher", "_mac", "id")
 
     def __init__(self, key_id: str, secret: bytes) -> None:
+        # Everybody who shows JSON imports this module, and few ever open anything.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         self.id = key_id
         self._cipher = AESGCM(hmac.digest(secret, b"triton seal", "sha256"))
         self._mac = hmac.digest(secret, b"triton compare", "sha256")
@@ -53,6 +54,8 @@ class Key:
 
     def open(self, sealed: str, job: str, place: str) -> bytes:
         """Raises DecodeError for what was not sealed with this key, for this job and place."""
+        from cryptography.exceptions import InvalidTag
+
         try:
             raw = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
             return self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], _context(job, place))
