@@ -81,7 +81,6 @@ def _submission(delay: int) -> Submission:
         actor="noop",
         tenant="default",
         by="system",
-        correlation=job,
         delay=delay,
         data=data,
         body=BODY,

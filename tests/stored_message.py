@@ -31,7 +31,7 @@ def replace_message(client: redis.Redis, prefix: str, job: str, body: bytes | No
     """As a retry that changed it, whatever the job's state; None for a message that is gone."""
     key = keys.job(prefix, job)
     born = msgspec.structs.replace(born_of(client.hgetall(key)), own_body=1)
-    client.hset(key, "born", msgspec.msgpack.encode(born))
+    client.hset(key, "born", msgspec.msgpack.encode(born)[1:])
     if body is None:
         client.delete(keys.body(prefix, job))
     else:

@@ -95,7 +95,7 @@ local function take(queue)
   local ready = P .. 'ready:' .. queue
   local ids = redis.call('ZRANGE', ready, 0, limit - #given - 1)
   if #ids == 0 then return end
-  local lease = whole(NOW + lease_ms * 1000)
+  local lease = NOW + lease_ms * 1000
   local leases = {}
   for _, id in ipairs(ids) do
     local h = head_of(id)

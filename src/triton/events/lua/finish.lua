@@ -26,7 +26,7 @@ local function close(h, by, kind, data, delay, body)
     data = with(data, 'due', due)
     append(h, kind, by, data)
     redis.call('HSET', key, 'state', 'scheduled', 'version', h.version, 'at', AT,
-      'pos', POS, 'due', whole(due), 'closed', h.attempt, 'worker', '')
+      'pos', POS, 'due', due, 'closed', h.attempt, 'worker', '')
     if kind == 'job.retry_scheduled' then redis.call('HSET', key, 'outcome', data) end
     if body ~= '' then set_body(h, body) end
     to_due(h, due)
@@ -37,7 +37,7 @@ local function close(h, by, kind, data, delay, body)
       'outcome', data)
     if kind == 'job.completed' then
       retire(h, completed_ttl, false)
-      if h.born[2] == 1 then spent[#spent + 1] = body_key(h.id) end
+      if h.own_body == 1 then spent[#spent + 1] = body_key(h.id) end
     else
       retire(h, failed_ttl, true)
     end

@@ -27,8 +27,8 @@ end
 
 -- The message of head h, or nil where it is gone.
 local function message_of(h)
-  if h.born[2] == 1 then return redis.call('GET', body_key(h.id)) or nil end
-  local at = whole(h.born[1]) .. '-0'
+  if h.own_body == 1 then return redis.call('GET', body_key(h.id)) or nil end
+  local at = whole(h.position) .. '-0'
   local entry = redis.call('XRANGE', LOG, at, at)[1]
   return entry and message_in(entry[2][26])
 end

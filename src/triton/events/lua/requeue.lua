@@ -45,7 +45,7 @@ for i = 3, #ARGV, 2 do
     redis.call('PERSIST', key)
     if body ~= '' then
       set_body(h, body)
-    elseif h.born[2] == 1 then
+    elseif h.own_body == 1 then
       redis.call('PERSIST', body_key(h.id))
     end
     to_ready(h)

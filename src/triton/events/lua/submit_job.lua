@@ -24,7 +24,7 @@ end
 -- Keeps the terms beside the head, and answers what the head holds of them.
 local function keep(id, terms, expires)
   if expires > 0 then
-    redis.call('ZADD', P .. 'expires', whole(expires), id)
+    redis.call('ZADD', P .. 'expires', expires, id)
     if not EXPIRING then redis.call('HSET', META, 'ttl', 1) end
     EXPIRING = '1'
   end
@@ -41,14 +41,14 @@ local function also(fields, name, value)
 end
 
 -- A head as workers of layout 1 know it, and the message where they look for it.
-local function write_before(h, s, due, body)
+local function write_before(h, due, body)
   local fields = { 'state', due > 0 and 'scheduled' or 'pending', 'version', '1', 'attempt', '0',
-    'at', AT, 'pos', POS, 'queue', h.queue, 'tenant', h.tenant, 'actor', s[3], 'by', s[5],
+    'at', AT, 'pos', POS, 'queue', h.queue, 'tenant', h.tenant, 'actor', h.actor, 'by', h.submitter,
     'order', h.order, 'submitted', AT }
   if h.causation ~= '' then also(fields, 'causation', h.causation) end
   if h.correlation ~= '' then also(fields, 'correlation', h.correlation) end
   if h.traceparent ~= '' then also(fields, 'traceparent', h.traceparent) end
-  if s[9] ~= 0 then also(fields, 'priority', s[9]) end
+  if h.priority ~= 0 then also(fields, 'priority', h.priority) end
   redis.call('SET', body_key(h.id), body)
   return fields
 end
@@ -69,17 +69,18 @@ local function submit_job(i, failed_ttl)
     due = after(s[11])
     data = with(data, 'due', due)
   end
-  local h = { id = id, version = 0, attempt = 0, queue = queue, tenant = s[4], causation = s[6],
-    correlation = s[7], traceparent = s[8] }
+  local h = { id = id, version = 0, attempt = 0, own_body = 0, submitted = AT_NUMBER, queue = queue,
+    tenant = s[4], actor = s[3], submitter = s[5], causation = s[6], correlation = s[7], traceparent = s[8],
+    priority = s[9], with_terms = terms and 1 or 0 }
   local expires = terms and terms[1] > 0 and after(terms[1]) or 0
   if expires > 0 then data = with(data, 'expires', expires) end
   append(h, 'job.submitted', s[5], data)
-  h.born = { pos, 0, AT_NUMBER, queue, s[4], s[3], s[5], s[6], s[7], s[8], s[9], terms and 1 or 0 }
+  h.position = pos
   h.order = order_of(h)
   -- Version 1, attempt 0, and the time, the position and the order of the submission go without saying.
-  local fields = LAYOUT == '1' and write_before(h, s, due, body)
-    or { 'state', due > 0 and 'scheduled' or 'pending', 'born', cmsgpack.pack(h.born) }
-  if due > 0 then also(fields, 'due', whole(due)) end
+  local fields = LAYOUT == '1' and write_before(h, due, body)
+    or { 'state', due > 0 and 'scheduled' or 'pending', 'born', pack_born(h) }
+  if due > 0 then also(fields, 'due', due) end
   if terms then also(fields, 'terms', keep(id, terms, expires)) end
   redis.call('HSET', key_of(id), unpack(fields))
   local known

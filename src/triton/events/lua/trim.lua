@@ -29,7 +29,7 @@ if #leaving == 0 then return math.max(upto, 0) end
 for _, entry in ipairs(leaving) do
   local fields = entry[2] -- type, its value, job, its value, ..., data, its value
   local h = fields[2] == 'job.submitted' and head_of(fields[4])
-  if h and h.state ~= 'completed' and h.born[2] == 0 and whole(h.born[1]) .. '-0' == entry[1] then
+  if h and h.state ~= 'completed' and h.own_body == 0 and whole(h.position) .. '-0' == entry[1] then
     set_body(h, message_in(fields[26]))
     local ttl = redis.call('PTTL', key_of(h.id))
     if ttl >= 0 then redis.call('PEXPIRE', body_key(h.id), ttl_of(ttl)) end
