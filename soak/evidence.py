@@ -74,10 +74,11 @@ class Evidence:
 
     @cached_property
     def jobs(self) -> dict[str, list[Event]]:
-        """The events of each job, in order."""
+        """The events of each job, in order. Those that belong to no job are of no interest here."""
         found: dict[str, list[Event]] = defaultdict(list)
         for event in self.events:
-            found[event.job].append(event)
+            if event.job:
+                found[event.job].append(event)
         return dict(found)
 
     @cached_property
