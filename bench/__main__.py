@@ -18,7 +18,7 @@ from bench.scale import QUICK, Scale
 from bench.table import HEADER
 
 #: Each is a module of this package with `run(scale) -> lines of the table`.
-NAMES = ("jobs", "scripts", "backlog", "floor", "projectors", "evidence", "dispatch")
+NAMES = ("jobs", "scripts", "backlog", "floor", "projectors", "archive", "evidence", "dispatch")
 PACKAGES = (
     "triton-jobs",
     "dramatiq",

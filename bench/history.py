@@ -36,17 +36,19 @@ TRACEBACK = "Traceback (most recent call last):\n" + '  File "app/tasks.py", lin
 
 def write(client: redis.Redis, namespace: str, events: int) -> int:
     """At least `events` events in a fresh log of one partition; answers how many they are."""
-    history = _History(client, namespace)
+    history = History(client, namespace)
     while history.position() < events:
         history.turn()
     return history.position()
 
 
-class _History:
-    def __init__(self, client: redis.Redis, namespace: str) -> None:
+class History:
+    """Written turn by turn."""
+
+    def __init__(self, client: redis.Redis, namespace: str, scripts: Scripts | None = None) -> None:
         self._client = client
         self._prefix = keys.prefix(namespace, 0)
-        self._scripts = Scripts()
+        self._scripts = scripts or Scripts()
         self._random = random.Random(7)
         self._numbers = itertools.count()
         self._kinds: dict[str, Kind] = {}

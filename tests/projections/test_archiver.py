@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,9 +21,11 @@ from backup import Backup
 from log_writer import LogWriter
 from projecting import adopted, project, run
 
+from eventually import eventually
 from triton.archive import open_archive
 from triton.errors import HoleError, LogForkedError
 from triton.events.entries import dense
+from triton.events.types import Completed, Error, Failed
 from triton.evidence import layout, tree
 from triton.evidence.layout import Tree
 from triton.evidence.status import read_status
@@ -46,6 +49,12 @@ def changed(settings: Settings, **changes: object) -> Settings:
 def records_of(writer: LogWriter, after: int = 0) -> list[bytes]:
     raw = writer.client.execute_command("XRANGE", writer.stream, f"({after}-0", "+")
     return [entry.record() for entry in dense(0, after, raw)]
+
+
+def few_keys(writer: LogWriter, most: int) -> bool:
+    """A head that is past its time is gone for every reader; scan may still name it."""
+    names = writer.client.scan_iter(writer.prefix.replace("{", "[{]") + "*")
+    return sum(int(writer.client.exists(name)) for name in list(names)) <= most
 
 
 def first_in_redis(writer: LogWriter) -> int:
@@ -304,3 +313,23 @@ def test_the_status_says_what_holds_the_trim_back(archived: Settings, writer: Lo
     grow(writer, end + 7)
     (found,) = read_status(changed(archived, keep_events=1000))
     assert (found.unsealed, found.held_by) == (writer.position - end, "newest")
+
+
+def test_redis_holds_no_more_however_much_was_written(
+    settings: Settings, writer: LogWriter, tmp_path: Path
+) -> None:
+    """But for failed jobs, which can be requeued: of ten rounds each leaves one."""
+    archived = with_archive(settings, tmp_path, keep_events=10, result_ms=0)
+    sizes = []
+    for round_ in range(1, 11):
+        for _ in range(6):
+            writer.submit()
+        jobs = writer.claim(6)
+        writer.finish(jobs[0], Failed(error=Error(type="ValueError")))
+        for job in jobs[1:]:
+            writer.finish(job, Completed(result="x" * 1000))
+        run(archive_once(archived))
+
+        eventually(partial(few_keys, writer, 12 + 2 * round_))
+        sizes.append(int(writer.client.xlen(writer.stream)))
+    assert set(sizes) == {10}
