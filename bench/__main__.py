@@ -18,7 +18,10 @@ from bench.scale import QUICK, Scale
 from bench.table import HEADER
 
 #: Each is a module of this package with `run(scale) -> lines of the table`.
-NAMES = ("jobs", "scripts", "backlog", "floor", "projectors", "archive", "evidence", "dispatch")
+NAMES = (
+    *("jobs", "scripts", "backlog", "floor", "projectors", "archive", "evidence", "reading"),
+    "dispatch",
+)
 PACKAGES = (
     "triton-jobs",
     "dramatiq",
@@ -38,6 +41,7 @@ def main() -> int:
     parser.add_argument("--only", choices=NAMES, action="append", help="may be repeated")
     parser.add_argument("--jobs", type=int, help="no-op jobs of one drain")
     parser.add_argument("--events", type=int, help="events that the projectors catch up on")
+    parser.add_argument("--past", type=int, help="events of the history that is read (by 100,000)")
     parser.add_argument("--repeats", type=int, help="turns of each side")
     parser.add_argument("--tcp", action="store_true", help="jobs and floor over loopback TCP")
     parser.add_argument("--quick", action="store_true", help="small counts, under two minutes")
@@ -45,7 +49,7 @@ def main() -> int:
     scale = QUICK if arguments.quick else Scale()
     chosen = {
         name: value
-        for name in ("jobs", "events", "repeats", "tcp")
+        for name in ("jobs", "events", "past", "repeats", "tcp")
         if (value := getattr(arguments, name)) is not None
     }
     scale = msgspec.structs.replace(scale, **chosen)

@@ -19,6 +19,8 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     idle_jobs: int = 25
     #: Events that the projectors catch up on.
     events: int = 100_000
+    #: Events of the history that is read from its archive.
+    past: int = 2_000_000
     #: Pending jobs that the dispatch prototypes hold while they are measured.
     pending: tuple[int, ...] = (1_000, 200_000)
     #: Pending jobs, and as many delayed ones, beside which a claim is measured.
@@ -35,6 +37,7 @@ QUICK = Scale(
     paced_seconds=3,
     idle_jobs=8,
     events=20_000,
+    past=200_000,
     pending=(1_000, 20_000),
     backlog=20_000,
     dispatch_jobs=1_280,

@@ -100,7 +100,7 @@ filters = st.just(ALL) | st.builds(
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_history_gives_is_what_a_plain_filter_of_the_list_gives(
     engines: Engines, data: st.DataObject
 ) -> None:

@@ -7,13 +7,14 @@ back at once read the archive once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from triton.archive import ArchiveStore
-from triton.errors import EvidenceError, NotFoundError, UnavailableError
+from triton.errors import EvidenceError, NotFoundError, TritonError, UnavailableError
 from triton.events.entries import Page
 from triton.evidence import segment as file
 from triton.evidence.layout import Tree
@@ -64,6 +65,14 @@ class Archived:
         stop = end - first + 1 if count is None else min(end - first + 1, begin + count)
         return page.part(begin, stop) if begin or stop < page.size else page
 
+    async def ahead(self, tree: Tree, position: int) -> None:
+        """Has the block with a position ready for who reads on, where its segment is known."""
+        segment = self.catalogue.known(tree, position) if self._store is not None else None
+        if segment is not None:
+            with contextlib.suppress(TritonError):
+                footer = await self._footer(tree, segment)
+                await self._block(tree, segment, footer, footer.block_at(position))
+
     async def first_position(self, tree: Tree, live: int) -> int:
         """The oldest position of any segment, or `live`, which is where Redis begins."""
         if self._store is None or live <= 1:
@@ -76,8 +85,9 @@ class Archived:
         known = await self.catalogue.upto(tree, 0) if self._store else ()
         return known[-1].last if known else 0
 
-    async def position_at(self, tree: Tree, at: int, before: int) -> int:
-        """The last position below `before` whose event was at a time or earlier; 0 for none."""
+    async def position_at(self, tree: Tree, at: int, before: int, *, exact: bool = True) -> int:
+        """The last position below `before` whose event was at a time or earlier; 0 for none. Without `exact`
+        it may be a later one of the same block, which is then not read."""
         if self._store is None:
             return 0
         known = await self._upto(tree, before - 1)
@@ -96,7 +106,7 @@ class Archived:
         footer = await self._footer(tree, segment)
         index = bisect_right(footer.blocks, at, key=lambda block: block.first_at) - 1
         block = footer.blocks[index]
-        if block.last_at <= at:
+        if block.last_at <= at or not exact:
             found = block.last_position
         else:
             page = await self._block(tree, segment, footer, index)

@@ -31,10 +31,14 @@ class Catalogue:
     async def find(self, tree: Tree, position: int) -> Segment | None:
         """The segment with a position; None where there is none. Raises UnavailableError where that
         cannot be told."""
-        found = segments.at(self._known.get(tree, ()), position)
+        found = self.known(tree, position)
         if found is not None:
             return found
         return segments.at(await self.look(tree, position), position)
+
+    def known(self, tree: Tree, position: int) -> Segment | None:
+        """The segment with a position, where it was found before."""
+        return segments.at(self._known.get(tree, ()), position)
 
     async def upto(self, tree: Tree, last: int) -> Sequence[Segment]:
         """All segments in order, looked up again where those that are known do not reach `last`."""

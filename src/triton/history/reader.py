@@ -6,6 +6,7 @@ different logs (LogForkedError).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Collection
 from typing import Final
@@ -77,14 +78,16 @@ class History(WholeLog):
             async for page in self.pages(partition, first, last, chosen):
                 yield page
 
-    async def position_at(self, partition: int, at: int) -> int:
+    async def position_at(self, partition: int, at: int, *, exact: bool = True) -> int:
         """The last position whose event was at a time (microseconds since 1970) or earlier; 0 for none.
-        Times never fall in a partition."""
+        Times never fall in a partition. Without `exact` it may be a little later: for who looks again."""
         low = await self.first_live(partition)
         high = await self.position(partition)
         entry = await self.entry(partition, low) if low else None
         if entry is None or int(entry.fields[_AT]) > at:
-            return await self.past.archived.position_at(self.tree(partition), at, low or high + 1)
+            return await self.past.archived.position_at(
+                self.tree(partition), at, low or high + 1, exact=exact
+            )
         while low < high:
             middle = (low + high + 1) // 2
             found = await self.entry(partition, middle)
@@ -146,7 +149,17 @@ class History(WholeLog):
             else:
                 return
             after = page.positions[-1]
-            yield page
+            if archived and jobs is None and (last is None or after < last):
+                # While this page is worked on, the next one is read.
+                ahead = asyncio.ensure_future(
+                    self.past.archived.ahead(self.tree(partition), after + 1)
+                )
+                try:
+                    yield page
+                finally:
+                    ahead.cancel()
+            else:
+                yield page
 
     async def _check_joint(self, partition: int, after: int) -> None:
         """Where reading leaves the archive: both must tell of the same log. Raises LogForkedError."""
@@ -175,8 +188,11 @@ class History(WholeLog):
         partition = keys.partition_of(job, self.partitions)
         end = await self.position(partition) if until is None else until
         version = 0
-        if not after and self.past.index is None:
-            after = max(0, await self.first_position(partition) - 1)
+        if self.past.index is None:
+            # Nobody says where its events are: look at no more than may have some.
+            after = max(after, await self.first_position(partition) - 1)
+            if at is not None:
+                end = min(end, await self.position_at(partition, at, exact=False))
         while after < end:
             page = await job_page(
                 self, job, after, version=version, until=end, limit=PAGE, exact=exact

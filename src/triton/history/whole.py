@@ -14,11 +14,11 @@ from typing import Any, Final, Self
 import redis.asyncio
 
 from triton import keys
-from triton.errors import HoleError, LogForkedError
+from triton.errors import HoleError
 from triton.events.codec import position_of
 from triton.events.entries import Entry, Page, Raw, dense, page_of
 from triton.events.envelope import Event
-from triton.events.log import Checkpoint, Log
+from triton.events.log import Log
 from triton.evidence.layout import Tree
 from triton.history.past import Past
 
@@ -30,9 +30,9 @@ class WholeLog(Log):
     """The log of one namespace, from its first position that is kept anywhere. For concurrent tasks of one
     event loop.
 
-    Every read of a Log is one of it. They raise, besides what theirs do, UnavailableError where what is
-    asked for is in an archive that does not answer, and EvidenceError where a segment is damaged. What is
-    live in Redis needs no archive.
+    Every read of a Log is one of it; a checkpoint whose entry left Redis is compared with the archive's. They
+    raise, besides what theirs do, UnavailableError where what is asked for is in an archive that does not
+    answer, and EvidenceError where a segment is damaged. What is live in Redis needs no archive.
     """
 
     def __init__(
@@ -130,25 +130,6 @@ class WholeLog(Log):
                 if page.columns[0][index] == b"job.submitted":
                     newest = page.entry(index)
         return newest.event() if newest else None
-
-    async def validate(self, partition: int, checkpoint: Checkpoint) -> None:
-        """As a Log's; where the entry at the checkpoint left Redis, the archive's is compared."""
-        position = checkpoint.position
-        known = checkpoint.epoch == self.epochs[partition] and position > 0
-        if not known or await super().entry(partition, position) is not None:
-            await super().validate(partition, checkpoint)
-            return
-        last = await self.position(partition)
-        entry = await self.entry(partition, position) if position <= last else None
-        if entry is None:
-            await super().validate(partition, checkpoint)
-        elif entry.digest() != checkpoint.digest:
-            raise LogForkedError(
-                f"the archive's entry at {position} of partition {partition} is not the one that was read "
-                f"there (digest {entry.digest()}, expected {checkpoint.digest})",
-                partition=partition,
-                position=position,
-            )
 
     # What it is made of.
 
