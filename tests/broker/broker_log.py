@@ -41,7 +41,8 @@ class History:
     def jobs(self) -> dict[str, list[Event]]:
         found: dict[str, list[Event]] = defaultdict(list)
         for event in self.events():
-            found[event.job].append(event)
+            if event.job:
+                found[event.job].append(event)
         return found
 
     def ended(self) -> Counter[str]:
