@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import base64
 import builtins
+import csv
 import datetime
 import functools
 import hashlib
 import importlib
+import io
 import json
 import os
 import re
@@ -757,7 +759,7 @@ class Keys:
 
     def __init__(self, keys: Sequence[Key], check: Check | None = None) -> None:
         self.keys = list(keys)
-        self._check = check or _pure
+        self.check = check or _pure
 
     def signers(self, note: Note) -> list[Key]:
         """Those that signed. Raises BadDataError where a signature of one of them is wrong."""
@@ -775,7 +777,7 @@ class Keys:
             seconds = int.from_bytes(value[:8], "big")
             message = f"cosignature/v1\ntime {seconds}\n".encode() + message
             value = value[8:]
-        return len(value) == 64 and self._check(key.public, value, message)
+        return len(value) == 64 and self.check(key.public, value, message)
 
 
 @functools.lru_cache(maxsize=64)
@@ -783,6 +785,7 @@ def _opened(public: bytes) -> Ed25519Key:
     return Ed25519Key(public)
 
 
+@functools.lru_cache(maxsize=4096)  # the proofs of an export end with the same head
 def _pure(public: bytes, signature: bytes, message: bytes) -> bool:
     return _opened(public).verify(signature, message)
 
@@ -1949,6 +1952,207 @@ def _said(seen: ProofReport, verdict: str, text: str) -> ProofReport:
 
 
 # ---------------------------------------------------------------------------------------------------------
+# An export: a folder of events with manifest.json, written by `triton audit export`
+
+EXPORT_KIND = "triton.audit.export"
+EXPORTED = {
+    "jsonl": "events.jsonl",
+    "csv": "events.csv",
+    "cloudevents": "events.cloudevents.jsonl",
+    "parquet": "events.parquet",
+}
+#: Column -> attribute of a CloudEvent, of what a record says besides its data.
+COLUMNS = {
+    "type": "type",
+    "subject": "subject",
+    "time": "time",
+    "partition": "tritonpartition",
+    "epoch": "tritonepoch",
+    "version": "tritonversion",
+    "attempt": "tritonattempt",
+    "tenant": "tritontenant",
+    "queue": "tritonqueue",
+    "causation": "causationid",
+    "traceparent": "traceparent",
+    "leaf": "tritonleaf",
+}
+
+
+class ExportReport(Report):
+    """What was seen of an export."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events = 0
+
+    def sentence(self) -> str:
+        if self.worst:
+            return super().sentence()
+        return (
+            f"whole: {self.events} events, each with a proof, and none of their columns changed but perhaps "
+            "data, which is to be read in the proofs; that no event was left out is not to be seen here"
+        )
+
+    def document(self) -> dict[str, Any]:
+        return {**super().document(), "events": self.events}
+
+
+def is_export(source: Any) -> bool:
+    try:
+        manifest = json.loads(source.read("manifest.json"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("kind") == EXPORT_KIND
+
+
+def check_export(
+    source: Any, pinned: Sequence[Key], trust_first: bool = False, check: Check | None = None
+) -> ExportReport:
+    """Checks the files of an export, its heads, and the proof of each of its events."""
+    report = ExportReport()
+    report.pinned = bool(pinned)
+    trusted = list(pinned)
+    try:
+        manifest = json.loads(source.read("manifest.json"))
+        if manifest["version"] != 1:
+            raise BadDataError(f"its version is {manifest['version']}")
+        if not trusted:
+            trusted = [parse_key(line) for line in source.read("keys").decode().splitlines()]
+        report.keys = [str(key) for key in trusted]
+        _Export(source, manifest, report, Keys(trusted, check)).run()
+    except (LookupError, TypeError, AttributeError, ValueError, OSError) as error:
+        text = f"this is no export that can be read ({type(error).__name__}: {error})"
+        report.findings.append(Finding(UNKNOWN, "", 0, 0, text))
+    if not pinned and not trust_first:
+        text = "no key was given (--key), so anyone may have signed"
+        report.findings.append(Finding(UNKNOWN, "", 0, 0, text))
+    return report
+
+
+class _Export:
+    def __init__(
+        self, source: Any, manifest: dict[str, Any], report: ExportReport, keys: Keys
+    ) -> None:
+        self.source, self.manifest, self.report, self.keys = source, manifest, report, keys
+        self.parts = {part["partition"]: part for part in manifest["partitions"]}
+
+    def find(self, verdict: str, place: tuple[int, int], sentence: str) -> None:
+        partition, position = place
+        name = f"{self.manifest['namespace']}/{partition}" if position else ""
+        self.report.findings.append(Finding(verdict, name, position, position, sentence))
+
+    def run(self) -> None:
+        for file in self.manifest["files"]:
+            self.check_file(file["name"], file["size"], file["sha256"])
+        for number, part in self.parts.items():
+            if part["head"] is not None:
+                self.check_head(number, part)
+        form = self.manifest["format"]
+        if form not in ("jsonl", "csv", "cloudevents"):
+            text = f"the events of the format {form} are not read here: export them as jsonl too"
+            self.find(UNKNOWN, (0, 0), text)
+            return
+        last = dict.fromkeys(self.parts, 0)
+        types: dict[str, int] = {}
+        for row in self.rows(form):
+            number = row["sequence"] if form == "cloudevents" else row["position"]
+            place = (
+                int(row[COLUMNS["partition"] if form == "cloudevents" else "partition"]),
+                int(number),
+            )
+            part = self.parts[place[0]]
+            if not max(last[place[0]] + 1, part["first"]) <= place[1] <= part["last"]:
+                self.find(
+                    TAMPERED,
+                    place,
+                    "this position does not follow the one before, or was not exported",
+                )
+            last[place[0]] = place[1]
+            types[row["type"]] = types.get(row["type"], 0) + 1
+            self.report.events += 1
+            self.check_row(row, place, form)
+        if types != self.manifest["types"] or self.report.events != self.manifest["events"]:
+            text = (
+                f"the manifest counts {self.manifest['events']} events {self.manifest['types']}, "
+                f"the file has {self.report.events} {types}"
+            )
+            self.find(TAMPERED, (0, 0), text)
+
+    def check_head(self, partition: int, part: dict[str, Any]) -> None:
+        path = f"{self.manifest['namespace']}/{partition}/{part['epoch']}"
+        try:
+            (note,) = parse_notes(part["head"].encode())
+            head = parse_head(note, "the manifest")
+            signers = self.keys.signers(note)
+        except ValueError as error:
+            text = f"the signed head of partition {partition} is forged: {error}"
+            self.find(TAMPERED, (partition, 0), text)
+            return
+        if not signers:
+            text = f"the head of partition {partition} is not signed by a trusted key"
+            self.find(UNKNOWN, (partition, 0), text)
+        elif head.origin != f"{signers[0].name}/{path}":
+            text = f"the head of partition {partition} is of the log {head.origin}"
+            self.find(TAMPERED, (partition, 0), text)
+
+    def check_file(self, name: str, size: int, sha256: str) -> None:
+        if not re.fullmatch(r"(?:proofs/)?[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise BadDataError(f"it names the file {name!r}")
+        try:
+            raw = self.source.read(name)
+        except OSError:
+            self.find(INCOMPLETE, (0, 0), f"the file {name} is missing")
+            return
+        if (len(raw), hashlib.sha256(raw).hexdigest()) != (size, sha256):
+            self.find(TAMPERED, (0, 0), f"the file {name} is not the one that the manifest names")
+
+    def rows(self, form: str) -> Iterator[dict[str, Any]]:
+        text = self.source.read(EXPORTED[form]).decode()
+        if form == "csv":
+            csv.field_size_limit(1 << 30)
+            yield from csv.DictReader(io.StringIO(text, newline=""))
+        else:
+            # Only newlines end a line: JSON may hold other separators.
+            yield from (json.loads(line) for line in text.split("\n") if line)
+
+    def check_row(self, row: dict[str, Any], place: tuple[int, int], form: str) -> None:
+        """The row must say what its record says, and its record must be proved."""
+        try:
+            raw = self.source.read(f"proofs/{place[0]}-{place[1]}.tlog-proof")
+            proof = parse_proof(raw)
+        except OSError:
+            self.find(UNKNOWN, place, "there is no proof of this event in the export (--proofs)")
+            return
+        seen = check_proof(raw, self.keys.keys, check=self.keys.check)
+        origin = f"{self.manifest['namespace']}/{place[0]}/{self.parts[place[0]]['epoch']}"
+        if seen.verdict != WHOLE:
+            self.find(seen.verdict, place, seen.sentence.partition(": ")[2])
+            return
+        if seen.position != place[1] or not seen.origin.endswith("/" + origin):
+            self.find(TAMPERED, place, f"its proof is of position {seen.position} of {seen.origin}")
+            return
+        event = seen.event or {}
+        leaf = hashlib.sha256(b"\0" + (proof.record or b"")).hexdigest()
+        said = {**event, "subject": event["job"], "leaf": leaf, "partition": place[0]}
+        said.update(time=_time(event["at"]), epoch=origin.rpartition("/")[2])
+        for column, attribute in COLUMNS.items():
+            name = attribute if form == "cloudevents" else column
+            if str(row.get(name, "")) != str(said[column]):
+                text = f"{name} is {row.get(name, '')!r} in the export, {said[column]!r} in the log"
+                self.find(TAMPERED, place, text)
+                return
+        by = event["by"].partition(":")[2] or event["by"]
+        shown = row.get("authid", "") == by if form == "cloudevents" else row["by"] == event["by"]
+        if not shown:
+            self.find(TAMPERED, place, f"who caused the event was {event['by']!r}")
+
+
+def _time(at: int) -> str:
+    start = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+    return f"{start + datetime.timedelta(microseconds=at):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+# ---------------------------------------------------------------------------------------------------------
 # The command
 
 
@@ -1994,7 +2198,10 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 whole, 1 tampered, 2 incomplete, 3 cannot tell.",
     )
     add = made.add_argument
-    add("path", help="folder of the archive or of a part of its log, or a .tlog-proof file")
+    add(
+        "path",
+        help="folder of the archive, of a part of its log or of an export, or a .tlog-proof file",
+    )
     add(
         "--key",
         action="append",
@@ -2059,6 +2266,8 @@ def _check_folder(options: argparse.Namespace, pinned: list[Key]) -> Report:
             seen += [parse_head(note, name) for note in parse_notes(file.read())]
     if not os.path.isdir(options.path):
         raise BadDataError(f"there is no folder {options.path}")
+    if is_export(Folder(options.path)):
+        return check_export(Folder(options.path), pinned, options.trust_first)
     number = options.since.isascii() and options.since.isdigit()
     chosen = Options(
         since=int(options.since) if number else 0,
