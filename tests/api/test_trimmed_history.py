@@ -108,16 +108,33 @@ def trimmed(module_settings: Settings, request: pytest.FixtureRequest) -> Iterat
     yield place
 
 
-def test_events_and_explanation_are_the_same_after_a_trim(module_settings: Settings) -> None:
+def test_a_job_its_events_and_its_explanation_are_the_same_after_a_trim(
+    module_settings: Settings,
+) -> None:
+    """Its arguments too, although its row was not written yet."""
     place = Place(module_settings, "json")
     with LiveApi(place.settings) as api:
-        urls = [place.url(api, "events?limit=1000"), place.url(api, "explain")]
-        before = [api.http.get(url).json() for url in urls]
+        urls = [place.url(api, "events?limit=1000"), place.url(api, "explain"), place.url(api, "")]
+        before = [api.http.get(url.rstrip("/")).json() for url in urls]
         place.trim()
-        after = [api.http.get(url).json() for url in urls]
+        after = [api.http.get(url.rstrip("/")).json() for url in urls]
         assert len(after[0]["events"]) == len(place.versions)
-        assert after[0] == before[0]
-        assert after[1] == before[1]
+        assert after == before
+        assert after[2]["args"] == ["joint"]
+
+
+@pytest.mark.parametrize("asked", ["", "&queue=default&type=job.output", "&actor=work"])
+def test_who_follows_many_jobs_from_the_first_event_gets_what_was_trimmed(
+    module_settings: Settings, asked: str
+) -> None:
+    place = Place(module_settings, f"many{len(asked)}")
+    url = f"/api/v1/events/subscribe?from=earliest&limit=500{asked}"
+    with LiveApi(place.settings, TINY) as api:
+        before = api.http.get(url, headers={"Accept": "application/json"}).json()
+        place.trim()
+        after = api.http.get(url, headers={"Accept": "application/json"}).json()
+    assert len(before["events"]) >= 100
+    assert after["events"] == before["events"]
 
 
 def test_while_the_archive_is_away_what_is_live_goes_on(trimmed: Place, tmp_path: Path) -> None:

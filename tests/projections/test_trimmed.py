@@ -15,12 +15,14 @@ from typer.testing import CliRunner
 
 from archived_log import ArchivedLog
 from triton.cli.app import app
+from triton.cli.retroactive import _recorded
 from triton.errors import EvidenceError, HoleError, LogForkedError
 from triton.events.types import Completed
 from triton.projections.engines import open_engines
 from triton.projections.fork import Fork, find_fork
 from triton.projections.report import render
 from triton.projections.verify import verify
+from triton.retroactive.choosing import Choice
 from triton.settings import Settings
 
 
@@ -195,3 +197,19 @@ def test_the_commands_see_the_whole_log(archiving: Settings, writer: LogWriter) 
     folded = json.loads(before[0][1])
     assert folded["states"] == {"completed": 20, "pending": 1}
     assert folded["partitions"][0]["first"] == 1
+
+
+def test_the_input_of_past_jobs_is_found_after_a_trim(
+    archiving: Settings, writer: LogWriter
+) -> None:
+    writer.run(20, result={"n": 1})
+
+    def recorded() -> object:
+        return run(_recorded(archiving, Choice(), 12))
+
+    before = recorded()
+    with log_of(archiving, rows=True) as archived:
+        archived.seal_all([33, 60])
+        archived.trim(50)
+    assert recorded() == before
+    assert len(before[0]) == 12  # type: ignore[index]

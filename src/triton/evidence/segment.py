@@ -13,7 +13,7 @@ import struct
 import sys
 import zlib
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -93,7 +93,7 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True):
         """The indexes of the blocks that may hold events of a job; of a job that is not in the segment,
         none but for one block in millions."""
         wanted = zlib.crc32(job.encode())
-        return [index for index, packed in enumerate(self.jobs) if wanted in _unpacked(packed)]
+        return [index for index, packed in enumerate(self.jobs) if _holds(packed, wanted)]
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -267,16 +267,21 @@ def _packed(jobs: Iterable[bytes]) -> str:
     return base64.b64encode(b"".join(raw[byte::4] for byte in range(4))).decode()
 
 
-def _unpacked(packed: str) -> frozenset[int]:
+def _holds(packed: str, wanted: int) -> bool:
+    """Whether a number is in a block's index. Of its bytes only those are put together that are looked at."""
     try:
         raw = base64.b64decode(packed, validate=True)
     except binascii.Error as error:
         raise _damaged("its index of jobs is none") from error
     count = len(raw) // 4
-    whole = bytearray(4 * count)
-    for byte in range(4):
-        whole[byte::4] = raw[byte * count : (byte + 1) * count]
-    return frozenset(struct.unpack(f">{count}I", whole))
+    first = wanted >> 24
+    # The highest bytes stand first, in order.
+    begin, end = bisect_left(raw, first, 0, count), bisect_right(raw, first, 0, count)
+    rest = (wanted >> 16 & 255, wanted >> 8 & 255, wanted & 255)
+    return any(
+        (raw[count + at], raw[2 * count + at], raw[3 * count + at]) == rest
+        for at in range(begin, end)
+    )
 
 
 def _first(blocks: Sequence[Block], fits: Callable[[Block], bool]) -> int:
