@@ -9,6 +9,7 @@ from collections import Counter
 
 import httpx
 import msgspec
+import psycopg
 import pytest
 from live_api import Hand, LiveApi, project
 
@@ -50,7 +51,13 @@ def test_ready_shows_each_dependency_and_how_far_the_projectors_are(
     assert all(found["ok"] for found in shown["dependencies"].values())
     assert all(found["latency_ms"] >= 0 for found in shown["dependencies"].values())
     (lag,) = shown["projectors"]
-    assert (lag["projector"], lag["lag"]) == ("postgres", 1)
+    assert (lag["projector"], lag["lag"], lag["forked"]) == ("postgres", 1, "")
+    with psycopg.connect(api.settings.database_url, autocommit=True) as database:
+        (digest,) = database.execute("SELECT digest FROM checkpoints").fetchone() or ("",)
+        database.execute("UPDATE checkpoints SET digest = 'another'")
+        (lag,) = api.http.get("/health/ready").json()["projectors"]
+        database.execute("UPDATE checkpoints SET digest = %s", (digest,))
+    assert "is not the one that was read" in lag["forked"]
 
 
 def test_accepted_connections_have_the_listener_s_options(api: LiveApi) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 import pytest
 from log_writer import LogWriter
-from projecting import opened, run
+from projecting import opened, project, run
 
 from triton.errors import ConfigurationError, UnavailableError
 from triton.projections import run_projectors
@@ -53,6 +53,16 @@ def test_both_stores_follow_the_log_and_say_so(settings: Settings, writer: LogWr
     writer.run(2)
     run(scene())
     assert [one.projector for one in read_lag(settings)] == ["postgres", "clickhouse"]
+
+
+def test_a_lag_says_that_the_log_lost_its_tail(settings: Settings, writer: LogWriter) -> None:
+    writer.run(2)
+    project(settings)
+    assert [one.forked for one in read_lag(settings)] == ["", ""]
+    writer.client.delete(*writer.client.keys(f"{writer.prefix}*"))
+    lost = read_lag(settings)
+    assert [one.behind for one in lost] == [0, 0]
+    assert all("this is another log" in one.forked for one in lost), lost
 
 
 def test_a_database_that_goes_away_is_waited_for(settings: Settings, writer: LogWriter) -> None:

@@ -165,6 +165,17 @@ class Log:
         entry = await self.entry(partition, position) if position else None
         return Checkpoint(self.epochs[partition], position, entry.digest() if entry else "")
 
+    async def forked(self, partition: int, checkpoint: Checkpoint) -> str:
+        """Why the log is not the one that was read up to the checkpoint; empty where it is, and where that
+        part has left Redis."""
+        try:
+            await self.validate(partition, checkpoint)
+        except LogForkedError as error:
+            return error.message
+        except HoleError:
+            return ""
+        return ""
+
     async def validate(self, partition: int, checkpoint: Checkpoint) -> None:
         """Make sure that the log still holds what was read up to the checkpoint.
 

@@ -12,7 +12,7 @@ import psycopg
 
 from triton.errors import UnavailableError, no_answer
 from triton.events.client import connect_async
-from triton.events.log import Log
+from triton.events.log import Checkpoint, Log
 from triton.events.scripts import Scripts
 from triton.projections.checkpoint import Connection
 from triton.projections.clickhouse import ClickHouseProjection
@@ -24,7 +24,8 @@ PROJECTORS: Final = (PostgresProjection.name, ClickHouseProjection.name)
 
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
     """One projector of one partition. `seconds` is the age of the oldest event it has not applied, 0 for
-    none; `parked` the number of events it put aside."""
+    none; `parked` the number of events it put aside; `forked` why it stands still where the log is no longer
+    the one that it read."""
 
     projector: str
     partition: int
@@ -32,6 +33,7 @@ class Lag(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     seconds: float
     parked: int
+    forked: str = ""
 
     @property
     def behind(self) -> int:
@@ -41,8 +43,12 @@ class Lag(msgspec.Struct, frozen=True, kw_only=True):
 
 async def lag(log: Log, connection: Connection) -> list[Lag]:
     """Every projector of every partition; one that never ran is at position 0."""
-    cursor = await connection.execute("SELECT projector, partition, position FROM checkpoints")
-    positions = {(name, partition): at for name, partition, at in await cursor.fetchall()}
+    cursor = await connection.execute(
+        "SELECT projector, partition, epoch, position, digest FROM checkpoints"
+    )
+    checkpoints = {
+        (name, partition): Checkpoint(*rest) for name, partition, *rest in await cursor.fetchall()
+    }
     cursor = await connection.execute(
         "SELECT projector, partition, count(*) FROM parked_events GROUP BY 1, 2"
     )
@@ -51,7 +57,8 @@ async def lag(log: Log, connection: Connection) -> list[Lag]:
     for partition in range(log.partitions):
         end = await log.position(partition)
         for name in PROJECTORS:
-            position = positions.get((name, partition), 0)
+            checkpoint = checkpoints.get((name, partition))
+            position = checkpoint.position if checkpoint else 0
             found.append(
                 Lag(
                     projector=name,
@@ -60,6 +67,7 @@ async def lag(log: Log, connection: Connection) -> list[Lag]:
                     position=position,
                     seconds=await _age(log, partition, position + 1) if position < end else 0.0,
                     parked=parked.get((name, partition), 0),
+                    forked=await log.forked(partition, checkpoint) if checkpoint else "",
                 )
             )
     return found

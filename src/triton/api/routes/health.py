@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ import httpx
 import msgspec
 from fastapi import APIRouter, Depends
 from psycopg.rows import DictRow
+from redis.exceptions import RedisError
 from starlette.responses import Response
 
 import triton
@@ -19,6 +20,7 @@ from triton.api import openapi
 from triton.api.services import Services, services_of
 from triton.api.statements import sql
 from triton.api.wire import Json
+from triton.events.log import Checkpoint, Log
 
 #: Seconds that one dependency may take to answer.
 _TIMEOUT: Final = 2.0
@@ -39,13 +41,15 @@ class Dependency(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a projector is: `lag` is in positions of its partition's log."""
+    """How far a projector is: `lag` is in positions of its partition's log. `forked` says why it stands still
+    where the log is no longer the one that it read; empty where it is."""
 
     projector: str
     partition: int
     position: int
     lag: int
     updated_at: str
+    forked: str
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +82,8 @@ async def health() -> Response:
     },
 )
 async def ready(services: Annotated[Services, Depends(services_of)]) -> Response:
-    """Each dependency with its latency and the reason where it is down; each projector with its lag. A lag
-    alone does not make the service unready."""
+    """Each dependency with its latency and the reason where it is down; each projector with its lag. A lag or
+    a fork alone does not make the service unready."""
     positions: dict[int, int] = {}
     checkpoints: list[DictRow] = []
 
@@ -111,13 +115,16 @@ async def ready(services: Annotated[Services, Depends(services_of)]) -> Response
     checks = (redis, postgres, clickhouse, archive, feed)
     found = await asyncio.gather(*(_check(check) for check in checks))
     dependencies = {check.__name__: state for check, state in zip(checks, found, strict=True)}
+    forks = await _forks(services, checkpoints) if found[0].ok else [""] * len(checkpoints)
     draining = services.hub.draining
     is_ready = all(state.ok for state in found) and not draining
     report = Readiness(
         ready=is_ready,
         draining=draining,
         dependencies=dependencies,
-        projectors=[_lag(row, positions) for row in checkpoints],
+        projectors=[
+            _lag(row, positions, fork) for row, fork in zip(checkpoints, forks, strict=True)
+        ],
         streams=services.hub.open_streams,
     )
     return Json(report, 200 if is_ready else 503)
@@ -141,7 +148,26 @@ async def _check(check: Callable[[], Awaitable[dict[str, Any]]]) -> Dependency:
     return Dependency(ok=not reason, latency_ms=latency, reason=reason, details=details)
 
 
-def _lag(row: DictRow, positions: dict[int, int]) -> Lag:
+async def _forks(services: Services, checkpoints: Sequence[DictRow]) -> list[str]:
+    """For each checkpoint why the log is not the one that was read, empty where it is or nobody answers."""
+    open_log = services.hub.log(0)
+    # The hub's own may be older than an adoption: it opens the log anew when somebody listens.
+    log = Log(open_log.client, open_log.namespace, open_log.epochs)
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            await log.refresh()
+            return [
+                await log.forked(
+                    row["partition"],
+                    Checkpoint(row["epoch"], row["position"], row["digest"]),
+                )
+                for row in checkpoints
+            ]
+    except (TimeoutError, RedisError):
+        return [""] * len(checkpoints)
+
+
+def _lag(row: DictRow, positions: dict[int, int], fork: str) -> Lag:
     behind = positions.get(row["partition"], row["position"]) - row["position"]
     return Lag(
         projector=row["projector"],
@@ -149,6 +175,7 @@ def _lag(row: DictRow, positions: dict[int, int]) -> Lag:
         position=row["position"],
         lag=max(0, behind),
         updated_at=row["updated_at"].isoformat(),
+        forked=fork,
     )
 
 

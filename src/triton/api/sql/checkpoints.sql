@@ -1,1 +1,1 @@
-SELECT projector, partition, position, updated_at FROM checkpoints ORDER BY projector, partition
+SELECT projector, partition, epoch, position, digest, updated_at FROM checkpoints ORDER BY projector, partition

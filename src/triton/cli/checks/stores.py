@@ -90,7 +90,13 @@ def projectors(settings: Settings) -> Iterator[Finding]:
         if one.parked:
             advice = "Look at parked_events for the reason; the jobs' other events are not applied."
             yield Finding("fail", "projectors", f"{about} parked {one.parked} events", advice)
-        if one.seconds > _LATE:
+        if one.forked:
+            what = f"{about} stands still: {one.forked}"
+            advice = (
+                "`triton log status` shows what was lost; `triton log adopt` goes on without it."
+            )
+            yield Finding("fail", "projectors", what, advice)
+        elif one.seconds > _LATE:
             what = f"{about} is {one.behind} events and {one.seconds:.0f} s behind"
             advice = "Does `triton projector` run, and what does its log say?"
             yield Finding("warn", "projectors", what, advice)
