@@ -5,16 +5,19 @@ The stock `dramatiq` command runs it: `dramatiq triton.worker:setup`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
 
 import dramatiq
+from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import AsyncIO
 
+from triton.archive import open_archive
 from triton.broker import TritonBroker
 from triton.broker.drain import Drain
-from triton.errors import ConfigurationError
+from triton.errors import ConfigurationError, UnavailableError
 from triton.settings import Settings, load
 
 
@@ -44,8 +47,19 @@ def setup() -> None:
         broker.add_middleware(Drain(settings.drain_ms))
         dramatiq.set_broker(broker)
         load_actors(settings)
+        check_stores(settings, broker)
     except ConfigurationError as error:
         raise SystemExit(f"triton: {error.message}") from None
+
+
+def check_stores(settings: Settings, broker: TritonBroker) -> None:
+    """Raises ConfigurationError for a log or an archive that is not as the settings say. One that is away is
+    waited for."""
+    with contextlib.suppress(ConnectionClosed, UnavailableError):
+        broker.open()
+    # What an s3:// needs is looked up at its first use: that takes a second, and most jobs never get there.
+    if settings.archive_url and not settings.archive_url.startswith("s3://"):
+        open_archive(settings.archive_url)
 
 
 def check_url(settings: Settings) -> None:

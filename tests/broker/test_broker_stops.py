@@ -132,3 +132,20 @@ def test_a_wrong_number_of_partitions_leaves_nothing_behind(
     with pytest.raises(ConfigurationError, match="was created with 1 partitions"):
         make_broker(partitions=4).enqueue(message(0))
     assert set(redis_client.keys(f"{{{namespace}:*")) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"partitions": 4}, "was created with 1 partitions, but TRITON_PARTITIONS is 4"),
+        ({"archive_url": "nowhere"}, "The archive URL is 'nowhere'"),
+    ],
+)
+def test_a_worker_with_a_wrong_setting_ends_with_one_sentence(
+    make_broker: MakeBroker, start: StartCommand, settings: dict[str, Any], said: str
+) -> None:
+    make_broker(partitions=1).enqueue(message(0))
+    command = start("--processes", "1", "--threads", "1", **PLAIN, **settings)
+    assert command.process.wait(30) != 0
+    assert said in command.log()
+    assert "Traceback" not in command.log()

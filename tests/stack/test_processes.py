@@ -56,7 +56,8 @@ def test_a_child_that_dies_starts_again_each_time_later(supervisor: Supervisor) 
     assert [ended.status for ended in exits] == [7, 7, 7]
     assert [ended.restart_in for ended in exits] == [0.25, 0.5, 1.0]
     assert not exits[0].clean
-    assert "status 7; it starts again in 0.25 s" in str(exits[0])
+    assert "status 7; it starts again in 0.25 s; see " in str(exits[0])
+    assert str(exits[0]).endswith("dies.log")
     assert said(supervisor, "dies") == "alas\n" * 3
 
 

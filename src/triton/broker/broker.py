@@ -268,6 +268,14 @@ class TritonBroker(Broker):
         now = time.time_ns() // 1000
         return self.payloads.shrink(prepared(message, sender, actor=actor, delay=delay, now=now))
 
+    def open(self) -> None:
+        """Create the log, or make sure that it is the one that the settings describe; the first submit and
+        the first worker do so too.
+
+        Raises ConfigurationError where it is not, ConnectionClosed or UnavailableError without an answer.
+        """
+        self._intake.open()
+
     # -- running -----------------------------------------------------------------------------------
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> Consumer:

@@ -132,15 +132,20 @@ class DataFolder:
             if (holder and _alive(holder)) or time.monotonic() >= deadline:
                 os.close(fd)
                 by = f"pid {holder}" if holder and _alive(holder) else "engines that still end"
-                raise StartupError(
-                    f"A Triton stack already runs on {self.path} (held by {by}):"
-                    f" stop it first, or choose another folder with --data."
-                )
+                raise already_runs(self.path, by)
             # Its supervisor is dead and its engines are on their way out.
             time.sleep(0.05)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self.lock_fd = fd
+
+
+def already_runs(path: Path, by: str) -> StartupError:
+    """The error of a second stack on a folder."""
+    return StartupError(
+        f"A Triton stack already runs on {path} (held by {by}):"
+        f" stop it first, or choose another folder with --data."
+    )
 
 
 def running_stack(data: Path) -> RunningStack | None:

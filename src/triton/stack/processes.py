@@ -53,6 +53,8 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     requested: bool
     #: Seconds until it is started again; None when it is not.
     restart_in: float | None = None
+    #: Where it said why.
+    log: str = ""
 
     @property
     def clean(self) -> bool:
@@ -62,7 +64,8 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         how = f"status {self.status}" if self.status >= 0 else signal.Signals(-self.status).name
         again = f"; it starts again in {self.restart_in} s" if self.restart_in is not None else ""
-        return f"{self.name} (pid {self.pid}) ended with {how}{again}"
+        where = f"; see {self.log}" if self.log else ""
+        return f"{self.name} (pid {self.pid}) ended with {how}{again}{where}"
 
 
 class Child:
@@ -220,6 +223,7 @@ class Supervisor:
             status=status,
             requested=child.stopping,
             restart_in=delay,
+            log=str(child.log),
         )
         if self.on_exit is not None:
             self.on_exit(ended)

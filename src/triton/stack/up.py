@@ -20,6 +20,7 @@ from triton import migrate, worker
 from triton.errors import StartupError
 from triton.settings import Settings
 from triton.stack.engines import Engines
+from triton.stack.folder import already_runs, running_stack
 from triton.stack.processes import Exit, Spec
 
 #: Seconds within which the API must answer after its start.
@@ -66,7 +67,14 @@ class Stack:
 
     def start(self) -> None:
         """Returns when the API answers. Raises StartupError, and leaves nothing running then."""
-        port = free_port(self._given.host, self._given.port)
+        try:
+            port = free_port(self._given.host, self._given.port)
+        except StartupError as error:
+            # The port of this very folder's stack, most likely.
+            path = self.engines.folder.path
+            if running := running_stack(path):
+                raise already_runs(path, f"pid {running.pid}") from error
+            raise
         self.engines.start()
         try:
             self.settings = msgspec.structs.replace(
