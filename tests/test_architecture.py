@@ -67,6 +67,7 @@ APART = {
 }
 DRIVERS = {
     "redis": {
+        "restore",
         "audit",
         "events",
         "broker",
@@ -80,6 +81,7 @@ DRIVERS = {
         "history",
     },
     "psycopg": {
+        "restore",
         "audit",
         "projections",
         "evidence",
@@ -94,7 +96,15 @@ DRIVERS = {
         "outbox",
         "erasure",
     },
-    "clickhouse_connect": {"projections", "api", "stack", "cli", "demo", "migration_targets"},
+    "clickhouse_connect": {
+        "restore",
+        "projections",
+        "api",
+        "stack",
+        "cli",
+        "demo",
+        "migration_targets",
+    },
     "boto3": {"archive", "evidence"},
     "chdb": {"stack"},
 }

@@ -125,7 +125,19 @@ def submission_of(
     body = _encoded(message)
     if len(body) > most:
         raise too_large(message.actor_name, len(body), "args", most)
-    data = Submitted(actor=message.actor_name, body=body, priority=priority, due=due, unique=digest)
+    window = unique.window if unique else 0
+    payload = payload_digest(name, args, kwargs) if terms.idempotency_key else ""
+    keep_ms = keep_ms if payload else 0
+    data = Submitted(
+        actor=message.actor_name,
+        body=body,
+        priority=priority,
+        due=due,
+        unique=digest,
+        window=window,
+        payload=payload,
+        keep=keep_ms,
+    )
     return Submission(
         job=message.message_id,
         queue=message.queue_name,
@@ -141,10 +153,10 @@ def submission_of(
         delay=delay,
         ttl=terms.ttl,
         unique=digest,
-        window_ms=unique.window if unique else 0,
+        window_ms=window,
         conflict=unique.conflict if unique else "return",
-        payload=payload_digest(name, args, kwargs) if terms.idempotency_key else "",
-        keep_ms=keep_ms if terms.idempotency_key else 0,
+        payload=payload,
+        keep_ms=keep_ms,
         data=encode_data(data),
         body=body,
     )

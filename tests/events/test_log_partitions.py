@@ -142,6 +142,10 @@ def drive(steps: Steps, jobs: list[str]) -> set[str]:
     assert steps.run(steps.scripts.adopt(steps.prefix, epoch, epoch)) == [b"already"]
     named.add("trim")
     assert steps.run(steps.scripts.trim(steps.prefix, 0, epoch=epoch)) == [0]
+    named |= {"reserve", "restored"}
+    taken = steps.run(steps.scripts.reserve(steps.prefix, "other", PARTITIONS))[0]
+    assert taken[0] == b"taken"
+    assert steps.run(steps.scripts.restored(steps.prefix, epoch, [])) == [b"already"]
     types = {fields[1].decode() for _, fields in raw}
     assert {"job.lease_lost", "job.due", "job.cancel_requested", "job.requeued"} <= types
     return named

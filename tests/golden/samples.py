@@ -45,6 +45,7 @@ SAMPLES: Final[tuple[EventData, ...]] = (
     Submitted(
         actor="act", body=b"{}", expires=1767225660000000, unique="0f343b0931126a20f133d67c2b018a3b"
     ),
+    Submitted(actor="act", body=b"{}", unique="0f", window=86400000, payload="9a0b", keep=3600000),
     Due(),
     Started(worker="w-1"),
     Progressed(percent=0.0),

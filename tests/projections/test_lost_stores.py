@@ -19,6 +19,7 @@ from triton.errors import EvidenceError
 from triton.projections.rebuild.running import Rebuild
 from triton.projections.report import render
 from triton.projections.verify import verify
+from triton.restore.running import open_restore
 from triton.settings import Settings
 
 BOTH = ("postgres", "clickhouse")
@@ -127,3 +128,28 @@ def test_a_copy_of_postgresql_learns_what_the_archive_has_more(
     gone.unlink()
     with pytest.raises(EvidenceError, match="missing"):
         run(archive_once(own, projectors=BOTH))
+
+
+def test_all_but_the_archive_is_lost(own: Settings, writer: LogWriter) -> None:
+    writer.history(seed=1, events=90)
+    project(own)
+    run(archive_once(own, projectors=BOTH))
+    rows, end = contents(own), writer.position
+    for name in list(writer.client.scan_iter(writer.prefix + "*")):
+        writer.client.delete(name)
+    lose(own)
+
+    async def restored() -> Any:
+        async with open_restore(own) as opened:
+            return await opened.run(by="user:tester", reason="a test", patience=1.0)
+
+    (found,) = run(restored())
+    assert (found.plan.archived, found.plan.end, found.unreadable) == (end, end, [])
+    for name in BOTH:
+        filled(own, name)
+        step(own, Rebuild.cutover, name)
+    assert contents(own) == rows
+    writer.run(3)
+    project(own)
+    run(archive_once(own, projectors=BOTH))
+    assert ledger(own)[-1][3] == writer.position

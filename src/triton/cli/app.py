@@ -20,6 +20,7 @@ from triton.cli import (
     projections,
     queues,
     replay,
+    restore,
     submit,
     up,
     verify,
@@ -81,6 +82,7 @@ app.command(rich_help_panel=_PRODUCTION)(up.worker)
 app.command(rich_help_panel=_PRODUCTION)(up.projector)
 app.command(rich_help_panel=_PRODUCTION)(up.archiver)
 app.command(rich_help_panel=_PRODUCTION)(up.relay)
+app.command(rich_help_panel=_PRODUCTION)(restore.restore)
 app.add_typer(projections.app, name="projections", rich_help_panel=_PRODUCTION)
 app.add_typer(adopt.app, name="adopt", rich_help_panel=_PRODUCTION)
 app.add_typer(outbox.app, name="outbox", rich_help_panel=_PRODUCTION)

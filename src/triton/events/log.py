@@ -242,7 +242,12 @@ def checked_epochs(namespace: str, partitions: int, replies: Sequence[Any]) -> l
     """The epoch of each partition from the open script's replies. Raises ConfigurationError."""
     epochs = []
     for partition, (epoch, found, _, layout) in enumerate(replies):
-        if (layout := int(layout or 1)) not in keys.LAYOUTS:
+        if (layout := int(layout or 1)) == 0:
+            raise UnavailableError(
+                f"the log {namespace!r} is being restored: wait until `triton restore` ends, or run it again "
+                "if it was stopped"
+            )
+        if layout not in keys.LAYOUTS:
             raise ConfigurationError(
                 f"the log {namespace!r} has layout {layout}, this version of Triton "
                 f"knows layouts {keys.LAYOUTS[0]} to {keys.LAYOUTS[-1]}: use the version that wrote it",

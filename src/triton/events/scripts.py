@@ -156,7 +156,7 @@ class ClaimReply(NamedTuple):
 
 
 #: Scripts that change only what the prelude relies on, and run without it.
-_BARE: Final = frozenset(("adopt", "open"))
+_BARE: Final = frozenset(("adopt", "open", "reserve", "restored"))
 
 
 def compose(name: str, clock: str | None = None) -> Script:
@@ -200,6 +200,8 @@ NAMES: Final = (
     "hold",
     "note",
     "trim",
+    "reserve",
+    "restored",
 )
 
 
@@ -322,6 +324,19 @@ class Scripts:
         """
         header = _pack((op, type_of(data), by, tenant, NOTE_MS))
         return self._call("note", prefix, header, encode_data(data))
+
+    def reserve(self, prefix: str, epoch: str, partitions: int) -> Call:
+        """Reserve an empty partition for a restore. Answers a pair: `ok` or `again` and the epoch, or `taken`
+        and the position of the log that is there."""
+        script = self.by_name["reserve"]
+        args = (epoch, partitions, keys.log(prefix))
+        return Call(script, keys.meta(prefix), args, self._family)
+
+    def restored(self, prefix: str, epoch: str, fields: Sequence[tuple[str, str | int]]) -> Call:
+        """End a restore, with these fields of meta. Answers `ok`, `already` or `other`."""
+        script = self.by_name["restored"]
+        args = (epoch, keys.LAYOUT, *(part for field in fields for part in field))
+        return Call(script, keys.meta(prefix), args, self._family)
 
     def trim(
         self,

@@ -33,7 +33,9 @@ class Submitted(_Data, frozen=True, tag="job.submitted"):
     """A job was accepted. `body` is the encoded Dramatiq message; `due` is 0 for "at once".
 
     `expires`: the job fails unless it first started before; 0 for never. `unique`: the digest of its
-    unique key, or empty.
+    unique key, or empty; `window`: milliseconds for which it is held, 0 until the job ends. `payload`: the
+    digest of what was asked for under an idempotency key, or empty; `keep`: milliseconds after the job's end
+    for which it answers to that key.
     """
 
     actor: str
@@ -42,6 +44,9 @@ class Submitted(_Data, frozen=True, tag="job.submitted"):
     due: int = 0
     expires: int = 0
     unique: str = ""
+    window: int = 0
+    payload: str = ""
+    keep: int = 0
 
 
 class Due(_Data, frozen=True, tag="job.due"):

@@ -34,13 +34,14 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """A signed head of the archive, and the object that it is in. Time in microseconds since 1970."""
+    """A signed head of the archive, and the object of heads that it is in; None for the one that is only
+    published. Time in microseconds since 1970; None where nothing tells it."""
 
     note: bytes
     size: int
     root: bytes
-    at: int
-    key: str
+    at: int | None
+    key: str | None
 
 
 def segments_behind(
@@ -72,22 +73,33 @@ def segments_behind(
 
 
 def newest_heads(archive: ArchiveStore, tree: Tree) -> list[Head]:
-    """The heads of the newest object of heads, oldest first; none where there is none."""
+    """The heads of the newest object of heads, oldest first, and the published one."""
     newest = ""
     for key in archive.list(layout.heads_prefix(tree)):
         newest = key if layout.head_of(key) else newest
     where = layout.head_of(newest) if newest else None
-    if where is None:
-        return []
-    texts = archive.read(newest).decode().split("\n\n")
-    # A note has one empty line inside, and one behind it where another follows.
-    raw = [f"{text}\n\n{signed.rstrip(chr(10))}\n" for text, signed in _pairs(texts)]
     heads = []
-    for index, note in enumerate(raw):
-        head = notes.parse_head(notes.parse_note(note.encode()).text)
-        at = where[1] - len(raw) + 1 + index
-        heads.append(Head(note.encode(), head.size, head.root, at, newest))
+    if where is not None:
+        raw = _notes(archive.read(newest))
+        heads = [
+            _head(note, where[1] - len(raw) + 1 + index, newest) for index, note in enumerate(raw)
+        ]
+    with contextlib.suppress(NotFoundError):
+        published = archive.read(layout.checkpoint(tree))
+        if published not in [head.note for head in heads]:
+            heads.append(_head(published, None, None))
     return heads
+
+
+def _head(note: bytes, at: int | None, key: str | None) -> Head:
+    said = notes.parse_head(notes.parse_note(note).text)
+    return Head(note, said.size, said.root, at, key)
+
+
+def _notes(joined: bytes) -> list[bytes]:
+    """A note has one empty line inside, and one behind it where another follows."""
+    texts = joined.decode().split("\n\n")
+    return [f"{text}\n\n{signed.rstrip(chr(10))}\n".encode() for text, signed in _pairs(texts)]
 
 
 def _pairs(texts: Sequence[str]) -> list[tuple[str, str]]:

@@ -7,27 +7,25 @@ from the start: nothing is lost twice.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
 from triton import keys
-from triton.errors import FencedError, HoleError, UnavailableError
+from triton.errors import FencedError, HoleError
 from triton.events.client import send_async
 from triton.events.log import Checkpoint
 from triton.events.scripts import Scripts
 from triton.evidence.layout import Tree
 from triton.history import History
 from triton.projections.checkpoint import LEASE_SECONDS, Connection, Lease
-from triton.projections.compare_events import ANALYTICS
 from triton.projections.fold import JobFold
 from triton.projections.fork import Fork
 from triton.projections.lines import each, escaped_json, fields_of
-from triton.projections.refold import EVENT_FIELDS, decoded, expected_event
+from triton.projections.losing import LostJob, forget_in_clickhouse, held_checkpoints, set_aside
+from triton.projections.refold import decoded, expected_event
 from triton.projections.rows import RowReader, Rows
 from triton.projections.statements import sql
 
@@ -37,20 +35,6 @@ if TYPE_CHECKING:
 #: Seconds that the projectors are given to let go of their checkpoints.
 PATIENCE: Final = LEASE_SECONDS + 5.0
 _PAGE: Final = 1000
-_JOBS: Final = 500
-#: A DELETE has happened when it is answered.
-_SYNC: Final = {"mutations_sync": 2, "lightweight_deletes_sync": 2}
-
-
-class LostJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that lost events; `last` is the type of its last one, `began_before`: the log still knows it."""
-
-    job: str
-    tenant: str
-    queue: str
-    version: int
-    began_before: bool
-    last: str
 
 
 class Adopted(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,11 +81,20 @@ class _Adoption:
     async def run(self, by: str, reason: str, patience: float) -> Adopted:
         fork = self._fork
         epoch = secrets.token_hex(8)
-        leases = await self._leases(patience)
+        leases = await held_checkpoints(self._connection, fork.partition, fork.epoch, patience)
         try:
             async with self._connection.transaction():
-                jobs = await self._set_aside()
-            await self._clean_clickhouse([job.job for job in jobs])
+                jobs = await set_aside(
+                    self._connection,
+                    self._clickhouse,
+                    fork.partition,
+                    fork.common,
+                    fork.projected_epoch,
+                    self._archived(),
+                )
+            await forget_in_clickhouse(
+                self._clickhouse, fork.partition, fork.common, [job.job for job in jobs]
+            )
             async with self._connection.transaction():
                 await self._rewind(leases, epoch)
                 await self._restore([job.job for job in jobs])
@@ -132,63 +125,6 @@ class _Adoption:
             jobs=jobs,
         )
 
-    async def _leases(self, patience: float) -> list[Lease]:
-        """Every checkpoint of the partition, held. Whoever projects is fenced off."""
-        cursor = await self._connection.execute(
-            "SELECT projector FROM checkpoints WHERE partition = %s ORDER BY 1",
-            (self._fork.partition,),
-        )
-        leases: list[Lease] = []
-        deadline = time.monotonic() + patience
-        owner = f"adopt:{secrets.token_hex(4)}"
-        for (projector,) in await cursor.fetchall():
-            while True:
-                lease = await Lease.acquire(
-                    self._connection,
-                    projector,
-                    self._fork.partition,
-                    epoch=self._fork.epoch,
-                    owner=owner,
-                    seconds=600.0,
-                )
-                if lease is not None:
-                    leases.append(lease)
-                    break
-                if time.monotonic() >= deadline:
-                    for held in leases:
-                        await held.release()
-                    raise FencedError(
-                        f"a projector ({projector}) still works on partition {self._fork.partition}: "
-                        "stop it, or wait until it has noticed the fork, and try again",
-                        projector=projector,
-                        partition=self._fork.partition,
-                    )
-                await asyncio.sleep(0.2)
-        return leases
-
-    async def _set_aside(self) -> list[LostJob]:
-        """Copy what is lost, out of both stores and the archive."""
-        epoch = self._fork.projected_epoch
-        await self._connection.execute(sql("fork_set_aside"), {**self._at, "epoch": epoch})
-        query = (
-            f"SELECT position, {', '.join(EVENT_FIELDS)} FROM {ANALYTICS.partition('.')[2]} FINAL"
-            " WHERE partition = {partition:UInt32} AND position > {common:UInt64} ORDER BY position"
-        ).replace(", at,", ", toUnixTimestamp64Micro(at),")
-        rows = await asyncio.to_thread(self._clickhouse.query, query, parameters=self._at)
-        async with self._connection.cursor() as cursor:
-            await cursor.executemany(
-                sql("fork_set_aside_one"),
-                [(epoch, self._fork.partition, *row) for row in rows.result_rows],
-            )
-            async for events in self._archived():
-                await cursor.executemany(
-                    sql("fork_set_aside_one"),
-                    [(epoch, self._fork.partition, *row) for row in events],
-                )
-        cursor = await self._connection.execute(sql("fork_jobs"), {**self._at, "epoch": epoch})
-        names = LostJob.__struct_fields__
-        return [LostJob(**dict(zip(names, row, strict=True))) for row in await cursor.fetchall()]
-
     async def _archived(self) -> AsyncIterator[list[tuple[Any, ...]]]:
         """Position and EVENT_FIELDS of what is lost, as the archive has it."""
         archived, fork = self._log.past.archived, self._fork
@@ -202,26 +138,6 @@ class _Adoption:
                 if not isinstance(event, str)
             ]
             after = page.positions[-1]
-
-    async def _clean_clickhouse(self, jobs: Sequence[str]) -> None:
-        await self._command(
-            "DELETE FROM job_events WHERE partition = {partition:UInt32} AND position > {common:UInt64}",
-            self._at,
-        )
-        for start in range(0, len(jobs), _JOBS):
-            some = {"jobs": list(jobs[start : start + _JOBS])}
-            await self._command("DELETE FROM job_times WHERE job IN {jobs:Array(String)}", some)
-            await self._command(sql("fork_job_times_clickhouse").decode(), some)
-
-    async def _command(self, statement: str, values: dict[str, Any]) -> None:
-        from clickhouse_connect.driver.exceptions import ClickHouseError
-
-        try:
-            await asyncio.to_thread(
-                self._clickhouse.command, statement, parameters=values, settings=_SYNC
-            )
-        except ClickHouseError as error:
-            raise UnavailableError(f"ClickHouse refused to forget what is lost: {error}") from error
 
     async def _rewind(self, leases: Sequence[Lease], epoch: str) -> None:
         fork = self._fork

@@ -144,10 +144,19 @@ def submitted_json(data: Submitted, body: Body | None) -> bytes:
         more += b',"due":%d' % data.due
     if data.expires:
         more += b',"expires":%d' % data.expires
-    if data.unique:
-        more += b',"unique":' + to_json(data.unique)
+    if data.unique or data.payload:
+        more += _terms_json(data)
     shown = to_json(data.body) if body is None else body.shown
     return b'{"actor":%b,"body":%b%b}' % (_actor_json(data.actor), shown, more)
+
+
+def _terms_json(data: Submitted) -> bytes:
+    more = b',"unique":' + to_json(data.unique) if data.unique else b""
+    if data.window:
+        more += b',"window":%d' % data.window
+    if data.payload:
+        more += b',"payload":%b,"keep":%d' % (to_json(data.payload), data.keep)
+    return more
 
 
 @lru_cache(maxsize=1024)

@@ -1,0 +1,107 @@
+"""Owns `triton restore`: a Redis that was lost, from the archive and PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triton.cli.options import Data, Json
+
+if TYPE_CHECKING:
+    from triton.restore.running import Plan, Restored, Told
+    from triton.settings import Settings
+
+
+def restore(
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the new epoch.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is known and what is lost, change nothing.")
+    ] = False,
+    by: Annotated[str, typer.Option(help="Who decides; default: the user of this shell.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Restore an empty Redis from the archive and PostgreSQL: jobs, queues, and the end of the log.
+
+    Stop the workers before. What nobody knows any more is named as lost, and the log begins a new epoch.
+    """
+    from triton.cli import output
+    from triton.cli.restore_progress import shown
+    from triton.cli.target import engines
+    from triton.errors import ValidationError
+
+    if not reason.strip():
+        raise ValidationError("--reason is empty: say why Redis is restored")
+    settings = engines(data, "redis_url", "database_url", "clickhouse_url", "archive_url")
+    plans = asyncio.run(_plan(settings))
+    if not as_json:
+        _say_plan(plans)
+    if dry_run:
+        if as_json:
+            output.document({"partitions": plans, "restored": []})
+        return
+    if not yes and not sys.stdin.isatty():
+        raise ValidationError("nobody can be asked here: say --yes")
+    if not yes:
+        typer.confirm("Restore Redis?", abort=True)
+    who = by or f"user:{getpass.getuser()}"
+    with shown(plans, quiet=as_json) as told:
+        restored = asyncio.run(_run(settings, who, reason, told))
+    if as_json:
+        output.document({"partitions": plans, "restored": restored})
+    else:
+        _say_restored(restored)
+
+
+async def _plan(settings: Settings) -> list[Plan]:
+    from triton.restore.running import open_restore
+
+    async with open_restore(settings) as opened:
+        return await opened.plan()
+
+
+async def _run(settings: Settings, by: str, reason: str, told: Told) -> list[Restored]:
+    from triton.restore.running import open_restore
+
+    async with open_restore(settings) as opened:
+        return await opened.run(by=by, reason=reason, told=told)
+
+
+def _say_plan(plans: list[Plan]) -> None:
+    from triton.cli import output
+
+    rows = [
+        (one.partition, one.end, one.archived, one.remade, _lost(one) or "none") for one in plans
+    ]
+    heads = ("partition", "known up to", "in the archive", "by PostgreSQL alone", "lost positions")
+    output.table("", heads, rows)
+    output.line("What came after that and was never projected nor signed, nobody can name.")
+
+
+def _say_restored(restored: list[Restored]) -> None:
+    from triton.cli import output
+
+    for one in restored:
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(one.jobs.items()))
+        output.line(
+            f"partition {one.plan.partition} goes on after position {one.plan.end} in epoch {one.epoch}: "
+            f"{counts or 'no jobs'}"
+        )
+        if lost := _lost(one.plan):
+            output.line(f"lost are the positions {lost}")
+        if one.unreadable:
+            output.line(f"{len(one.unreadable)} entries could not be read: {one.unreadable[:10]}")
+        if one.lost_jobs:
+            rows = [(job.job, job.tenant, job.queue, job.last) for job in one.lost_jobs]
+            output.table("Jobs that lost events", ("job", "tenant", "queue", "last event"), rows)
+
+
+def _lost(plan: Plan) -> str:
+    if not plan.lost_from:
+        return ""
+    return f"{plan.lost_from} to {plan.lost_until} ({plan.lost_until - plan.lost_from + 1})"

@@ -1,0 +1,164 @@
+"""Owns what is known of a partition's log besides Redis: how far, by whom, and its entries in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+from psycopg.rows import dict_row
+
+from triton.archive import ArchiveStore
+from triton.errors import ConflictError, NotFoundError
+from triton.events.entries import Entry
+from triton.evidence import layout, notes
+from triton.evidence.layout import Tree
+from triton.history import Past
+from triton.projections.checkpoint import Connection
+from triton.restore.entries import entry_of_record, entry_of_row
+from triton.restore.statements import sql
+
+_PAGE: Final = 2_000
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a partition's log is known. Positions; 0 for none."""
+
+    partition: int
+    #: The life of the log that is known.
+    epoch: str
+    #: The last position that the archive has, and the last one that the archive or PostgreSQL has.
+    archived: int
+    end: int
+    #: The last position that anybody heard of: a signed head, or a projector's checkpoint.
+    heard: int
+
+    @property
+    def remade(self) -> int:
+        """Events that are known by PostgreSQL alone: they are made again from its rows."""
+        return self.end - self.archived
+
+
+class Witness:
+    """The archive and PostgreSQL, asked for one partition of a namespace."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        past: Past,
+        archive: ArchiveStore,
+        namespace: str,
+        partition: int,
+    ) -> None:
+        self._connection = connection
+        self._past = past
+        self._archive = archive
+        self._namespace = namespace
+        self._partition = partition
+
+    async def known(self) -> Known:
+        """How far the log is known. Raises ConflictError for an archive of a log that PostgreSQL does not
+        know, UnavailableError, EvidenceError."""
+        epoch = await self._epoch()
+        tree = Tree(self._namespace, self._partition, epoch)
+        archived = await self._archived(tree) if epoch else 0
+        end = archived
+        async for entry in self._rows(archived):
+            end = entry.position
+        return Known(
+            partition=self._partition,
+            epoch=epoch,
+            archived=archived,
+            end=end,
+            heard=max(end, await self._signed(tree), await self._projected(epoch)),
+        )
+
+    async def entries(self, known: Known, after: int = 0) -> AsyncIterator[Entry]:
+        """All that is known after a position, in order: from the archive as it was, then from PostgreSQL."""
+        tree = Tree(self._namespace, self._partition, known.epoch)
+        while after < known.archived:
+            page = await self._past.archived.page(tree, after, known.archived, _PAGE)
+            if page is None:
+                raise ConflictError(
+                    f"the archive holds partition {self._partition} up to {known.archived}, but not position "
+                    f"{after + 1}: without it no job can be told; bring the segment back from another copy"
+                )
+            for index in range(page.size):
+                yield page.entry(index)
+            after = page.positions[-1]
+        async for entry in self._rows(after):
+            yield entry
+
+    async def _archived(self, tree: Tree) -> int:
+        """The last position that is in the archive with its manifest, whatever PostgreSQL knows of it."""
+        found = set(
+            await asyncio.to_thread(lambda: list(self._archive.list(layout.segments(tree))))
+        )
+        bounds = [layout.range_of(key) for key in found if layout.manifest_of(key) in found]
+        ends = [last for _, last in filter(None, bounds)]
+        return max([*ends, await self._past.archived.last_position(tree)])
+
+    async def _epoch(self) -> str:
+        cursor = await self._connection.execute(sql("life"), {"partition": self._partition})
+        row = await cursor.fetchone()
+        trees = await asyncio.to_thread(self._trees)
+        if row is not None:
+            return str(row[0])
+        if len(trees) > 1:
+            raise ConflictError(
+                f"the archive holds {len(trees)} lives of partition {self._partition}, and PostgreSQL knows "
+                "none: "
+                "restore PostgreSQL's table log_epochs first, so that the last of them is known"
+            )
+        return trees[0].epoch if trees else ""
+
+    def _trees(self) -> list[Tree]:
+        prefix = layout.namespace_prefix(self._namespace, self._partition)
+        found = {layout.tree_of(key) for key in self._archive.list(prefix)}
+        return sorted(tree for tree in found if tree is not None)
+
+    async def _signed(self, tree: Tree) -> int:
+        cursor = await self._connection.execute(
+            sql("signed"), {"partition": tree.partition, "epoch": tree.epoch}
+        )
+        row = await cursor.fetchone()
+        size = int(row[0] or 0) if row else 0
+        if not tree.epoch:
+            return size
+        with contextlib.suppress(NotFoundError):
+            raw = await asyncio.to_thread(self._archive.read, layout.checkpoint(tree))
+            size = max(size, notes.parse_head(notes.parse_note(raw).text).size)
+        return size
+
+    async def _projected(self, epoch: str) -> int:
+        cursor = await self._connection.execute(
+            "SELECT max(position) FROM checkpoints WHERE partition = %s AND epoch = %s",
+            (self._partition, epoch),
+        )
+        row = await cursor.fetchone()
+        return int(row[0] or 0) if row else 0
+
+    async def _rows(self, after: int) -> AsyncIterator[Entry]:
+        """What PostgreSQL has after a position, up to the first one that it does not have."""
+        cursor = await self._connection.execute(
+            sql("parked"), {"partition": self._partition, "after": after}
+        )
+        aside = {position: bytes(record) for position, record in await cursor.fetchall()}
+        while True:
+            async with self._connection.cursor(row_factory=dict_row) as rows:
+                values = {"partition": self._partition, "after": after, "limit": _PAGE}
+                await rows.execute(sql("rows"), values)
+                found = {row["position"]: row for row in await rows.fetchall()}
+            before = after
+            for _ in range(_PAGE):
+                if after + 1 in found:
+                    yield entry_of_row(found[after + 1])
+                elif after + 1 in aside:
+                    yield entry_of_record(self._partition, aside[after + 1])
+                else:
+                    break
+                after += 1
+            if after == before:
+                return
