@@ -73,7 +73,8 @@ def contents(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
 def newest_head(settings: Settings) -> tuple[Any, ...] | None:
     with psycopg.connect(settings.database_url) as connection:
         return connection.execute(
-            "SELECT partition, epoch, size, root, note FROM tree_heads ORDER BY signed_at DESC LIMIT 1"
+            "SELECT partition, epoch, size, root, note FROM tree_heads"
+            " ORDER BY size DESC, signed_at DESC LIMIT 1"
         ).fetchone()
 
 

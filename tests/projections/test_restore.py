@@ -20,6 +20,7 @@ from redis.exceptions import ResponseError
 from triton import keys
 from triton.errors import ConflictError, UnavailableError
 from triton.events.client import send
+from triton.events.heads import born_of
 from triton.events.scripts import Claimed, Submission, answers
 from triton.events.types import (
     Completed,
@@ -132,10 +133,12 @@ def hash_of(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
             plain[name] = float(value)
         except ValueError:
             plain[name] = value
-        if name in ("outcome", "terms", "born") or value[0] > 127:
+        if name == "born":  # but for where the message is
+            plain[name] = msgspec.structs.astuple(
+                msgspec.structs.replace(born_of(fields), own_body=0)
+            )
+        elif name in ("outcome", "terms") or value[0] > 127:
             plain[name] = msgspec.msgpack.decode(value)
-            if name == "born":  # where the message is
-                del plain[name][1]
             if name == "mail":  # who holds the queue, and not when
                 plain[name].pop()
     return plain
@@ -146,7 +149,7 @@ def as_restored(found: dict[str, Any]) -> dict[str, Any]:
     without saying is said."""
     for fields in found.values():
         if isinstance(fields, dict) and "born" in fields:
-            position, at, *_ = fields["born"]
+            position, _, at, *_ = fields["born"]
             priority = fields["born"][-2]
             said = {"version": 1, "attempt": 0, "at": at, "pos": position}
             fields |= {**said, "order": priority * 1e6 + position, **fields}

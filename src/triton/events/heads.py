@@ -39,6 +39,12 @@ _TEXTS: Final = (
 )
 _ARRAY: Final = bytes((0x90 + len(Born.__struct_fields__),))
 _decode_born: Final = msgspec.msgpack.Decoder(Born).decode
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+def pack_born(born: Born) -> bytes:
+    """What a head's `born` holds: one value after the other."""
+    return _encode(born)[len(_ARRAY) :]
 
 
 def born_of(fields: Mapping[bytes, bytes]) -> Born:

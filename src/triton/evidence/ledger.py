@@ -6,15 +6,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-import msgspec
-
 from triton.errors import EvidenceError
 from triton.events.log import Checkpoint
 from triton.evidence import layout
 from triton.evidence.layout import Tree
 from triton.evidence.manifest import Manifest
 from triton.evidence.notes import TreeHead
-from triton.evidence.recovering import Found, Head
+from triton.evidence.recovering import Found, Head, write_recovered
 from triton.evidence.rows import Rows, Segment
 from triton.projections.checkpoint import Lease
 
@@ -74,23 +72,7 @@ class Ledger(Rows):
     async def recovered(self, found: Sequence[Found], heads: Sequence[Head]) -> None:
         """Make the rows of what is in the archive and not here."""
         async with self._fenced():
-            for one in found:
-                said = one.manifest
-                values: dict[str, object] = {
-                    "first": one.first,
-                    "last": one.last,
-                    "state": one.state,
-                    "key": one.key,
-                    "sha256": said.sha256 if said else None,
-                    "size": said.size if said else None,
-                    "manifest_sha256": one.manifest_sha256,
-                    "first_at": said.first_at if said else None,
-                    "last_at": said.last_at if said else None,
-                    "root": bytes.fromhex(said.root) if said else None,
-                }
-                await self._one("segment_recovered", values)
-            for head in heads:
-                await self._run("head_recovered", msgspec.structs.asdict(head))
+            await write_recovered(self.lease.connection, self.tree, found, heads)
 
     async def trimmed(self, to: int) -> None:
         async with self._fenced():

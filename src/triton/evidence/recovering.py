@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
+import psycopg
 
 from triton.archive import ArchiveStore
 from triton.errors import EvidenceError, NotFoundError
 from triton.evidence import layout, manifest, notes
 from triton.evidence.layout import Tree
 from triton.evidence.manifest import Manifest
+from triton.evidence.statements import sql
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -89,6 +92,40 @@ def newest_heads(archive: ArchiveStore, tree: Tree) -> list[Head]:
         if published not in [head.note for head in heads]:
             heads.append(_head(published, None, None))
     return heads
+
+
+async def write_recovered(
+    connection: psycopg.AsyncConnection[Any],
+    tree: Tree,
+    found: Sequence[Found],
+    heads: Sequence[Head],
+) -> None:
+    """Make the rows of segments and heads that are in the archive and not in PostgreSQL, in the caller's
+    transaction. Raises EvidenceError where another range was begun there."""
+    place = {"partition": tree.partition, "epoch": tree.epoch}
+    for one in found:
+        said = one.manifest
+        values: dict[str, object] = {
+            "first": one.first,
+            "last": one.last,
+            "state": one.state,
+            "key": one.key,
+            "sha256": said.sha256 if said else None,
+            "size": said.size if said else None,
+            "manifest_sha256": one.manifest_sha256,
+            "first_at": said.first_at if said else None,
+            "last_at": said.last_at if said else None,
+            "root": bytes.fromhex(said.root) if said else None,
+        }
+        cursor = await connection.execute(sql("segment_recovered"), {**place, **values})
+        if cursor.rowcount != 1:
+            raise EvidenceError(
+                f"{one.key} is in the archive, but PostgreSQL has another range that begins at {one.first}: "
+                "one of both was changed by somebody else; run `triton audit verify`",
+                key=one.key,
+            )
+    for head in heads:
+        await connection.execute(sql("head_recovered"), {**place, **msgspec.structs.asdict(head)})
 
 
 def _head(note: bytes, at: int | None, key: str | None) -> Head:

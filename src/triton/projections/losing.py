@@ -93,18 +93,14 @@ async def set_aside(
         await cursor.executemany(
             sql("fork_set_aside_one"), [(epoch, partition, *row) for row in rows.result_rows]
         )
-        async for events in archived or _nothing():
-            await cursor.executemany(
-                sql("fork_set_aside_one"), [(epoch, partition, *row) for row in events]
-            )
+        if archived is not None:
+            async for events in archived:
+                await cursor.executemany(
+                    sql("fork_set_aside_one"), [(epoch, partition, *row) for row in events]
+                )
     cursor = await connection.execute(sql("fork_jobs"), at)
     names = LostJob.__struct_fields__
     return [LostJob(**dict(zip(names, row, strict=True))) for row in await cursor.fetchall()]
-
-
-async def _nothing() -> AsyncIterator[list[tuple[Any, ...]]]:
-    for never in ():
-        yield never
 
 
 async def forget_in_clickhouse(

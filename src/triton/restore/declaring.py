@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from triton.errors import FencedError
+from triton.evidence.layout import Tree
+from triton.evidence.recovering import Found, write_recovered
 from triton.projections.checkpoint import LEASE_SECONDS, Connection, Lease
 from triton.projections.losing import (
     LostJob,
@@ -34,15 +36,18 @@ async def declare(
     connection: Connection,
     clickhouse: Client,
     known: Known,
+    tree: Tree,
     epoch: str,
     digests: Mapping[int, str],
     *,
+    unknown: Sequence[Found],
     by: str,
     reason: str,
     patience: float = PATIENCE,
 ) -> list[LostJob]:
-    """Begin the epoch. `digests` are of the restored log's entries, by position, at least where a checkpoint
-    is. Answers the jobs that lost events which a store knew.
+    """Begin the epoch. `tree` is of the one before, and `unknown` are its segments that PostgreSQL does not
+    know. `digests` are of the restored log's entries, by position, at least where a checkpoint is. Answers
+    the jobs that lost events which a store knew.
 
     Raises FencedError while a projector holds on to the partition, UnavailableError.
     """
@@ -55,6 +60,7 @@ async def declare(
                 jobs = await set_aside(connection, clickhouse, partition, known.end, known.epoch)
             await forget_in_clickhouse(clickhouse, partition, known.end, [job.job for job in jobs])
         async with connection.transaction():
+            await write_recovered(connection, tree, unknown, [])
             for lease in leases:
                 await _move(lease, known, epoch, digests)
             await connection.execute(

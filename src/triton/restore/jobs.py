@@ -14,7 +14,7 @@ import msgspec
 from triton.errors import DecodeError
 from triton.events.entries import Entry
 from triton.events.envelope import Event
-from triton.events.heads import Born
+from triton.events.heads import Born, pack_born
 from triton.events.types import (
     Cancelled,
     Completed,
@@ -287,7 +287,7 @@ def _fields(life: Life, *, own_body: bool) -> dict[str, Any]:
     }
     fields = {
         "state": head.state,
-        "born": _pack(born),
+        "born": pack_born(born),
         "version": head.version,
         "attempt": _attempt(head),
         "at": head.at,

@@ -15,6 +15,8 @@ from triton.errors import ConflictError, NotFoundError
 from triton.events.entries import Entry
 from triton.evidence import layout, notes
 from triton.evidence.layout import Tree
+from triton.evidence.recovering import Found, segments_behind
+from triton.evidence.rows import last_segment
 from triton.history import Past
 from triton.projections.checkpoint import Connection
 from triton.restore.entries import entry_of_record, entry_of_row
@@ -58,11 +60,14 @@ class Witness:
         self._namespace = namespace
         self._partition = partition
 
+    def tree(self, epoch: str) -> Tree:
+        return Tree(self._namespace, self._partition, epoch)
+
     async def known(self) -> Known:
         """How far the log is known. Raises ConflictError for an archive of a log that PostgreSQL does not
         know, UnavailableError, EvidenceError."""
         epoch = await self._epoch()
-        tree = Tree(self._namespace, self._partition, epoch)
+        tree = self.tree(epoch)
         archived = await self._archived(tree) if epoch else 0
         end = archived
         async for entry in self._rows(archived):
@@ -77,7 +82,7 @@ class Witness:
 
     async def entries(self, known: Known, after: int = 0) -> AsyncIterator[Entry]:
         """All that is known after a position, in order: from the archive as it was, then from PostgreSQL."""
-        tree = Tree(self._namespace, self._partition, known.epoch)
+        tree = self.tree(known.epoch)
         while after < known.archived:
             page = await self._past.archived.page(tree, after, known.archived, _PAGE)
             if page is None:
@@ -91,13 +96,22 @@ class Witness:
         async for entry in self._rows(after):
             yield entry
 
+    async def unknown(self, known: Known) -> list[Found]:
+        """The segments of the known life that PostgreSQL does not know. Raises EvidenceError."""
+        tree = self.tree(known.epoch)
+        last = await last_segment(self._connection, tree) if known.epoch else None
+        at, digest = (last.last, last.manifest_sha256 or "") if last else (0, "")
+        found = await asyncio.to_thread(segments_behind, self._archive, tree, at, digest)
+        return [one for one in found if one.last <= known.archived]
+
     async def _archived(self, tree: Tree) -> int:
-        """The last position that is in the archive with its manifest, whatever PostgreSQL knows of it."""
+        """The last position that is sealed in the archive, whatever PostgreSQL knows of it."""
         found = set(
             await asyncio.to_thread(lambda: list(self._archive.list(layout.segments(tree))))
         )
         bounds = [layout.range_of(key) for key in found if layout.manifest_of(key) in found]
-        ends = [last for _, last in filter(None, bounds)]
+        signed = await self._signed(tree)
+        ends = [bound[1] for bound in bounds if bound is not None and bound[1] <= signed]
         return max([*ends, await self._past.archived.last_position(tree)])
 
     async def _epoch(self) -> str:
