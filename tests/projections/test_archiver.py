@@ -333,3 +333,28 @@ def test_redis_holds_no_more_however_much_was_written(
         eventually(partial(few_keys, writer, 12 + 2 * round_))
         sizes.append(int(writer.client.xlen(writer.stream)))
     assert set(sizes) == {10}
+
+
+def test_a_tail_that_was_signed_and_lost_before_any_store_knew_it_is_a_fork_to_adopt(
+    archived: Settings, writer: LogWriter
+) -> None:
+    archived = changed(archived, seal_ms=3_600_000, seal_events=1000)
+    grow(writer, 20)
+    project(archived)
+    run(archive_once(archived))
+    grow(writer, 25)
+    run(archive_once(archived))
+    backup, common = Backup(writer), writer.position
+    grow(writer, 30)
+    run(archive_once(archived))
+    signed = writer.position
+    backup.come_back()
+    with pytest.raises(LogForkedError):
+        run(archive_once(archived))
+    done = adopted(archived)
+    assert (done.common, done.lost_until) == (common, signed)
+    grow(writer, 40)
+    run(archive_once(archived))
+    archive = open_archive(archived.archive_url)
+    second = Tree(archived.namespace, 0, done.epoch)
+    assert head_in(archive, second, archived).size == writer.position

@@ -111,7 +111,7 @@ class Follower:
     async def _sign(self) -> None:
         old, root = self._signed
         leaves = self.tree.leaves(old.size, self.tree.size)
-        new = self.tree.frontier
+        new, digest = self.tree.frontier, self._at.digest
         proof = consistency(old, leaves)
         if not tree.verify_consistency(old.size, new.size, proof, root, new.root()):
             raise self._forked(
@@ -120,7 +120,7 @@ class Follower:
             )
         head = TreeHead(self._origin, new.size, new.root())
         note = await asyncio.to_thread(notes.sign_head, head, [self._signer])
-        await self._ledger.add_head(head, note)
+        await self._ledger.add_head(head, note, digest)
         self._signed = (new, new.root())
         self.signed_size = new.size
         self._signed_at = time.monotonic()
@@ -129,8 +129,8 @@ class Follower:
         if self._publishing is None or self._publishing.done():
             self._publishing = asyncio.create_task(self._publish())
 
-    async def sign_sealed(self, size: int) -> None:
-        """Have a signed head of exactly so many events, which were read.
+    async def sign_sealed(self, size: int, digest: str) -> None:
+        """Have a signed head of exactly so many events, which were read; the digest is of the last of them.
 
         Who has the segments only can compute no root of an event behind them: a head of more events would
         prove nothing to them.
@@ -141,7 +141,7 @@ class Follower:
             if self.signed_size != size:
                 head = TreeHead(self._origin, size, self.tree.frontier_at(size).root())
                 note = await asyncio.to_thread(notes.sign_head, head, [self._signer])
-                await self._ledger.add_head(head, note)
+                await self._ledger.add_head(head, note, digest)
 
     async def published(self) -> None:
         """Wait until the newest head is published, or was refused."""

@@ -78,8 +78,9 @@ class Ledger(Rows):
         async with self._fenced():
             await self._run("segment_trimmed", {"to": to})
 
-    async def add_head(self, head: TreeHead, note: bytes) -> None:
-        values = {"size": head.size, "root": head.root, "note": note}
+    async def add_head(self, head: TreeHead, note: bytes, digest: str) -> None:
+        """`digest`: of the last entry that the head covers."""
+        values = {"size": head.size, "root": head.root, "note": note, "digest": digest}
         async with self._fenced():
             await self._one("head_add", values)
 

@@ -146,7 +146,7 @@ class Sealer:
             )
         if open_.state == "sealing":
             await self._ledger.stored(described, manifest.digest(raw))
-        await self._follower.sign_sealed(open_.last)
+        await self._follower.sign_sealed(open_.last, built.digest)
         await self.put_heads()
         await self._ledger.sealed(open_.first, open_.last, built.digest)
         self._follower.tree.seal(open_.last)

@@ -40,7 +40,7 @@ class Fork(msgspec.Struct, frozen=True, kw_only=True):
     projected_epoch: str
     #: The last position that the log, both stores and the archive share.
     common: int
-    #: The last position of the log, and the last one that a store or the archive knows.
+    #: The last position of the log, and the last one that a store, the archive or a signed head knows.
     log_end: int
     projected_end: int
 
@@ -90,14 +90,32 @@ async def find_fork(
     if archived:
         common = await _common_with_archive(log, tree, min(archived, log_end))
         shared.append(common if common < archived else max(archived, log_end))
+    signed, common = await _common_with_heads(log, connection, partition, checkpoint[0])
+    if common < signed:
+        shared.append(common)
+    known = max(archived, signed, *ends.values())
     return Fork(
         partition=partition,
         epoch=log.epochs[partition],
         projected_epoch=checkpoint[0],
-        common=min(*shared, log_end, max(archived, *ends.values())),
+        common=min(*shared, log_end, known),
         log_end=log_end,
-        projected_end=max(archived, *ends.values()),
+        projected_end=known,
     )
+
+
+async def _common_with_heads(
+    log: History, connection: Connection, partition: int, epoch: str
+) -> tuple[int, int]:
+    """The last position that a head was signed for, and the last such one at which the log holds what was
+    signed. The archiver sees an event before any store does."""
+    cursor = await connection.execute(sql("fork_heads"), {"partition": partition, "epoch": epoch})
+    heads = await cursor.fetchall()
+    for size, digest in heads:
+        entry = await log.entry(partition, size)
+        if entry is not None and entry.digest() == digest:
+            return heads[0][0], size
+    return (heads[0][0], 0) if heads else (0, 0)
 
 
 async def _postgres_end(connection: Connection, partition: int) -> int:
