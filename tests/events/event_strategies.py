@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import strategies as st
 
 from triton.events.types import (
     TYPES,
+    AdministrativeData,
     Cancelled,
     CancelRequested,
     Completed,
@@ -48,6 +50,9 @@ BY_TYPE: dict[type[EventData], st.SearchStrategy[EventData]] = {
         body=st.binary(max_size=300),
         priority=st.integers(-1000, 1000),
         due=times,
+        window=times,
+        payload=texts,
+        keep=times,
     ),
     Due: st.builds(Due),
     Started: st.builds(Started, worker=texts),
@@ -66,6 +71,16 @@ BY_TYPE: dict[type[EventData], st.SearchStrategy[EventData]] = {
     Cancelled: st.builds(Cancelled, reason=texts),
     Requeued: st.builds(Requeued, reason=texts),
 }
+#: Administrative events hold texts and numbers only.
+_BY_ANNOTATION: dict[object, st.SearchStrategy[object]] = {
+    str: texts,
+    int: times,
+    dict[str, str]: st.dictionaries(texts, texts, max_size=4),
+}
+for _cls in AdministrativeData.__args__:
+    BY_TYPE[_cls] = st.builds(
+        _cls, **{field.name: _BY_ANNOTATION[field.type] for field in msgspec.structs.fields(_cls)}
+    )
 assert set(BY_TYPE) == set(TYPES.values()), "an event type has no strategy"
 
 events_data = st.one_of(*BY_TYPE.values())
