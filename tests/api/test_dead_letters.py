@@ -112,7 +112,7 @@ def test_a_requeued_job_is_no_dead_letter_until_it_fails_again(
     hand.fail(job, "first")
     project(module_settings)
     assert ids(api, tenant="again") == [job]
-    api.http.post(f"/api/v1/jobs/{job}/requeue")
+    api.http.post(f"/api/v1/jobs/{job}/requeue", json={"reason": "a test"})
     project(module_settings)
     assert ids(api, tenant="again") == []
     hand.start(job, queue="again")
@@ -121,7 +121,7 @@ def test_a_requeued_job_is_no_dead_letter_until_it_fails_again(
     (letter,) = get(api, tenant="again")["dead_letters"]
     assert (letter["error"], letter["message"]) == ("Other", "second")
     # Both lives in one batch of the projector: the row never was anything but failed.
-    api.http.post(f"/api/v1/jobs/{job}/requeue")
+    api.http.post(f"/api/v1/jobs/{job}/requeue", json={"reason": "a test"})
     hand.start(job, queue="again")
     hand.fail(job, "third", kind="Third")
     project(module_settings)

@@ -94,8 +94,8 @@ def test_an_id_with_slashes_and_percents_is_reached_by_every_route(
     assert view["links"]["self"] == home
     assert api.http.get(view["links"]["events"]).json()["events"][0]["subject"] == odd
     assert api.http.get(f"{home}/explain").json()["job"] == odd
-    assert api.http.post(f"{home}/cancel").json()["state"] == "cancelled"
-    assert api.http.post(f"{home}/requeue").json()["state"] == "pending"
+    assert api.http.post(f"{home}/cancel", json={"reason": "a test"}).json()["state"] == "cancelled"
+    assert api.http.post(f"{home}/requeue", json={"reason": "a test"}).json()["state"] == "pending"
     with api.http.stream("GET", view["links"]["subscribe"]) as stream:
         assert any(line == "event: triton.hello" for line in stream.iter_lines())
     assert api.http.get(f"{JOBS}/{plain}").json()["id"] == plain
@@ -199,15 +199,17 @@ def test_cancel_ends_what_waits_and_asks_what_runs(api: LiveApi, hand: Hand) -> 
     assert (answer.json()["state"], answer.json()["reason"]) == ("cancelled", "changed my mind")
     running = submit(api)["id"]
     hand.start(running)
-    answer = api.http.post(f"{JOBS}/{running}/cancel")
+    answer = api.http.post(f"{JOBS}/{running}/cancel", json={"reason": "a test"})
     assert answer.status_code == 202
     assert (answer.json()["state"], answer.json()["cancel_requested"]) == ("processing", True)
-    assert api.http.post(f"{JOBS}/{running}/cancel").status_code == 202
+    assert api.http.post(f"{JOBS}/{running}/cancel", json={"reason": "a test"}).status_code == 202
     hand.cancelled(running)
     for job in (waiting, running):
-        answer = api.http.post(f"{JOBS}/{job}/cancel")
+        answer = api.http.post(f"{JOBS}/{job}/cancel", json={"reason": "a test"})
         assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
-    assert api.http.post(f"{JOBS}/{uuid.uuid4()}/cancel").status_code == 404
+    assert (
+        api.http.post(f"{JOBS}/{uuid.uuid4()}/cancel", json={"reason": "a test"}).status_code == 404
+    )
     types = [event.type for event in log_events(api.settings, running)]
     assert types == ["job.submitted", "job.started", "job.cancel_requested", "job.cancelled"]
 
@@ -223,10 +225,13 @@ def test_requeue_begins_another_life_with_the_retry_policy_anew(api: LiveApi, ha
     answer = api.http.post(f"{JOBS}/{job}/requeue", json={"reason": "fixed"})
     assert (answer.status_code, answer.json()["state"]) == (202, "pending")
     assert json.loads(hand.start(job).body)["options"] == {"max_retries": 1}
-    assert api.http.post(f"{JOBS}/{job}/requeue").status_code == 409
+    assert api.http.post(f"{JOBS}/{job}/requeue", json={"reason": "a test"}).status_code == 409
     hand.complete(job)
-    assert api.http.post(f"{JOBS}/{job}/requeue").status_code == 409
-    assert api.http.post(f"{JOBS}/{uuid.uuid4()}/requeue").status_code == 404
+    assert api.http.post(f"{JOBS}/{job}/requeue", json={"reason": "a test"}).status_code == 409
+    assert (
+        api.http.post(f"{JOBS}/{uuid.uuid4()}/requeue", json={"reason": "a test"}).status_code
+        == 404
+    )
 
 
 def test_history_is_complete_with_and_without_the_index_and_pages_by_version(
@@ -328,3 +333,14 @@ def test_jobs_of_one_microsecond_are_paged_by_id(
             break
         params["next"] = page["next"]
     assert seen == jobs[::-1]
+
+
+def test_a_person_says_why(api: LiveApi, hand: Hand) -> None:
+    job = hand.submit(1)
+    for body in (None, {}, {"reason": " \n"}):
+        answer = api.http.post(f"{JOBS}/{job}/cancel", json=body)
+        assert answer.status_code == 422
+        assert answer.json()["message"].startswith("reason is empty: say why, in your words")
+        assert answer.json()["details"]["fields"][0]["field"] == "reason"
+    assert api.http.get(f"{JOBS}/{job}").json()["state"] == "pending"
+    assert api.http.post(f"{JOBS}/{job}/requeue", json={}).status_code == 422

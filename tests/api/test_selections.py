@@ -38,7 +38,7 @@ def dry(api: LiveApi, action: str, **chosen: Any) -> dict[str, Any]:
 
 
 def act(api: LiveApi, action: str, token: str, **more: Any) -> dict[str, Any]:
-    answer = post(api, action, token=token, **more)
+    answer = post(api, action, token=token, **{"reason": "a test", **more})
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -133,8 +133,8 @@ def test_only_what_the_dry_run_saw_is_requeued(api: LiveApi, hand: Hand, tenant:
     found = dry(api, "requeue", tenant=tenant, status=["failed", "cancelled"])
     (later,) = failed(hand, tenant)
     for job in (requeued_by_another, cancelled_since):
-        api.http.post(f"{JOBS}/{job}/requeue")
-    api.http.post(f"{JOBS}/{cancelled_since}/cancel")
+        api.http.post(f"{JOBS}/{job}/requeue", json={"reason": "a test"})
+    api.http.post(f"{JOBS}/{cancelled_since}/cancel", json={"reason": "a test"})
     before = act(api, "requeue", found["token"], limit=1)
     assert (before["count"], before["done"]) == (3, 1)
     rest = act(api, "requeue", before["next"])
@@ -175,11 +175,11 @@ def test_a_job_whose_unique_key_is_another_s_by_now_is_named(
     project(api.settings)
     done = act(api, "requeue", dry(api, "requeue", tenant=tenant)["token"])
     assert (done["done"], done["skips"]) == (0, [{"id": first, "why": "held"}])
-    alone = api.http.post(f"{JOBS}/{first}/requeue")
+    alone = api.http.post(f"{JOBS}/{first}/requeue", json={"reason": "a test"})
     assert (alone.status_code, alone.json()["code"]) == (409, "conflict")
     assert "unique key" in alone.json()["message"]
-    api.http.post(f"{JOBS}/{second}/cancel")
-    assert api.http.post(f"{JOBS}/{first}/requeue").status_code == 202
+    api.http.post(f"{JOBS}/{second}/cancel", json={"reason": "a test"})
+    assert api.http.post(f"{JOBS}/{first}/requeue", json={"reason": "a test"}).status_code == 202
 
 
 def test_cancel_ends_what_waits_and_asks_what_runs(api: LiveApi, hand: Hand, tenant: str) -> None:

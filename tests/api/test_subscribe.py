@@ -224,7 +224,9 @@ def test_a_requeued_job_goes_on_for_who_had_seen_its_end(
     with Subscriber(subscribe_url(job)) as stream:
         end = list(stream)[-1]
     assert end.json["state"] == "failed"
-    assert api.http.post(f"/api/v1/jobs/{job}/requeue").status_code == 202
+    assert (
+        api.http.post(f"/api/v1/jobs/{job}/requeue", json={"reason": "a test"}).status_code == 202
+    )
     with Subscriber(subscribe_url(job), cursor=end.id) as stream:
         assert next(stream).name == "triton.hello"
         assert next(stream).json["type"] == "job.requeued"

@@ -84,7 +84,7 @@ def test_watch_says_why_nothing_happens(commands: Commands, up: Up) -> None:
             if len(told) == 1:
                 commands.run("queues", "pause", "served by nobody", "--reason", "repairs")
             else:
-                commands.run("jobs", "cancel", job)
+                commands.run("jobs", "cancel", job, "--reason", "a test")
 
     live = LiveJob(job)
     asyncio.run(_follow(up.running().api, live, Viewer(), from_start=False, quiet=0.2, again=0.2))
@@ -164,7 +164,8 @@ def test_explain_says_why(commands: Commands) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["watch", "events", "jobs cancel", "jobs requeue", "jobs explain"]
+    "command",
+    ["watch", "events", "jobs cancel --reason x", "jobs requeue --reason x", "jobs explain"],
 )
 def test_unknown_job_is_no(commands: Commands, command: str) -> None:
     result = commands.run(*command.split(), "no such job", status=1)
@@ -175,10 +176,16 @@ def test_unknown_job_is_no(commands: Commands, command: str) -> None:
 def test_cancel_and_requeue(commands: Commands) -> None:
     job = commands.submit("cli.count", "--args", "[1]", "--delay", "1h")
     assert commands.json("jobs", "cancel", job, "--reason", "not now")["state"] == "cancelled"
-    assert "has ended" in commands.run("jobs", "cancel", job, status=1).stderr
-    assert commands.json("jobs", "requeue", job)["state"] in ("pending", "processing", "completed")
+    assert "has ended" in commands.run("jobs", "cancel", job, "--reason", "a test", status=1).stderr
+    assert commands.json("jobs", "requeue", job, "--reason", "a test")["state"] in (
+        "pending",
+        "processing",
+        "completed",
+    )
     commands.run("watch", job)
-    assert "completed" in commands.run("jobs", "requeue", job, status=1).stderr
+    assert (
+        "completed" in commands.run("jobs", "requeue", job, "--reason", "a test", status=1).stderr
+    )
 
 
 def test_requeue_of_a_filter_counts_asks_and_does_it(commands: Commands) -> None:
@@ -189,7 +196,7 @@ def test_requeue_of_a_filter_counts_asks_and_does_it(commands: Commands) -> None
     shown = commands.run(*chosen, "--dry-run").stdout
     assert "3 failed" in shown
     assert all(job in shown for job in jobs)
-    refused = commands.run(*chosen, status=1, input="n\n")
+    refused = commands.run(*chosen, "--reason", "fixed", status=1, input="n\n")
     assert "Requeue 3 jobs?" in refused.stderr
     assert "nothing was done" in refused.stderr
     assert {event["type"] for event in commands.json("events", jobs[0])["events"]} == {
@@ -202,7 +209,10 @@ def test_requeue_of_a_filter_counts_asks_and_does_it(commands: Commands) -> None
         commands.run("watch", job, status=1)
         requeued = commands.json("events", job)["events"][3]
         assert (requeued["type"], requeued["data"]["reason"]) == ("job.requeued", "fixed")
-    assert "no job matches" in commands.run("jobs", "requeue", "--queue", "nobody", "--yes").stdout
+    assert (
+        "no job matches"
+        in commands.run("jobs", "requeue", "--queue", "nobody", "--yes", "--reason", "x").stdout
+    )
 
 
 def test_cancel_of_a_filter(commands: Commands) -> None:

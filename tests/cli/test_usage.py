@@ -96,6 +96,8 @@ def test_without_a_stack_the_sentence_says_how_to_start_one(
         (["jobs", "requeue", "x", "--dry-run"], "not both"),
         (["jobs", "requeue", "--actor", "a", "--json"], "--json asks nothing"),
         (["jobs", "requeue", "--status", "pending"], "pending"),
+        (["jobs", "cancel", "x"], "--reason is empty: say why"),
+        (["jobs", "requeue", "--all", "--yes", "--reason", " "], "--reason is empty: say why"),
         (["jobs", "--data", "x", "explain", "y"], "write the options behind `explain`"),
         (["dead", "--by", "shoe"], "shoe"),
         (["up", "--port", "70000"], "65535"),

@@ -47,7 +47,9 @@ def test_bulk_explain_cancel_and_requeue_reach_every_partition(
         ):
             found = post(api, f"/{action}", {"filter": chosen, "dry_run": True})
             assert found["count"] == 60
-            assert post(api, f"/{action}", {"token": found["token"]})["done"] == 60
+            assert (
+                post(api, f"/{action}", {"token": found["token"], "reason": "a test"})["done"] == 60
+            )
             project(settings, range(PARTITIONS))
             assert api.http.get(JOBS, params={"status": state, "limit": 1}).json()["jobs"]
             assert {api.http.get(f"{JOBS}/{job}").json()["state"] for job in jobs[:8]} == {state}

@@ -20,6 +20,7 @@ from triton.api.selection import Acted, Action, DryRun, JobFilter, Skipped, Toke
 from triton.api.services import Services
 from triton.api.statements import sql
 from triton.api.submission import fresh_body
+from triton.audit.reasons import given
 from triton.events.client import send_async
 from triton.events.envelope import to_datetime, to_microseconds
 from triton.events.heads import read_many
@@ -64,9 +65,10 @@ async def dry_run(services: Services, action: Action, chosen: JobFilter) -> DryR
 async def act(
     services: Services, action: Action, text: str, *, by: str, reason: str, limit: int
 ) -> Acted:
-    """Acts on up to `limit` jobs. Raises ValidationError, ConflictError for the token; UnavailableError and
+    """Acts on up to `limit` jobs. Raises ValidationError for the token or where no reason is given, ConflictError for the token; UnavailableError and
     RedisError midway: the same call again does what is missing."""
     token = selection.read(text, action, _epochs(services))
+    reason = given(reason)
     rows = await _page(services, token, limit)
     ids = [row["job"] for row in rows]
     answered: dict[str, str] = {}

@@ -67,7 +67,7 @@ class SelectionRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     filter: JobFilter | None = None
     dry_run: bool = False
     token: Annotated[str, msgspec.Meta(max_length=20_000)] | None = None
-    #: Why, in a person's words: it is in each job's event.
+    #: Why, in a person's words: it is in each job's event. Required with a token.
     reason: Annotated[str, msgspec.Meta(max_length=2000)] = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=MOST)] = PAGE
 

@@ -51,7 +51,7 @@ class How(NamedTuple):
 
 
 Job = Annotated[str | None, typer.Argument(metavar="JOB", help="One job's id.", show_default=False)]
-Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, in your words.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, in your words; required.")]
 Queue = Annotated[str | None, typer.Option(help="All of this queue.")]
 Actor = Annotated[str | None, typer.Option(help="All of this actor.")]
 Failure = Annotated[
@@ -169,11 +169,24 @@ def _run(
     from triton.cli.client import Api
     from triton.cli.target import api_url
 
+    if not how.dry_run:
+        how = how._replace(reason=reason_of(how.reason, ask=not how.as_json))
     with Api(api_url(data, url)) as api:
         if job is not None:
             _one(api, action, job, how)
         else:
             _all(api, action, chosen, how)
+
+
+def reason_of(reason: str, *, ask: bool) -> str:
+    """Why, as it was said or, at a terminal, as it is said now. Raises ValidationError for nothing."""
+    import sys
+
+    from triton.audit.reasons import given
+
+    if not reason.strip() and ask and sys.stdin.isatty():
+        reason = typer.prompt("Why? It is kept with the event", err=True)
+    return given(reason, name="--reason")
 
 
 def _one(api: Api, action: str, job: str, how: How) -> None:

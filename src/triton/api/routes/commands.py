@@ -17,6 +17,7 @@ from triton.api.services import Services, services_of
 from triton.api.submission import ReasonRequest, fresh_body
 from triton.api.views import JobView
 from triton.api.wire import read_json
+from triton.audit.reasons import given
 from triton.errors import ConflictError
 from triton.events.client import send_async
 from triton.events.heads import read_body
@@ -32,9 +33,9 @@ router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
     responses={
         200: openapi.answer(JobView, "Cancelled."),
         202: openapi.answer(JobView, "It runs: its worker was asked to stop."),
-        **openapi.problems(400, 404, 409),
+        **openapi.problems(400, 404, 409, 422),
     },
-    openapi_extra=openapi.body(ReasonRequest, {"reason": "no longer needed"}, required=False),
+    openapi_extra=openapi.body(ReasonRequest, {"reason": "no longer needed"}, required=True),
 )
 async def cancel(
     job_id: JobId,
@@ -42,14 +43,15 @@ async def cancel(
     services: Annotated[Services, Depends(services_of)],
     identity: Annotated[Identity, Depends(identify)],
 ) -> Response:
-    """What waits ends at once; what runs is asked to stop. 409 for a job that ended before."""
-    wanted = await read_json(request, ReasonRequest, optional=True)
+    """What waits ends at once; what runs is asked to stop. 409 for a job that ended before. A reason is
+    required: it is kept in the event."""
+    reason = given((await read_json(request, ReasonRequest, optional=True)).reason)
     call = services.scripts.cancel(
         prefix_of(services, job_id),
         [job_id],
         op=_op(request),
         by=identity.by,
-        reason=wanted.reason,
+        reason=reason,
     )
     answer = await _one(services, call)
     if answer == "missing" and await services.jobs.find(job_id) is None:
@@ -64,8 +66,11 @@ async def cancel(
     "/{job_id}/requeue",
     summary="Send a failed or cancelled job round again",
     status_code=202,
-    responses={202: openapi.answer(JobView, "It waits again."), **openapi.problems(400, 404, 409)},
-    openapi_extra=openapi.body(ReasonRequest, {"reason": "the upstream is back"}, required=False),
+    responses={
+        202: openapi.answer(JobView, "It waits again."),
+        **openapi.problems(400, 404, 409, 422),
+    },
+    openapi_extra=openapi.body(ReasonRequest, {"reason": "the upstream is back"}, required=True),
 )
 async def requeue(
     job_id: JobId,
@@ -73,8 +78,9 @@ async def requeue(
     services: Annotated[Services, Depends(services_of)],
     identity: Annotated[Identity, Depends(identify)],
 ) -> Response:
-    """The job begins another life under its id, with its retry policy from the start."""
-    wanted = await read_json(request, ReasonRequest, optional=True)
+    """The job begins another life under its id, with its retry policy from the start. A reason is required:
+    it is kept in the event."""
+    reason = given((await read_json(request, ReasonRequest, optional=True)).reason)
     settings = services.settings
     body = await read_body(services.redis, settings.namespace, settings.partitions, job_id)
     call = services.scripts.requeue(
@@ -82,7 +88,7 @@ async def requeue(
         [(job_id, fresh_body(body or b""))],
         op=_op(request),
         by=identity.by,
-        reason=wanted.reason,
+        reason=reason,
     )
     answer = await _one(services, call)
     view = await services.jobs.find(job_id)
