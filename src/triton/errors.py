@@ -50,6 +50,12 @@ class NotFoundError(TritonError):
     code = "not_found"
 
 
+class ForbiddenError(TritonError):
+    """Who asks may not."""
+
+    code = "forbidden"
+
+
 class ConflictError(TritonError):
     """The request does not fit the present state of the thing it names."""
 

@@ -65,8 +65,9 @@ async def dry_run(services: Services, action: Action, chosen: JobFilter) -> DryR
 async def act(
     services: Services, action: Action, text: str, *, by: str, reason: str, limit: int
 ) -> Acted:
-    """Acts on up to `limit` jobs. Raises ValidationError for the token or where no reason is given, ConflictError for the token; UnavailableError and
-    RedisError midway: the same call again does what is missing."""
+    """Acts on up to `limit` jobs. Raises ValidationError for the token, or where no reason is given,
+    ConflictError for the token; UnavailableError and RedisError midway: the same call again does what is
+    missing."""
     token = selection.read(text, action, _epochs(services))
     reason = given(reason)
     rows = await _page(services, token, limit)

@@ -19,6 +19,7 @@ from triton.api.parameters import only_known
 from triton.api.queues import QueueList, QueueView, WorkerList
 from triton.api.request_id import RequestIdMiddleware
 from triton.api.routes import (
+    audit,
     bulk,
     clients,
     commands,
@@ -38,6 +39,9 @@ from triton.api.selection import Acted, DryRun, SelectionRequest
 from triton.api.services import FeedOptions, Services, open_services
 from triton.api.submission import ReasonRequest, SubmitReply, SubmitRequest
 from triton.api.views import JobView
+from triton.audit.differences import Difference
+from triton.audit.timeline import JobAt, JobsAt
+from triton.audit.why import Why
 from triton.errors import TritonError
 from triton.events.render import EventView
 from triton.explain import Explanation
@@ -49,6 +53,7 @@ _WIRE: Final[list[type[msgspec.Struct]]] = [
     BulkCall,
     BulkReply,
     DeadLetterCounts,
+    Difference,
     DeadLetterPage,
     DryRun,
     Explanation,
@@ -60,6 +65,9 @@ _WIRE: Final[list[type[msgspec.Struct]]] = [
     health.Readiness,
     jobs.JobPage,
     JobView,
+    JobAt,
+    JobsAt,
+    Why,
     QueueList,
     QueueView,
     ReasonRequest,
@@ -117,6 +125,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         dead_letters,
         queues,
         documents,
+        audit,
     ):
         app.include_router(module.router, dependencies=[Depends(only_known)])
     openapi.install(app, _WIRE)

@@ -14,6 +14,7 @@ from triton.api.problems import STATUS, Problem
 _TEMPLATE: Final = "#/components/schemas/{name}"
 _REASONS: Final = {
     400: "The body is not what its type says.",
+    403: "Who asks may not.",
     404: "There is no such thing.",
     409: "The request does not fit the present state.",
     410: "What follows the cursor cannot be told any more: begin again.",

@@ -23,6 +23,7 @@ from triton.errors import TritonError
 #: Error code -> HTTP status; a code that is not here is 500.
 STATUS: Final[Mapping[str, int]] = {
     "malformed": 400,
+    "forbidden": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 import triton
-from triton.archive import ArchiveStore
+from triton.archive import ArchiveStore, TooLargeError
 from triton.audit.export.rows import COLUMNS, Row, row_of
 from triton.audit.export.writers import NAMES, Format, Writer, writer
 from triton.audit.instants import Cut
@@ -79,6 +79,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     upto: Cut
     chosen: Filter
     proofs: bool = False
+    #: Events at most; None for as many as there are.
+    most: int | None = None
     by: str
     reason: str = ""
     now: int
@@ -100,12 +102,13 @@ class Export:
         self._archive = archive
         self._types: dict[str, int] = {}
         self._proofs = 0
+        self._total = 0
 
     async def run(self) -> Manifest:
         """The manifest is written last: without one an export is none.
 
-        Raises ConflictError where the folder holds something, ValidationError, ConfigurationError,
-        HoleError, UnavailableError, EvidenceError.
+        Raises ConflictError where the folder holds something, TooLargeError, ValidationError,
+        ConfigurationError, HoleError, UnavailableError, EvidenceError.
         """
         if self._wanted.proofs and self._archive is None:
             raise ValidationError(
@@ -142,6 +145,12 @@ class Export:
         events = 0
         if first <= last:
             async for page in history.pages(partition, first, last, wanted.chosen):
+                self._total += page.size
+                if wanted.most is not None and self._total > wanted.most:
+                    raise TooLargeError(
+                        f"more than {wanted.most} events fit: ask for fewer, or run `triton audit export`",
+                        max_events=wanted.most,
+                    )
                 rows = [row_of(page.entry(index), epoch, source) for index in range(page.size)]
                 await asyncio.to_thread(file.write, rows)
                 events += len(rows)
