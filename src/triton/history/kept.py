@@ -28,6 +28,8 @@ class Kept(Generic[T]):
         task = self._reads.get(key)
         if task is None:
             task = self._reads[key] = asyncio.create_task(self._read(key, read))
+            # Whoever waits is told of an error; where all have left, nobody need be.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
         # One of several who wait may leave; the others wait on.
         return await asyncio.shield(task)
 

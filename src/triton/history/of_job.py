@@ -14,7 +14,7 @@ import structlog
 
 from triton import keys
 from triton.errors import EvidenceError, UnavailableError
-from triton.events.entries import Entry, dense
+from triton.events.entries import Entry, Page, dense
 from triton.events.envelope import Event
 from triton.history.index import PROJECTOR, event_of
 
@@ -90,11 +90,20 @@ async def _exact(
     """The entries at the rows' positions; the row's event where nobody has the entry."""
     live = await log.live_entries(partition, [row["position"] for row in rows])
     found: list[Entry | Event] = []
+    page: Page | None = None
     away = False
     for row, entry in zip(rows, live, strict=True):
+        position = row["position"]
         if entry is None and not away:
             try:
-                entry = await log.entry(partition, row["position"])
+                if page is None or position > page.positions[-1]:
+                    page = await log.past.archived.page(
+                        log.tree(partition), position - 1, None, None
+                    )
+                if page is not None:
+                    entry = page.entry(position - page.positions[0])
+                else:  # in neither a moment ago
+                    entry = await log.entry(partition, position)
             except (UnavailableError, EvidenceError) as error:
                 if strict:
                     raise
