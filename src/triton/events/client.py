@@ -10,7 +10,7 @@ import redis.asyncio
 import redis.asyncio.cluster
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 from redis.retry import Retry
 
 from triton.errors import ConfigurationError
@@ -101,15 +101,32 @@ def send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
 
 
 def _pipeline(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
-    if len(calls) == 1:
+    commands = [_command(call) for call in calls]
+    if isinstance(client, Cluster):
+        with one_kind_of_error(), client.pipeline(transaction=False) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            return list(pipe.execute(raise_on_error=False))
+    # What a client's pipeline does, without what a plain exchange has no use for: a fifth of a sender's time.
+    pool = client.connection_pool
+    connection = pool.get_connection()
+    try:
+        return connection.retry.call_with_retry(
+            lambda: _exchange(connection, commands), lambda _: connection.disconnect()
+        )
+    finally:
+        pool.release(connection)
+
+
+def _exchange(connection: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    connection.send_packed_command(connection.pack_commands(commands))
+    replies: list[Any] = []
+    for _ in commands:
         try:
-            return [client.execute_command(*_command(calls[0]))]
-        except NoScriptError as error:
-            return [error]
-    with one_kind_of_error(), client.pipeline(transaction=False) as pipe:
-        for call in calls:
-            pipe.execute_command(*_command(call))
-        return list(pipe.execute(raise_on_error=False))
+            replies.append(connection.read_response())
+        except ResponseError as error:
+            replies.append(error)
+    return replies
 
 
 def _load(client: redis.Redis, scripts: set[Script]) -> None:
