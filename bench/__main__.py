@@ -22,6 +22,8 @@ NAMES = (
     *("jobs", "scripts", "backlog", "floor", "projectors", "archive", "evidence", "reading"),
     "dispatch",
 )
+#: Runs only when it is asked for: it needs valgrind, and four minutes.
+SLOW = ("instructions",)
 PACKAGES = (
     "triton-jobs",
     "dramatiq",
@@ -38,7 +40,7 @@ PACKAGES = (
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", choices=NAMES, action="append", help="may be repeated")
+    parser.add_argument("--only", choices=NAMES + SLOW, action="append", help="may be repeated")
     parser.add_argument("--jobs", type=int, help="no-op jobs of one drain")
     parser.add_argument("--events", type=int, help="events that the projectors catch up on")
     parser.add_argument("--past", type=int, help="events of the history that is read (by 100,000)")

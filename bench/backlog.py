@@ -8,7 +8,7 @@ from typing import cast
 import redis
 
 from bench.scale import Scale
-from bench.scripts import BULK, PREFIX, TRIP, claim, finish, submissions
+from bench.scripts import BULK, PREFIX, TRIP, Answering, claim, finish, submissions
 from bench.servers import Server, valkey
 from bench.table import Goal, Measure, Sample, lines
 from triton.events.client import send
@@ -59,7 +59,7 @@ def run(scale: Scale) -> list[str]:
     return lines(named, [{**ours[0], **sample}], theirs, "no backlog")
 
 
-def fill(server: Server, scripts: Scripts, count: int) -> None:
+def fill(server: Answering, scripts: Scripts, count: int) -> None:
     """As many pending jobs as delayed ones, a chunk at a time."""
     for begin in range(0, count, BULK):
         chunk = min(BULK, count - begin)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import redis
 
 from bench.accounting import server_counters
 from bench.scale import Scale
@@ -34,6 +37,13 @@ MEASURES = (
     Measure("of it the log", "bytes", "log"),
     Measure("Redis memory per finished job", "bytes", "finished"),
 )
+
+
+class Answering(Protocol):
+    """A server as the scripts are sent to it."""
+
+    @property
+    def client(self) -> redis.Redis: ...
 
 
 def run(scale: Scale) -> list[str]:
@@ -91,7 +101,7 @@ def _submits(scripts: Scripts, jobs: int, batch: int) -> Iterator[Call]:
     return (scripts.submit(PREFIX, submissions(batch)) for _ in range(jobs // batch))
 
 
-def claim(server: Server, scripts: Scripts, limit: int) -> list[tuple[str, int]]:
+def claim(server: Answering, scripts: Scripts, limit: int) -> list[tuple[str, int]]:
     call = scripts.claim(
         PREFIX,
         worker="w" * 20,

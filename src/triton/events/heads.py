@@ -73,7 +73,7 @@ def head_of(job: str, partition: int, fields: Mapping[bytes, bytes]) -> Head:
         return int(fields.get(name, 0))
 
     born = born_of(fields)
-    state = cast("State", text(b"state"))
+    state = cast("State", text(b"state") or "pending")
     result: Any = None
     error = None
     reason = text(b"reason")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import compress
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -33,7 +33,7 @@ _MOST: Final = 2**31 - 1
 _SCHEMAS: Final = 2**15 - 1
 
 
-class Datum(NamedTuple):
+class Datum(msgspec.Struct, frozen=True, gc=False):
     """An event's data: decoded, as JSON in the form of the store, and the body of a submitted message."""
 
     data: EventData

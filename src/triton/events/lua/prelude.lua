@@ -57,7 +57,7 @@ end
 local function made_of(id, read, position, own_body, submitted, queue, tenant, actor, submitter, causation,
     correlation, traceparent, priority, with_terms)
   local terms = with_terms == 1 and cmsgpack.unpack(redis.call('HGET', key_of(id), 'terms'))
-  return { id = id, state = read[1], version = tonumber(read[2] or 1), attempt = tonumber(read[3] or 0),
+  return { id = id, state = read[1] or 'pending', version = tonumber(read[2] or 1), attempt = tonumber(read[3] or 0),
     cancel = read[4], seq = tonumber(read[5] or 0), position = position, own_body = own_body,
     submitted = submitted, queue = queue, tenant = tenant, actor = actor, submitter = submitter,
     causation = causation, correlation = correlation, traceparent = traceparent, priority = priority,
@@ -67,9 +67,9 @@ end
 -- What every transition needs of a head, read at once: each further name costs a scan of the hash.
 local function head_of(id)
   local h = redis.call('HMGET', key_of(id), 'state', 'version', 'attempt', 'cancel', 'seq', 'born')
-  if not h[1] then return nil end
   if h[6] then return made_of(id, h, cmsgpack.unpack(h[6])) end
-  return made_of(id, h, born_before(id))
+  if h[1] then return made_of(id, h, born_before(id)) end
+  return nil
 end
 
 -- What only some need.

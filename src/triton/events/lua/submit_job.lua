@@ -77,10 +77,12 @@ local function submit_job(i, failed_ttl)
   append(h, 'job.submitted', s[5], data)
   h.position = pos
   h.order = order_of(h)
-  -- Version 1, attempt 0, and the time, the position and the order of the submission go without saying.
-  local fields = LAYOUT == '1' and write_before(h, due, body)
-    or { 'state', due > 0 and 'scheduled' or 'pending', 'born', pack_born(h) }
-  if due > 0 then also(fields, 'due', due) end
+  -- Pending, version 1, attempt 0, and the time, the position and the order of the submission go without saying.
+  local fields = LAYOUT == '1' and write_before(h, due, body) or { 'born', pack_born(h) }
+  if due > 0 then
+    also(fields, 'state', 'scheduled')
+    also(fields, 'due', due)
+  end
   if terms then also(fields, 'terms', keep(id, terms, expires)) end
   redis.call('HSET', key_of(id), unpack(fields))
   local known
