@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psycopg
 import pytest
-from archiving import records_in, trees_in, with_archive
+from archiving import records_in, signer_of, trees_in, with_archive
 from log_writer import LogWriter
-from projecting import run
+from projecting import acquired, opened, run
 
-from triton.archive import open_archive
+from triton.archive import Stored, open_archive
+from triton.archive.file import FileArchive
+from triton.archive.store import Data
 from triton.errors import ConfigurationError
+from triton.evidence.archiver import Archiver
+from triton.evidence.ledger import ARCHIVER
 from triton.evidence.running import run_archiver
 from triton.settings import Settings
 
@@ -111,3 +116,44 @@ def test_another_key_may_not_sign_unannounced(
 
     with pytest.raises(ConfigurationError, match="rotate-key"):
         run(scene())
+
+
+class Stuck(FileArchive):
+    """A store whose puts of segments do not end until they are let go."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.reached = threading.Event()
+        self.go = threading.Event()
+
+    def put_new(self, key: str, data: Data, *, max_bytes: int | None = None) -> Stored:
+        if "/segments/" in key:
+            self.reached.set()
+            self.go.wait(20)
+        return super().put_new(key, data, max_bytes=max_bytes)
+
+
+def test_heads_are_signed_while_the_store_is_slow_and_nothing_is_trimmed(
+    archived: Settings, writer: LogWriter, postgres: psycopg.Connection, tmp_path: Path
+) -> None:
+    store = Stuck(tmp_path / "archive")
+
+    async def scene() -> None:
+        stop = asyncio.Event()
+        async with opened(archived) as (log, connection):
+            lease = await acquired(log, connection, ARCHIVER)
+            signer = signer_of(archived)
+            made = Archiver(log, store, lease, signer, archived, projectors=())
+            task = asyncio.create_task(made.run(stop))
+            await asyncio.to_thread(writer.history, 1, 12)
+            assert await asyncio.to_thread(store.reached.wait, 10)
+            await asyncio.to_thread(writer.history, 2, 30)
+            await until(lambda: signed(postgres) == writer.position)
+            assert sealed(postgres) == 0
+            assert int(writer.client.xlen(writer.stream)) == writer.position
+            store.go.set()
+            await until(lambda: sealed(postgres) == writer.position)
+            stop.set()
+            await task
+
+    run(scene())

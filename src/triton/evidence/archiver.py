@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from triton.archive import ArchiveStore
-from triton.errors import UnavailableError
+from triton.errors import NotFoundError, UnavailableError
 from triton.events.codec import digest_of
 from triton.events.log import Log
 from triton.events.scripts import Scripts
@@ -199,7 +199,7 @@ class Archiver:
                     continue
                 pause = seconds
                 delay = _FIRST
-            except UnavailableError as error:
+            except (UnavailableError, NotFoundError) as error:
                 pause, delay = delay, min(2 * delay, _LONGEST)
                 self._say.warning("archiver.waiting", error=error.message, again_in_seconds=pause)
             await _pause(stop, max(0.0, pause - (time.monotonic() - begun)))
