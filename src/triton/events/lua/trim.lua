@@ -36,7 +36,7 @@ for _, entry in ipairs(leaving) do
   elseif grace >= 0 and fields[2] == 'job.completed' then
     local key = key_of(fields[4])
     local h = redis.call('HMGET', key, 'state', 'pos', 'finished', 'terms')
-    if h[1] == 'completed' and h[2] .. '-0' == entry[1] then
+    if h[1] == 'completed' and h[3] and (h[2] or '') .. '-0' == entry[1] then
       -- Under an idempotency key a job is known by its head, for as long as the key says.
       local keep = math.max(grace, h[4] and cmsgpack.unpack(h[4])[3] or 0)
       redis.call('PEXPIRE', key, ttl_of((h[3] - NOW) / 1000 + keep), 'LT')
