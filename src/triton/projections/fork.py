@@ -171,8 +171,11 @@ async def _common(
     log: History, connection: Connection, clickhouse: Client, store: str, partition: int, top: int
 ) -> int:
     """The last position up to `top` at which the log holds what the store does."""
-    oldest = await log.first_position(partition)
+    # What is in Redis is compared first: mostly that is all.
+    oldest = await log.first_live(partition)
     while top > 0:
+        if not 0 < oldest <= top:
+            oldest = await log.first_position(partition)
         if oldest > top:
             raise LogForkedError(
                 f"partition {partition} begins at {oldest} in Redis, and what {store} knows differs from "
