@@ -143,4 +143,6 @@ class StepError(TritonError):
 def no_answer(engine: str, error: Exception) -> str:
     """The message for an engine that cannot be reached, around what its driver said."""
     said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    if "maxmemory" in said:
+        return f"{engine} is full ({said}): raise its maxmemory"
     return f"{engine} does not answer ({said}): is it running?"

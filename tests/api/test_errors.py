@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from live_api import LiveApi
 
+from triton.events.client import connect
 from triton.settings import Settings
 
 JOBS = "/api/v1/jobs"
@@ -54,6 +55,16 @@ def test_every_refusal_has_the_one_shape(
     api: LiveApi, method: str, path: str, status: int, code: str
 ) -> None:
     problem(api.http.request(method, path), status, code)
+
+
+def test_a_full_redis_is_called_full(api: LiveApi, module_settings: Settings) -> None:
+    with connect(module_settings.redis_url) as client:
+        client.config_set("maxmemory", 1)
+        try:
+            shown = problem(api.http.post(JOBS, json={"actor": "a"}), 503, "unavailable")
+        finally:
+            client.config_set("maxmemory", 0)
+    assert "Redis is full" in shown["message"]
 
 
 @pytest.mark.parametrize(

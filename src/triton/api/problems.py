@@ -12,7 +12,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from psycopg_pool import PoolTimeout
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -150,7 +150,13 @@ async def _engine(request: Request, error: Exception) -> Response:
     """An engine did not answer, or not in time."""
     name = "Redis" if isinstance(error, RedisError) else "PostgreSQL"
     _log.warning("engine unavailable", engine=name, reason=str(error))
-    message = f"{name} does not answer; try again. /health/ready says more."
+    if isinstance(error, OutOfMemoryError):
+        # It answers well enough: what it says is that it is full.
+        message = (
+            "Redis is full (maxmemory), and takes no jobs until there is room; try again then."
+        )
+    else:
+        message = f"{name} does not answer; try again. /health/ready says more."
     return respond(request, 503, "unavailable", message, headers={"Retry-After": "1"})
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+#: Milliseconds that the log's times have room for.
+_LONGEST: Final = 2**53 // 1000
 current_proxy: Final[ContextVar[JobProxy | None]] = ContextVar("triton_current_proxy", default=None)
 
 
@@ -40,8 +42,10 @@ class Snooze(Retry):
     delay: int
 
     def __init__(self, delay: int, reason: str = "") -> None:
-        if delay < 0:
-            raise ValueError(f"delay is {delay}, expected milliseconds from now, 0 or more")
+        if not 0 <= delay <= _LONGEST:
+            raise ValueError(
+                f"delay is {delay}, expected milliseconds from now, from 0 to {_LONGEST}"
+            )
         super().__init__(f"snoozed for {delay} ms{': ' if reason else ''}{reason}", delay)
         self.reason = reason
 
