@@ -76,3 +76,39 @@ def test_an_export_is_proved_event_by_event(commands: Commands, tmp_path: Path) 
     assert "is not empty" in commands.run("audit", "export", str(folder), status=1).stderr
     said = commands.run("audit", "export", str(tmp_path / "csv"), "--format", "csv").stdout
     assert "events.csv" in said
+
+
+def test_holds_and_retention_are_events_too(commands: Commands) -> None:
+    held = commands.json("audit", "hold", "add", "--job", "j1", "--reason", "case 7")
+    name = held["hold"]
+    again = ("audit", "hold", "add", "--job", "j1", "--name", name, "--reason", "case 7")
+    assert commands.json(*again)["position"] == held["position"], "again is the same hold"
+    other = ("audit", "hold", "add", "--job", "j2", "--name", name, "--reason", "case 8")
+    assert "there is a hold" in commands.run(*other, status=1).stderr
+    assert name in commands.run("audit", "hold", "list").stdout
+    commands.run("audit", "hold", "lift", name, "--reason", "settled")
+    assert name not in {one["hold"] for one in commands.json("audit", "hold", "list")["holds"]}
+    (lifted,) = [
+        one
+        for one in commands.json("audit", "hold", "list", "--all")["holds"]
+        if one["hold"] == name
+    ]
+    assert (lifted["value"], lifted["lifted_why"]) == ("j1", "settled")
+    assert (
+        "lifted before"
+        in commands.run("audit", "hold", "lift", name, "--reason", "x", status=1).stderr
+    )
+    refused = commands.run(
+        "audit", "hold", "add", "--job", "a", "--queue", "b", "--reason", "x", status=2
+    )
+    assert "one of --tenant, --queue and --job" in refused.stderr
+    commands.run("audit", "retention", "set", "400", "--tenant", "acme", "--reason", "the law")
+    commands.run("audit", "retention", "set", "30", "--tenant", "acme", "--reason", "a new law")
+    (rule,) = commands.json("audit", "retention", "list")["retention"]
+    assert (rule["tenant"], rule["days"], rule["reason"]) == ("acme", 30, "a new law")
+    assert (
+        "--reason is empty"
+        in commands.run("audit", "retention", "set", "1", "--reason", " ", status=2).stderr
+    )
+    types = commands.json("replay")["types"]
+    assert (types["hold.placed"], types["hold.lifted"], types["retention.set"]) == (1, 1, 2)

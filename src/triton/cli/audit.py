@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from triton.cli import audit_asking, audit_erasure, audit_export, audit_proof
+from triton.cli import audit_asking, audit_erasure, audit_export, audit_proof, audit_rules
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -14,4 +14,5 @@ app = typer.Typer(
 audit_asking.register(app)
 audit_export.register(app)
 audit_proof.register(app)
+audit_rules.register(app)
 audit_erasure.register(app)

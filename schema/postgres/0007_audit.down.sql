@@ -1,0 +1,2 @@
+DROP INDEX job_submissions_causation;
+DROP TABLE retention, holds;
