@@ -11,7 +11,7 @@ from dramatiq import Actor, Message
 from triton.broker.proxy import JobProxy
 from triton.events.scripts import Submission
 from triton.submit import submission_of
-from triton.terms import invalid, terms_of
+from triton.terms import terms_of
 
 if TYPE_CHECKING:
     from triton.erasure.messages import Sealing
@@ -51,9 +51,8 @@ def prepared(
         # A message that another broker delayed. Left there, a worker would wait for it in its memory.
         message = message.copy()
         eta = message.options.pop("eta")
-        if not isinstance(eta, int | float) or not math.isfinite(eta):
-            raise invalid("eta", repr(eta), "milliseconds since 1970")
-        due = 0 if delay else int(eta * 1000)
+        known = isinstance(eta, int | float) and math.isfinite(eta) and not delay
+        due = int(eta * 1000) if known else 0
     declared = actor.options if actor is not None else None
     terms = terms_of(message.options, declared, now=now, due=due, delay_ms=delay)
     if "group_completion_uuid" in message.options:
