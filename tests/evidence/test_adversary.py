@@ -439,6 +439,36 @@ def test_keys_that_followed_one_another(made: MadeArchive) -> None:
     assert "signed by a key that was replaced" in report["sentence"]
 
 
+def test_witnesses(made: MadeArchive, tmp_path: Path) -> None:
+    """Who pins a witness's key as well wants a head that it saw."""
+    witness = signer(7, "witness.example")
+    key = VerifierKey("witness.example", witness.key.public, notes.COSIGNATURE)
+
+    def cosigned(raw: bytes) -> bytes:
+        text = notes.parse_note(raw).text
+        seconds = (1_800_000_000).to_bytes(8)
+        value = witness.sign(b"cosignature/v1\ntime 1800000000\n" + text.encode())
+        line = notes.Note(text, (notes.Signature(key.name, key.id, seconds + value),))
+        return raw + bytes(line)[len(text.encode()) + 1 :]
+
+    options = ("--key", KEY, "--key", str(key))
+    code, report = verify(made.root, *options)
+    assert code == UNKNOWN
+    assert "the witness witness.example signed no head" in report["sentence"]
+    (tmp_path / "seen").write_bytes(cosigned(made.head(777)))
+    code, report = verify(made.root, *options, "--seen", str(tmp_path / "seen"))
+    assert (code, report["logs"][0]["witnesses"]) == (WHOLE, {"witness.example": 777})
+    made.write(layout.checkpoint(made.tree), cosigned(made.head()))
+    code, report = verify(made.root, *options)
+    assert (code, report["logs"][0]["witnesses"]) == (WHOLE, {"witness.example": 1000})
+    assert verify(made.root, "--key", KEY)[0] == WHOLE
+    assert verify(made.root, "--key", str(key))[0] == UNKNOWN
+    spoiled = bytearray(cosigned(made.head()))
+    spoiled[-30] ^= 1
+    made.write(layout.checkpoint(made.tree), bytes(spoiled))
+    assert verify(made.root, *options)[0] == TAMPERED
+
+
 def test_since(made: MadeArchive) -> None:
     code, report = verify(made.root, "--key", KEY, "--since", "850")
     assert (code, report["logs"][0]["first"], report["logs"][0]["events"]) == (WHOLE, 801, 200)

@@ -762,14 +762,25 @@ class Keys:
         self.check = check or _pure
 
     def signers(self, note: Note) -> list[Key]:
-        """Those that signed. Raises BadDataError where a signature of one of them is wrong."""
+        """The logs' keys that signed. Raises BadDataError where a signature of a trusted key is wrong."""
+        return [key for key, _ in self._verified(note) if key.kind == 1]
+
+    def witnesses(self, note: Note) -> dict[str, int]:
+        """The trusted witnesses that signed, and when they saw the head (seconds since 1970)."""
+        return {
+            key.name: int.from_bytes(value[:8], "big")
+            for key, value in self._verified(note)
+            if key.kind == 4
+        }
+
+    def _verified(self, note: Note) -> list[tuple[Key, bytes]]:
         found = []
         for name, key_id, value in note.signatures:
             for key in self.keys:
                 if (key.name, key.id) == (name, key_id):
                     if not self._good(key, note.text.encode(), value):
                         raise BadDataError(f"the signature of {name} ({key_id.hex()}) is wrong")
-                    found.append(key)
+                    found.append((key, value))
         return found
 
     def _good(self, key: Key, message: bytes, value: bytes) -> bool:
@@ -958,6 +969,8 @@ class TreeReport:
         #: The end of the live log, where that was read too.
         self.live = 0
         self.expired: list[tuple[int, int]] = []
+        #: Witness -> the size of the largest head that it signed.
+        self.witnesses: dict[str, int] = {}
         #: Of sizes that heads were signed for; SHA-256 of each manifest; the tree at the end.
         self.roots: dict[int, bytes] = {}
         self.manifests: dict[tuple[int, int], str] = {}
@@ -1035,11 +1048,13 @@ class Tree:
         self.report.newest_head = newest
         self.take_asked()
         self.judge_strangers()
+        self.judge_witnesses()
 
     def take_asked(self) -> None:
         """The auditor's own heads must be of this history too."""
         for size, heads in self.asked.items():
             for head in heads:
+                self.witnessed(head)
                 for other in self.wanted.get(size, []):
                     self.compare(head, other)
             self.wanted.setdefault(size, []).extend(heads)
@@ -1104,8 +1119,19 @@ class Tree:
             self.compare(head, other)
         self.report.origin = origin
         self.report.heads += 1
+        self.witnessed(head)
         self.wanted.setdefault(head.size, []).append(head)
         return number
+
+    def witnessed(self, head: Head) -> None:
+        for name in self.keys.witnesses(head.note):
+            self.report.witnesses[name] = max(head.size, self.report.witnesses.get(name, 0))
+
+    def judge_witnesses(self) -> None:
+        """Each witness that is trusted must have seen a head of this history."""
+        for key in self.keys.keys:
+            if key.kind == 4 and self.report.heads and key.name not in self.report.witnesses:
+                self.find(UNKNOWN, 1, 1, f"the witness {key.name} signed no head of this copy")
 
     def compare(self, head: Head, other: Head) -> None:
         if head.root != other.root:
@@ -2206,7 +2232,7 @@ def parser() -> argparse.ArgumentParser:
         "--key",
         action="append",
         default=[],
-        help="verifier key that you trust: text, or a file of them",
+        help="verifier key of a log or of a witness that you trust: text, or a file of them",
     )
     add("--trust-first", action="store_true", help="trust the keys that the archive names")
     add(
@@ -2283,6 +2309,7 @@ def _line(tree: TreeReport) -> str:
     return (
         f"{name}: positions {tree.first} to {tree.last} in {tree.segments} segments; "
         f"{tree.heads} signed heads, the newest of size {tree.newest_head}"
+        + "".join(f"; {name} saw {size}" for name, size in sorted(tree.witnesses.items()))
     )
 
 
