@@ -52,8 +52,9 @@ class Prover:
         partition = self._tree.partition
         end = await self._log.position(partition)
         if not 1 <= position <= end:
+            held = f"holds 1 to {end}" if end else "is empty"
             raise NotFoundError(
-                f"Partition {partition} has no position {position}: it holds 1 to {end}.",
+                f"Partition {partition} has no position {position}: it {held}.",
                 position=position,
             )
         raw, head = await self._head(position)
