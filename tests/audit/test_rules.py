@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from triton.audit.rules import Hold, Retention, days_of, held_by
+from past_log import PastLog
+
+from triton.audit.outliving import Contents
+from triton.audit.planning import plan
+from triton.audit.rules import DAY, Hold, Retention, days_of, held_by
+from triton.events.entries import Page
 
 
 def test_the_closest_rule_holds_and_what_nobody_said_is_for_ever() -> None:
@@ -20,3 +25,42 @@ def test_a_hold_covers_its_scope_only_and_not_once_it_is_lifted() -> None:
     assert held_by([on], {"t"}, {"q"}, {"j"}) == on
     lifted = Hold("h", "queue", "q", "why", "user:ann", 1, "user:bob", 2)
     assert held_by([lifted], {"t"}, {"q"}, {"j"}) is None
+
+
+def _page(*events: tuple[str, str, str, int]) -> Page:
+    """Of (tenant, queue, job, day)."""
+    columns = [[b""] * len(events) for _ in range(13)]
+    for index, (tenant, queue, job, day) in enumerate(events):
+        columns[1][index], columns[4][index] = job.encode(), b"%d" % (day * DAY)
+        columns[9][index], columns[10][index] = tenant.encode(), queue.encode()
+    return Page(0, range(1, len(events) + 1), columns)
+
+
+def test_a_segment_is_kept_as_long_as_its_longest_kept_event() -> None:
+    rules = [Retention("a", "", 10), Retention("b", "", 100), Retention("", "", 1)]
+    contents = Contents()
+    contents.take(_page(("a", "q", "j1", 1), ("b", "q", "j2", 2), ("", "", "", 3)))
+    assert contents.kept_by(rules, [], 102 * DAY - 1) == "kept until 1970-04-13 00:00:00 UTC"
+    assert contents.kept_by(rules, [], 102 * DAY) == ""
+    assert "for ever" in contents.kept_by(rules[:2], [], 10_000 * DAY), "nobody said of no job's"
+    for scope, value in (("tenant", "b"), ("queue", "q"), ("job", "j1")):
+        hold = Hold("h", scope, value, "why", "user:ann", 1)  # type: ignore[arg-type]
+        assert contents.kept_by(rules, [hold], 10_000 * DAY) == f"h holds {scope} {value}"
+    other = Hold("h", "job", "j3", "why", "user:ann", 1)
+    assert contents.kept_by(rules, [other], 10_000 * DAY) == ""
+
+
+def test_the_plan_ends_at_the_first_segment_that_something_keeps(past: PastLog) -> None:
+    rules = [Retention("", "", 1)]
+
+    def planned(*holds: Hold, days: int = 100) -> list[tuple[int, int, str]]:
+        now = max(event.at for event in past.events) + days * DAY
+        found = past.ask(lambda history: plan(history, rules, holds, now))
+        return [(one.partition, one.first, one.kept_by) for one in found]
+
+    last = "it is the last one"
+    assert planned() == [(0, 1, ""), (0, 41, last), (1, 1, ""), (1, 41, last)]
+    (job,) = [e.job for e in past.events if (e.partition, e.position) == (1, 1)]
+    held = planned(Hold("h", "job", job, "why", "user:ann", 1))
+    assert held == [(0, 1, ""), (0, 41, last), (1, 1, f"h holds job {job}")]
+    assert all("kept until" in why for _, _, why in planned(days=0))

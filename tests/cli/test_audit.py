@@ -112,3 +112,4 @@ def test_holds_and_retention_are_events_too(commands: Commands) -> None:
     )
     types = commands.json("replay")["types"]
     assert (types["hold.placed"], types["hold.lifted"], types["retention.set"]) == (1, 1, 2)
+    assert "what keeps it" in commands.run("audit", "retention", "plan").stdout

@@ -13,7 +13,8 @@ import typer
 from triton.cli.options import Data, Json
 
 if TYPE_CHECKING:
-    from triton.audit.rules import Scope
+    from triton.audit.planning import Planned
+    from triton.audit.rules import Hold, Retention, Scope
     from triton.audit.ruling import Connection, Note
     from triton.settings import Settings
 
@@ -158,6 +159,42 @@ def rules(data: Data = None, as_json: Json = False) -> None:
         for one in found
     ] or [("*", "*", "for ever", "", "nobody said otherwise")]
     output.table("", ("tenant", "queue", "days>", "by", "why"), rows)
+
+
+@_retention.command("plan")
+def planned(data: Data = None, as_json: Json = False) -> None:
+    """Show which segments of the archive have outlived their retention. Nothing is removed."""
+    import time
+
+    from triton.audit.planning import plan
+    from triton.cli import output
+    from triton.cli.replay import open_log
+    from triton.cli.target import engines
+    from triton.events.client import connect_async
+
+    settings = engines(data, "redis_url", "database_url")
+    rules, held = _run(data, _rules_and_holds)
+
+    async def ask() -> list[Planned]:
+        client = connect_async(settings.redis_url)
+        try:
+            history = await open_log(client, settings)
+            return await plan(history, rules, held, time.time_ns() // 1000)
+        finally:
+            await client.aclose()
+
+    found = asyncio.run(ask())
+    if as_json:
+        output.document({"segments": found})
+        return
+    rows = [(one.partition, one.first, one.last, one.kept_by or "may expire") for one in found]
+    output.table("", ("partition>", "from>", "to>", "what keeps it"), rows)
+
+
+async def _rules_and_holds(connection: Connection, _: Note) -> tuple[list[Retention], list[Hold]]:
+    from triton.audit.ruling import holds, retention
+
+    return await retention(connection), await holds(connection)
 
 
 def _run(data: str | None, work: Callable[[Connection, Note], Awaitable[_T]]) -> _T:
