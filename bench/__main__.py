@@ -19,7 +19,17 @@ from bench.table import HEADER
 
 #: Each is a module of this package with `run(scale) -> lines of the table`.
 NAMES = (
-    *("jobs", "scripts", "backlog", "floor", "projectors", "archive", "evidence", "reading"),
+    *(
+        "jobs",
+        "scripts",
+        "backlog",
+        "floor",
+        "projectors",
+        "rebuild",
+        "archive",
+        "evidence",
+        "reading",
+    ),
     "dispatch",
 )
 #: Runs only when it is asked for: it needs valgrind, and four minutes.

@@ -67,7 +67,7 @@ MEASURES = (
 )
 
 
-class _Stores:
+class Stores:
     """A database of its own in each store, for one turn."""
 
     def __init__(self, database_url: str, clickhouse_url: str) -> None:
@@ -88,7 +88,7 @@ def run(scale: Scale) -> list[str]:
         with connect(started.redis_url) as client:
             events = history.write(client, NAMESPACE, scale.events)
 
-        def project(stores: _Stores) -> Sample:
+        def project(stores: Stores) -> Sample:
             figures: dict[str, float] = {}
             for key, projection in (
                 ("pg", PostgresProjection()),
@@ -101,12 +101,12 @@ def run(scale: Scale) -> list[str]:
             return figures
 
         # What is written raw is what the projectors left; and nobody is the first to use the engines.
-        stores = _Stores(started.database_url, started.clickhouse_url)
+        stores = Stores(started.database_url, started.clickhouse_url)
         project(stores)
-        left = _Left(stores, asyncio.run(blocks(started.redis_url)))
+        left = Left(stores, asyncio.run(blocks(started.redis_url)))
         for turn in range(scale.repeats):
             for ready in (turn % 2 == 0, turn % 2 == 1):
-                stores = _Stores(started.database_url, started.clickhouse_url)
+                stores = Stores(started.database_url, started.clickhouse_url)
                 if ready:
                     raw.append({**raw_copy(stores, left, turn), **raw_insert(stores, left)})
                 else:
@@ -114,10 +114,10 @@ def run(scale: Scale) -> list[str]:
     return [line for name, measure in MEASURES for line in lines([measure], ours, raw, name)]
 
 
-class _Left:
+class Left:
     """The rows that the projectors left, in pieces as large as their batches, in every form."""
 
-    def __init__(self, stores: _Stores, native: Sequence[bytes]) -> None:
+    def __init__(self, stores: Stores, native: Sequence[bytes]) -> None:
         with psycopg.connect(stores.database_url, autocommit=True) as connection:
             connection.adapters.register_loader("jsonb", TextLoader)
             texts = {table: _texts(connection, table) for table in TABLES}
@@ -156,7 +156,7 @@ async def blocks(redis_url: str) -> list[bytes]:
     return sent
 
 
-async def catch_up(redis_url: str, stores: _Stores, projection: Projection, events: int) -> float:
+async def catch_up(redis_url: str, stores: Stores, projection: Projection, events: int) -> float:
     """Seconds that a fresh projector needs for the whole log."""
     collect_rarely()  # as the projectors' process does
     client = connect_async(redis_url)
@@ -180,7 +180,7 @@ async def catch_up(redis_url: str, stores: _Stores, projection: Projection, even
     return seconds
 
 
-def raw_copy(stores: _Stores, left: _Left, turn: int) -> dict[str, float]:
+def raw_copy(stores: Stores, left: Left, turn: int) -> dict[str, float]:
     """The rows copied into empty tables of the same shape, in transactions as large: all three tables as text
     that is ready, the history alone, all three as Python values. Who comes first changes with every turn."""
     with psycopg.connect(stores.database_url, autocommit=True) as connection:
@@ -234,7 +234,7 @@ def _piece(found: Sequence[T], number: int, pieces: int) -> Sequence[T]:
     return found[begin:end]
 
 
-def raw_insert(stores: _Stores, left: _Left) -> dict[str, float]:
+def raw_insert(stores: Stores, left: Left) -> dict[str, float]:
     """The rows inserted as many at a time into an empty table of the same shape: as blocks that are ready, as
     text, as Python values; and the blocks with the view that follows from them."""
     with clickhouse_connect.get_client(dsn=stores.clickhouse_url) as client:
