@@ -240,6 +240,18 @@ def test_a_shadow_of_another_shape_is_refused(
         postgres.execute("DROP INDEX later")
 
 
+def test_a_shadow_of_a_log_that_is_no_more_says_what_to_do(
+    settings: Settings, writer: LogWriter
+) -> None:
+    some(writer)
+    project(settings)
+    filled(settings)
+    writer.send(writer.scripts.adopt(writer.prefix, writer.epoch, "another"))
+    with pytest.raises(ConflictError, match="rebuild postgres --restart"):
+        filled(settings)
+    assert filled(settings, restart=True).state == "ready"
+
+
 @pytest.mark.parametrize("seed", [7])
 def test_a_restarted_fill_goes_on_where_it_was(
     settings: Settings, writer: LogWriter, seed: int

@@ -74,12 +74,11 @@ def plan(name: Name, data: Data = None, as_json: Json = False) -> None:
         output.document(found)
     else:
         output.line(f"{found.events} events to project into a shadow of {name}")
-        total = sum(found.bytes.values())
-        output.table(
-            f"The live tables take {total / 1e6:.1f} MB; a shadow takes about as much beside them",
-            ("table", "bytes>"),
-            list(found.bytes.items()),
+        total = sum(found.bytes.values()) / 1e6
+        output.line(
+            f"the live tables take {total:.1f} MB; a shadow takes about as much beside them"
         )
+        output.table("", ("table", "bytes>"), list(found.bytes.items()))
         if found.shadow:
             output.line(f"there is a shadow already: it is {found.shadow}")
         for obstacle in found.obstacles:

@@ -242,6 +242,7 @@ class Rebuild:
         for _ in range(_ROUNDS):
             ends = await self._ends()
             at = await shadows.positions(self._connection, shadow.schema, shadow.name)
+            self._check_life(shadow, at)
             await fill(
                 self._log,
                 self._epochs,
@@ -255,6 +256,21 @@ class Rebuild:
             left = sum((await self._ends()).values()) - sum(ends.values())
             if left <= _NEAR:
                 return
+
+    def _check_life(self, shadow: Shadow, at: Mapping[int, Checkpoint]) -> None:
+        """Raises ConflictError for a shadow of a log that is no more."""
+        for partition, checkpoint in at.items():
+            if checkpoint.epoch == self._epochs.get(partition):
+                continue
+            way = (
+                f"there is no way back: `triton projections finalize {shadow.name}`"
+                if shadow.state == "previous"
+                else f"begin again: `triton projections rebuild {shadow.name} --restart`"
+            )
+            raise ConflictError(
+                f"the shadow of {shadow.name} was filled from epoch {checkpoint.epoch} of partition "
+                f"{partition}, and the log has begun another one since (it was adopted or restored); {way}"
+            )
 
     async def _ends(self) -> dict[int, int]:
         return {
