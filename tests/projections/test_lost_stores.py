@@ -153,4 +153,4 @@ def test_all_but_the_archive_is_lost(own: Settings, writer: LogWriter) -> None:
     writer.run(3)
     project(own)
     run(archive_once(own, projectors=BOTH))
-    assert ledger(own)[-1][3] == writer.position
+    assert max(row[3] for row in ledger(own) if row[1] == found.epoch) == writer.position
