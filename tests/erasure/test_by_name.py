@@ -85,6 +85,9 @@ def test_over_http_values_are_sealed_and_never_shown(
             "ValueError",
         )
         assert failed["error"]["message"] == "[personal]"
+        http.post(f"/jobs/{bulk[1]['id']}/requeue", json={"reason": "again"})
+        platform.run()
+        assert seen[3:] == [("bob", SECRET)]
         told = http.get(f"/jobs/{bulk[1]['id']}/explain").text
         assert "[personal]" in told
         assert "triton.personal" not in told

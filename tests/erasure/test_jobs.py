@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dramatiq
 import pytest
+import redis
 from dramatiq import group, pipeline
 from dramatiq.middleware import GroupCallbacks
 from dramatiq.rate_limits.backends import StubBackend
@@ -17,7 +20,7 @@ from stored import Platform
 import triton
 from triton import TritonBroker
 from triton.errors import ConfigurationError, ErasedError, ValidationError
-from triton.events.types import Completed, Failed, Submitted
+from triton.events.types import Completed, Failed, RetryScheduled, Submitted
 
 SECRET = "bob@example.org"
 
@@ -281,4 +284,57 @@ def test_a_step_of_an_earlier_attempt_answers_plain(platform: Platform) -> None:
 
     assert seen == [{"to": SECRET}, {"to": SECRET}]
     assert isinstance(platform.events(message.message_id)[-1].data, Completed)
+    assert SECRET.encode() not in platform.dump()
+
+
+def test_ids_that_keys_choose_and_partitions_change_nothing(
+    make_broker: Callable[..., TritonBroker], redis_client: redis.Redis
+) -> None:
+    """The id that a value is sealed for is known only when every key has had its say."""
+    platform = Platform(make_broker(partitions=3), redis_client)
+    seen: list[Any] = []
+
+    @dramatiq.actor(personal=marked(fields=["email"], result=True), max_retries=0)
+    def mail(user: int, email: str) -> str:
+        seen.append((user, email))
+        return email
+
+    @dramatiq.actor
+    def after(email: str) -> None:
+        seen.append(email)
+
+    mail.send_with_options(args=(1, "a" + SECRET), idempotency_key="one")
+    mail.send_with_options(args=(2, "b" + SECRET), unique=True)
+    mail.send_with_options(args=(3, "c" + SECRET), unique={"key": "x"}, idempotency_key="two")
+    follow = [mail.message(4, "d" + SECRET), after.message_with_options(unique=True)]
+    pipeline(follow).run()
+    platform.run()
+
+    assert sorted(map(str, seen)) == sorted(
+        map(str, [*((n, x + SECRET) for n, x in enumerate("abcd", 1)), "d" + SECRET])
+    )
+    assert SECRET.encode() not in platform.dump()
+
+
+def test_an_attempt_waits_for_a_key_store_that_is_away(platform: Platform, keys_url: str) -> None:
+    seen: list[str] = []
+
+    @dramatiq.actor(personal=marked(fields=["email"]), max_retries=20)
+    def mail(user: int, email: str) -> None:
+        seen.append(email)
+
+    message = mail.send(1, SECRET)
+    platform.broker.sealing().close()
+    folder = Path(keys_url.removeprefix("file://"))
+    away = folder.rename(folder.with_name("away"))
+    folder.write_text("a file where the folder was")
+    back = threading.Timer(0.3, lambda: (folder.unlink(), away.rename(folder)))
+    back.start()
+    platform.run()
+    back.join()
+
+    assert seen == [SECRET]
+    tried = [event.data for event in platform.events(message.message_id)]
+    first = next(data for data in tried if isinstance(data, RetryScheduled))
+    assert first.error.type == "UnavailableError"
     assert SECRET.encode() not in platform.dump()
