@@ -21,6 +21,7 @@ import triton
 from triton import TritonBroker
 from triton.errors import ConfigurationError, ErasedError, ValidationError
 from triton.events.types import Completed, Failed, RetryScheduled, Submitted
+from triton.uniqueness import Unique, unique_digest
 
 SECRET = "bob@example.org"
 
@@ -208,6 +209,8 @@ def test_an_erased_subject_ends_what_waits_and_takes_nothing_new(
     platform.run()
 
     assert ran == [1, 2]
+    types = [event.type for event in platform.events(waiting.message_id)]
+    assert types == ["job.submitted", "job.started", "job.failed"]
     last = platform.events(waiting.message_id)[-1].data
     assert isinstance(last, Failed)
     assert (last.reason, last.error.type) == ("erased", "ErasedError")
@@ -226,6 +229,10 @@ def test_the_same_personal_arguments_are_the_same_unique_job(platform: Platform)
     one = mail.send(1, SECRET)
     assert mail.send(1, SECRET).message_id == one.message_id
     assert mail.send(1, "other").message_id != one.message_id
+    # Nor can the value be guessed from what the log holds of the key.
+    submitted = platform.events(one.message_id)[0].data
+    assert isinstance(submitted, Submitted)
+    assert submitted.unique != unique_digest(Unique(), "default", "mail", (1, SECRET), {})
     keyed = [
         mail.send_with_options(args=(1, SECRET), idempotency_key="k", unique=False) for _ in "ab"
     ]
