@@ -151,7 +151,7 @@ def as_restored(found: dict[str, Any]) -> dict[str, Any]:
         if isinstance(fields, dict) and "born" in fields:
             position, _, at, *_ = fields["born"]
             priority = fields["born"][-2]
-            said = {"version": 1, "attempt": 0, "at": at, "pos": position}
+            said = {"state": b"pending", "version": 1, "attempt": 0, "at": at, "pos": position}
             fields |= {**said, "order": priority * 1e6 + position, **fields}
             fields.pop("seq", None)
         waits = isinstance(fields, dict) and fields.get("state") in (b"pending", b"scheduled")
