@@ -77,6 +77,9 @@ export type JobEvent =
         due: string | null;
         expires: string | null;
         unique: string;
+        window: number;
+        payload: string;
+        keep: number;
       }
     >
   | Envelope<"job.due", Record<string, never>>
