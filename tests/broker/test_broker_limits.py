@@ -61,7 +61,7 @@ def test_a_soft_limit_lets_the_actor_clean_up(
 def test_limits_end_attempts_and_are_retried_as_any_error(
     make_broker: MakeBroker, run: Run, history: History
 ) -> None:
-    broker = limited(make_broker, soft_time_limit=40, time_limit=80, grace=NOT_LIMITED)
+    broker = limited(make_broker, soft_time_limit=100, time_limit=1_000, grace=NOT_LIMITED)
 
     @dramatiq.actor(max_retries=1)
     def soft() -> None:
