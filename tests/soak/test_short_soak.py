@@ -38,11 +38,11 @@ def soak(temporary: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_nothing_is_lost_whatever_is_hurt(temporary: Path) -> None:
-    running = soak(temporary, "--seconds", "30", "--cuts", "3")
+    running = soak(temporary, "--seconds", "60", "--cuts", "3")
     try:
-        said, _ = running.communicate(timeout=200)
+        said, _ = running.communicate(timeout=270)
     finally:
         running.terminate()
     print(said)  # the seed and the tables, where it fails
