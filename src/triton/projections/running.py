@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import os
 import secrets
-import socket
-import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
 import psycopg
-import structlog
-from redis.exceptions import RedisError
 
-from triton.errors import (
-    ConfigurationError,
-    EvidenceError,
-    FencedError,
-    LogError,
-    UnavailableError,
-)
+from triton.errors import ConfigurationError
 from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
 from triton.history import History, open_past
-from triton.projections.checkpoint import LEASE_SECONDS, Lease
+from triton.projections.checkpoint import LEASE_SECONDS
 from triton.projections.clickhouse import ClickHouseProjection
+from triton.projections.keeping import HALTED, STANDBY, Keeping, opened, released
 from triton.projections.postgres import PostgresProjection
 from triton.projections.projector import Projection, Projector
 from triton.settings import Settings
-
-#: Seconds between two looks of a standby at its lease.
-_STANDBY: Final = 1.0
-#: Seconds until a projector that failed tries again: at first, and at most.
-_FIRST: Final = 0.1
-_LONGEST: Final = 10.0
-#: Seconds between two looks at a log that broke a promise: a person has to decide.
-_HALTED: Final = 30.0
 
 
 async def run_projectors(settings: Settings, stop: asyncio.Event) -> None:
@@ -62,7 +43,15 @@ async def run_projectors(settings: Settings, stop: asyncio.Event) -> None:
     collect_rarely()
     client = connect_async(settings.redis_url)
     try:
-        log = await _opened(settings, client, stop)
+
+        async def open_log() -> Log:
+            log = await Log.open(
+                client, Scripts(), settings.namespace, settings.partitions, secrets.token_hex(8)
+            )
+            # A projection that is new, or was away for long, begins in the archive.
+            return History.over(log, open_past(settings))
+
+        log = await opened("projector", open_log, stop)
         if log is None:
             return
         async with asyncio.TaskGroup() as group:
@@ -83,8 +72,10 @@ def collect_rarely() -> None:
     gc.set_threshold(200_000, 20, 20)
 
 
-class Keeper:
-    """Keeps one projector of one partition running: standby, work, again after what may pass."""
+class Keeper(Keeping):
+    """Keeps one projector of one partition running."""
+
+    word = "projector"
 
     def __init__(
         self,
@@ -94,117 +85,31 @@ class Keeper:
         partition: int,
         *,
         lease_seconds: float = LEASE_SECONDS,
-        standby_seconds: float = _STANDBY,
-        halted_seconds: float = _HALTED,
+        standby_seconds: float = STANDBY,
+        halted_seconds: float = HALTED,
         **options: Any,
     ) -> None:
-        self._log = log
-        self._database_url = database_url
+        super().__init__(
+            log,
+            database_url,
+            partition,
+            lease_seconds=lease_seconds,
+            standby_seconds=standby_seconds,
+            halted_seconds=halted_seconds,
+        )
         self._make = make
-        self._partition = partition
-        self._lease_seconds = lease_seconds
-        self._standby_seconds = standby_seconds
-        self._halted_seconds = halted_seconds
         self._options = options
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._say = structlog.get_logger("triton.projector").bind(partition=partition)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set. Errors of engines and of the log are logged, others are raised."""
-        delay = _FIRST
-        halted = False
-        while not stop.is_set():
-            begun = time.monotonic()
-            pause = delay
-            try:
-                if halted:
-                    await self._log.refresh()
-                    halted = False
-                await self._once(stop)
-                continue
-            except FencedError as error:
-                self._say.warning("projector.replaced", error=error.message)
-            except (LogError, EvidenceError) as error:
-                pause, halted = self._halted_seconds, True
-                self._say.error("projector.halted", code=error.code, error=error.message)
-            except psycopg.errors.UndefinedTable as error:
-                self._say.error(
-                    "projector.no_schema", error=str(error), advice="run `triton migrate up`"
-                )
-            except (UnavailableError, RedisError, psycopg.Error, OSError) as error:
-                self._say.warning("projector.waiting", error=str(error), again_in_seconds=pause)
-            await _pause(stop, pause)
-            worked = time.monotonic() - begun > _LONGEST + pause
-            delay = _FIRST if worked else min(delay * 2, _LONGEST)
-
-    async def _once(self, stop: asyncio.Event) -> None:
+    async def once(self, connection: psycopg.AsyncConnection[Any], stop: asyncio.Event) -> None:
         projection = self._make()
-        say = self._say.bind(projector=projection.name)
+        say = self.say.bind(projector=projection.name)
         try:
-            async with await psycopg.AsyncConnection.connect(
-                self._database_url, autocommit=True, connect_timeout=10
-            ) as connection:
-                lease = await self._lease(connection, projection.name, stop, say)
-                if lease is None:
-                    return
-                say.info("projector.started", position=lease.checkpoint.position, fence=lease.fence)
-                async with _released(lease):
-                    await Projector(self._log, projection, lease, **self._options).run(stop)
-                say.info("projector.stopped", position=lease.checkpoint.position)
+            lease = await self.lease(connection, projection.name, stop)
+            if lease is None:
+                return
+            say.info("projector.started", position=lease.checkpoint.position, fence=lease.fence)
+            async with released(lease):
+                await Projector(self.log, projection, lease, **self._options).run(stop)
+            say.info("projector.stopped", position=lease.checkpoint.position)
         finally:
             projection.close()
-
-    async def _lease(
-        self, connection: psycopg.AsyncConnection[Any], name: str, stop: asyncio.Event, say: Any
-    ) -> Lease | None:
-        """The lease, as soon as nobody else holds it; None when told to stop before."""
-        standby = False
-        while not stop.is_set():
-            lease = await Lease.acquire(
-                connection,
-                name,
-                self._partition,
-                epoch=self._log.epochs[self._partition],
-                owner=self._owner,
-                seconds=self._lease_seconds,
-            )
-            if lease is not None:
-                return lease
-            if not standby:
-                say.info("projector.standby")
-                standby = True
-            await _pause(stop, self._standby_seconds)
-        return None
-
-
-@contextlib.asynccontextmanager
-async def _released(lease: Lease) -> AsyncIterator[None]:
-    """Gives the lease back at the end, where the connection still stands."""
-    try:
-        yield
-    finally:
-        with contextlib.suppress(psycopg.Error):
-            await lease.release()
-
-
-async def _opened(settings: Settings, client: Any, stop: asyncio.Event) -> Log | None:
-    say = structlog.get_logger("triton.projector")
-    delay = _FIRST
-    scripts = Scripts()
-    while not stop.is_set():
-        try:
-            log = await Log.open(
-                client, scripts, settings.namespace, settings.partitions, secrets.token_hex(8)
-            )
-            # A projection that is new, or was away for long, begins in the archive.
-            return History.over(log, open_past(settings))
-        except UnavailableError as error:
-            say.warning("projector.waiting", error=error.message, again_in_seconds=delay)
-            await _pause(stop, delay)
-            delay = min(delay * 2, _LONGEST)
-    return None
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)

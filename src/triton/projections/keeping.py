@@ -1,0 +1,143 @@
+"""Owns keeping a leased reader of the log alive: standby, work, and again after what may pass."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, ClassVar, Final, TypeVar
+
+import psycopg
+import structlog
+from redis.exceptions import RedisError
+
+from triton.errors import EvidenceError, FencedError, LogError, TritonError, UnavailableError
+from triton.events.log import Log
+from triton.projections.checkpoint import LEASE_SECONDS, Lease
+
+#: Seconds between two looks of a standby at its lease.
+STANDBY: Final = 1.0
+#: Seconds between two looks at a log or an archive that broke a promise: a person has to decide.
+HALTED: Final = 30.0
+#: Seconds until what failed is tried again: at first, and at most.
+_FIRST: Final = 0.1
+_LONGEST: Final = 10.0
+T = TypeVar("T")
+
+
+class Keeping(abc.ABC):
+    """Keeps one reader of one partition running. Its subclasses say what it does under its lease."""
+
+    #: What the process's log calls it.
+    word: ClassVar[str]
+    #: After these a person has to decide.
+    halts: ClassVar[tuple[type[TritonError], ...]] = (LogError, EvidenceError)
+
+    def __init__(
+        self,
+        log: Log,
+        database_url: str,
+        partition: int,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        standby_seconds: float = STANDBY,
+        halted_seconds: float = HALTED,
+    ) -> None:
+        self.log = log
+        self._database_url = database_url
+        self._partition = partition
+        self._lease_seconds = lease_seconds
+        self._standby_seconds = standby_seconds
+        self._halted_seconds = halted_seconds
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.say = structlog.get_logger(f"triton.{self.word}").bind(partition=partition)
+
+    @abc.abstractmethod
+    async def once(self, connection: psycopg.AsyncConnection[Any], stop: asyncio.Event) -> None:
+        """Take the lease (see `lease`) and work until `stop` is set."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set. Errors of engines, of the log and of the archive are logged, others raised."""
+        delay = _FIRST
+        halted = False
+        while not stop.is_set():
+            begun = time.monotonic()
+            wait = delay
+            try:
+                if halted:
+                    await self.log.refresh()
+                    halted = False
+                async with await psycopg.AsyncConnection.connect(
+                    self._database_url, autocommit=True, connect_timeout=10
+                ) as connection:
+                    await self.once(connection, stop)
+                continue
+            except FencedError as error:
+                self.say.warning(f"{self.word}.replaced", error=error.message)
+            except self.halts as error:
+                wait, halted = self._halted_seconds, True
+                self.say.error(f"{self.word}.halted", code=error.code, error=error.message)
+            except psycopg.errors.UndefinedTable as error:
+                advice = "run `triton migrate up`"
+                self.say.error(f"{self.word}.no_schema", error=str(error), advice=advice)
+            except (UnavailableError, RedisError, psycopg.Error, OSError) as error:
+                self.say.warning(f"{self.word}.waiting", error=str(error), again_in_seconds=wait)
+            await _pause(stop, wait)
+            worked = time.monotonic() - begun > _LONGEST + wait
+            delay = _FIRST if worked else min(delay * 2, _LONGEST)
+
+    async def lease(
+        self, connection: psycopg.AsyncConnection[Any], name: str, stop: asyncio.Event
+    ) -> Lease | None:
+        """The lease of a checkpoint, as soon as nobody else holds it; None when told to stop before."""
+        standby = False
+        while not stop.is_set():
+            lease = await Lease.acquire(
+                connection,
+                name,
+                self._partition,
+                epoch=self.log.epochs[self._partition],
+                owner=self._owner,
+                seconds=self._lease_seconds,
+            )
+            if lease is not None:
+                return lease
+            if not standby:
+                self.say.info(f"{self.word}.standby", checkpoint=name)
+                standby = True
+            await _pause(stop, self._standby_seconds)
+        return None
+
+
+async def opened(word: str, open_it: Callable[[], Awaitable[T]], stop: asyncio.Event) -> T | None:
+    """What is opened, as soon as its engines answer; None when told to stop before."""
+    say = structlog.get_logger(f"triton.{word}")
+    delay = _FIRST
+    while not stop.is_set():
+        try:
+            return await open_it()
+        except UnavailableError as error:
+            say.warning(f"{word}.waiting", error=error.message, again_in_seconds=delay)
+            await _pause(stop, delay)
+            delay = min(delay * 2, _LONGEST)
+    return None
+
+
+@contextlib.asynccontextmanager
+async def released(lease: Lease) -> AsyncIterator[None]:
+    """Gives the lease back at the end, where the connection still stands."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(psycopg.Error):
+            await lease.release()
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
