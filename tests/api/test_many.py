@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from live_api import Hand, LiveApi
 from sse_reader import Subscriber
 
+from eventually import eventually
 from triton.api.services import FeedOptions
 from triton.feed.contract import Timing
 from triton.settings import Settings
@@ -245,10 +245,7 @@ def test_a_client_that_leaves_gives_its_places_back(small: LiveApi) -> None:
     with Subscriber(f"{small.url}{URL}?queue=a&queue=b") as stream:
         stream.until("triton.caught-up")
         assert small.services.hub.open_streams == 1
-    deadline = time.monotonic() + 10
-    while small.services.hub.open_streams and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert small.services.hub.open_streams == 0
+    eventually(lambda: small.services.hub.open_streams == 0)
 
 
 def test_counters_of_queues_are_told_when_they_change(small: LiveApi, hands: Hand) -> None:

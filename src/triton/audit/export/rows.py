@@ -12,20 +12,6 @@ from triton.evidence.tree import leaf_hash
 
 #: Of `by`, before the colon -> the authtype of CloudEvents' authcontext extension.
 _AUTH: Final = {"user": "user", "key": "api_key", "worker": "service_account"}
-_COLUMNS: Final = (
-    *("id", "source", "type", "subject", "time", "partition", "position", "epoch", "version"),
-    *(
-        "attempt",
-        "by",
-        "tenant",
-        "queue",
-        "causation",
-        "correlation",
-        "traceparent",
-        "leaf",
-        "data",
-    ),
-)
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +39,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 #: The names of a row's fields, in the order of columns.
-COLUMNS: Final = _COLUMNS
+COLUMNS: Final = Row.__struct_fields__
 
 
 class _View(EventView, frozen=True, kw_only=True):
@@ -66,7 +52,7 @@ _decode: Final = msgspec.json.Decoder(_View).decode
 def row_of(entry: Entry, epoch: str, source: str) -> Row:
     """Never fails: data that cannot be shown is replaced by the reason."""
     view = _decode(show_entry(entry, source).json)
-    same = {name: getattr(view, name) for name in _COLUMNS if name not in ("epoch", "leaf")}
+    same = {name: getattr(view, name) for name in COLUMNS if name not in ("epoch", "leaf")}
     return Row(epoch=epoch, leaf=leaf_hash(entry.record()).hex(), **same)
 
 
