@@ -1655,11 +1655,15 @@ class Report:
             where = f" in {worst.log}" if worst.log else ""
             at = f" at position {worst.position}" if worst.position else ""
             return f"{worst.verdict}{at}{where}: {worst.sentence}"
-        events = sum(tree.events for tree in self.trees)
+        # What the live log has behind the last segment was read and hashed as well.
+        events = sum(tree.events + max(0, tree.live - tree.sealed) for tree in self.trees)
         first = " of those asked for" if any(tree.first > 1 for tree in self.trees) else ""
         logs = "1 log" if len(self.trees) == 1 else f"{len(self.trees)} logs"
         gone = sum(last - first + 1 for tree in self.trees for first, last in tree.expired)
         said = f"; {gone} more expired as the log says" if gone else ""
+        open_ends = (tree.newest_head - max(tree.sealed, tree.live) for tree in self.trees)
+        signed = sum(end for end in open_ends if end > 0)
+        said += f"; {signed} more are signed, but not sealed in this copy" if signed else ""
         return f"whole: {events} events of {logs}, none{first} missing, none changed{said}"
 
     def document(self) -> dict[str, Any]:
