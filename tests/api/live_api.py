@@ -110,6 +110,7 @@ class Hand:
         actor: str = "work",
         queue: str = "default",
         tenant: str = "default",
+        correlation: str = "",
         options: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> str:
@@ -123,7 +124,7 @@ class Hand:
             queue=queue,
             options=options,
         )
-        submission = submission_of(message, by="user:test", tenant=tenant)
+        submission = submission_of(message, by="user:test", tenant=tenant, correlation=correlation)
         self._ok(self.scripts.submit(self.prefix(job), [submission]))
         return job
 

@@ -198,6 +198,8 @@ def test_the_rest_of_the_surface(api: LiveApi, hand: Hand) -> None:
         "closed": [running, "closed"],
         "followed": [],
         "same": True,
+        "once": [1, 2],
+        "kept": ["c0"],
     }
 
 

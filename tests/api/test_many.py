@@ -10,10 +10,11 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from live_api import Hand, LiveApi
+from live_api import Hand, LiveApi, project
 from sse_reader import Subscriber
 
 from eventually import eventually
+from triton import keys
 from triton.api.services import FeedOptions
 from triton.feed.contract import Timing
 from triton.settings import Settings
@@ -176,6 +177,31 @@ def test_named_jobs_come_with_their_state_and_end(small: LiveApi, hands: Hand) -
         told = list(stream)
     assert len([e for e in told if not e.name]) == 8
     assert told[-1].name == "triton.end"
+
+
+def test_what_a_snapshot_told_is_not_sent_again(
+    api: LiveApi, hand: Hand, module_settings: Settings
+) -> None:
+    """One job's state is from the projection, and behind: the others begin there too."""
+    old = hand.run(hand.submit())
+    project(module_settings)
+    hand.client.delete(keys.job(hand.prefix(old), old))
+    alive = hand.submit()
+    hand.start(alive)
+    with Subscriber(f"{api.url}{URL}?job_id={old}&job_id={alive}") as stream:
+        told = [event.name for event in stream.until("triton.caught-up")]
+        hand.complete(alive)
+        live = [event.json["id"] for event in stream if not event.name]
+    assert told == ["triton.hello", "triton.snapshot", "triton.snapshot", "triton.caught-up"]
+    assert live == [f"{alive}/3"]
+
+
+def test_a_batch_is_told_live(small: LiveApi, hands: Hand) -> None:
+    with Subscriber(f"{small.url}{URL}?batch=together") as stream:
+        stream.until("triton.caught-up")
+        hands.submit()
+        jobs = [hands.submit(correlation="together") for _ in range(3)]
+        assert {next(stream).json["subject"] for _ in jobs} == set(jobs)
 
 
 def test_a_long_poll_waits_for_the_first_event(small: LiveApi, hands: Hand) -> None:

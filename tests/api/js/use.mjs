@@ -27,5 +27,17 @@ said.followed = [];
 for await (const event of client.follow(running, { signal: controller.signal })) said.followed.push(event.type);
 const job = await client.job(running);
 said.same = fold(job, { version: job.version }) === job;
+
+// A server that repeats itself, and a reader that leaves before its first event was handled.
+const event = (version) => `data: {"subject":"j","version":${version},"type":"job.output","data":{}}\nid: c${version}\n\n`;
+const text = `event: triton.hello\ndata: {}\nid: c0\n\n${event(1)}${event(2)}${event(1)}${event(2)}event: triton.end\ndata: {}\n\n`;
+const answer = () => new Response(text, { headers: { "Content-Type": "text/event-stream" } });
+const repeating = new Triton({ fetch: async () => answer() });
+said.once = [];
+for await (const { version } of repeating.follow("j")) said.once.push(version);
+const kept = [];
+const store = { load: () => undefined, save: (_, cursor) => kept.push(cursor), remove: () => {} };
+for await (const _ of repeating.follow("j", { store })) break;
+said.kept = kept;
 process.stdout.write(JSON.stringify(said));
 process.exit(0);
