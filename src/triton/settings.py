@@ -61,6 +61,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: str = "127.0.0.1"
     #: TCP port of the HTTP API; 0 takes a free one.
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
+    #: Descriptor of a listening socket that the API inherits, from `triton up` or socket activation; -1: it
+    #: binds host and port itself.
+    listen_fd: Annotated[int, msgspec.Meta(ge=-1)] = -1
     #: Whether `/api/v1/audit` answers. Until there is authentication, whoever reaches the API is an auditor.
     audit_api: bool = True
     #: Where commands find the HTTP API, instead of looking it up by the data folder.

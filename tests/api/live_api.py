@@ -18,7 +18,8 @@ import redis
 
 from eventually import eventually
 from triton import keys
-from triton.api.server import Server, listen, make_server
+from triton.api.listener import listen
+from triton.api.server import Server, make_server
 from triton.api.services import FeedOptions, Services
 from triton.events.client import connect, connect_async, send
 from triton.events.log import Log

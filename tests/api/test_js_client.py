@@ -15,11 +15,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from live_api import Hand, LiveApi, free_port, log_events
+from live_api import Hand, LiveApi, log_events
 from sse_reader import Subscriber
 from tcp_cutter import Cutter
 
 from eventually import eventually
+from ports import free_port
 from triton.api.routes.clients import folder
 from triton.api.services import FeedOptions
 from triton.api.views import JobView

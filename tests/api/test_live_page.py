@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 from api_process import process
 from chromium import Browser
-from live_api import Hand, free_port
+from live_api import Hand
 
+from ports import free_port
 from triton.settings import Settings
 
 

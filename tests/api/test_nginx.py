@@ -14,9 +14,10 @@ import msgspec
 import pytest
 from api_process import process
 from chromium import Browser
-from live_api import Hand, free_port
+from live_api import Hand
 
 from eventually import eventually
+from ports import free_port
 from triton.settings import Settings
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "behind-a-proxy.md"

@@ -14,7 +14,8 @@ import pytest
 from live_api import Hand, LiveApi, project
 
 import triton
-from triton.api.server import SEND_BUFFER, listen, serve
+from triton.api.listener import SEND_BUFFER, listen
+from triton.api.server import serve
 from triton.errors import ConfigurationError, StartupError, UnavailableError
 from triton.settings import Settings
 

@@ -17,10 +17,11 @@ import httpx
 import msgspec
 import pytest
 from api_process import process
-from live_api import Hand, LiveApi, free_port, log_events, project
+from live_api import Hand, LiveApi, log_events, project
 from sse_reader import Subscriber, data_of
 
 from eventually import eventually
+from ports import free_port
 from triton.api.services import FeedOptions
 from triton.feed.contract import Timing
 from triton.feed.history import Page

@@ -8,9 +8,13 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
+import pytest
 from command_line import Commands, Invoke, Up, command_line, descendants
 
 from eventually import eventually
+from triton.api.listener import listen
+from triton.errors import StartupError
 
 
 def test_second_stack_on_the_same_folder_says_so(invoke: Invoke, up: Up) -> None:
@@ -27,7 +31,7 @@ def test_taken_port_is_said_before_anything_starts(invoke: Invoke, up: Up, folde
     port = urlsplit(up.running().api).port
     result = invoke("up", "--data", str(folder / "other"), "--port", str(port))
     assert result.exit_code == 2
-    assert f"Port {port}" in result.stderr
+    assert f"port {port} on 127.0.0.1 is taken" in result.stderr
     assert not (folder / "other").exists()
 
 
@@ -60,3 +64,13 @@ def test_ctrl_c_and_kill_9_leave_nothing_running(folder: Path, invoke: Invoke) -
 def alive(pid: int) -> bool:
     """Whether it runs; one that ended and was not collected has no command line."""
     return bool(command_line(pid))
+
+
+def test_the_port_stays_the_stack_s_while_its_api_is_away(up: Up) -> None:
+    """Two stacks that start at once never share one; who asks while the API starts again waits."""
+    address = urlsplit(up.running().api)
+    (api,) = (pid for pid, line in descendants(up.process.pid).items() if line.endswith(" api "))
+    os.kill(api, signal.SIGKILL)
+    with pytest.raises(StartupError, match="is taken"):
+        listen(str(address.hostname), address.port or 0)
+    assert httpx.get(f"{up.running().api}/health", timeout=30, trust_env=False).status_code == 200

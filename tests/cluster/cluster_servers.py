@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from pathlib import Path
 
 import redis
 
 from eventually import eventually
+from ports import free_port
 
 SLOTS = 16384
 PRIMARIES = 3
@@ -23,7 +23,7 @@ class Node:
 
     def __init__(self, binary: str, folder: Path) -> None:
         folder.mkdir()
-        self.port, bus = _free_ports(2)
+        self.port, bus = free_port(), free_port()
         argv = [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
         argv += ["--cluster-enabled", "yes", "--cluster-port", str(bus), "--save", ""]
         argv += ["--cluster-node-timeout", str(NODE_TIMEOUT_MS), "--appendonly", "no"]
@@ -106,14 +106,3 @@ def _is_whole(node: Node) -> bool:
 
 def _follows(node: Node) -> bool:
     return node.client.info("replication").get("master_link_status") == "up"
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

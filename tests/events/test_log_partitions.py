@@ -6,7 +6,6 @@ In cluster mode the server itself refuses a script that touches a key of another
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +16,7 @@ from redis_server import RedisServer, redis7_binary, valkey_binary
 
 from conftest import BOTH
 from eventually import eventually
+from ports import free_port
 from triton import keys
 from triton.events.client import connect_async
 from triton.events.log import Log
@@ -31,12 +31,6 @@ from triton.events.types import (
 )
 
 PARTITIONS = 3
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(params=BOTH)

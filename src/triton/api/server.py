@@ -1,4 +1,4 @@
-"""Owns the API as a process: the listener and its options, uvicorn around the application, the drain.
+"""Owns the API as a process: uvicorn around the application, on one listener, and the drain.
 
 The drain begins with the signal: uvicorn waits for connections to end before it runs the lifespan's
 shutdown, and a stream never ends by itself.
@@ -7,9 +7,7 @@ shutdown, and a stream never ends by itself.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import os
 import signal
 import socket
 from collections.abc import Callable
@@ -20,17 +18,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from triton.api.app import create_app, drain
+from triton.api.listener import BACKLOG, inherited, listen, url_of
 from triton.api.services import FeedOptions, check
 from triton.errors import StartupError, TritonError
 from triton.settings import Settings
 
-#: Bytes that the kernel takes for a client that does not read; inherited by every accepted connection.
-SEND_BUFFER: Final = 128 * 1024
-#: Milliseconds after which a connection whose peer acknowledges nothing is cut.
-USER_TIMEOUT_MS: Final = 20_000
 #: Seconds that requests and streams have to end after the signal.
 GRACE: Final = 3
-_BACKLOG: Final = 2048
 
 
 class Server(uvicorn.Server):
@@ -60,40 +54,6 @@ class Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(drain, self.app)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 takes a free one. Raises StartupError with what to do."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-        listener.set_inheritable(False)
-    except OSError as error:
-        listener.close()
-        raise StartupError(_sentence(host, port, error), host=host, port=port) from error
-    return listener
-
-
-def _sentence(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"port {port} on {host} is taken by another program: stop it, or choose another port "
-            "with --port or TRITON_PORT"
-        )
-    if error.errno == errno.EACCES:
-        return (
-            f"port {port} on {host} may not be opened by this user: choose one above 1023 with "
-            "--port or TRITON_PORT"
-        )
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return f"the API cannot listen on {host}:{port}: {reason}; set TRITON_HOST and TRITON_PORT"
-
-
 def make_server(
     settings: Settings,
     *,
@@ -111,7 +71,7 @@ def make_server(
         ws="none",
         timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=30,
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
     )
     return Server(config, app, on_ready)
 
@@ -123,9 +83,9 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] | None = None) 
     ConfigurationError, UnavailableError, LogError (the engines).
     """
     check(settings)
-    listener = listen(settings.host, settings.port)
-    host, port = listener.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    given = settings.listen_fd >= 0
+    listener = inherited(settings.listen_fd) if given else listen(settings.host, settings.port)
+    url = url_of(listener)
     server = make_server(settings, on_ready=(lambda: on_ready(url)) if on_ready else None)
     uvicorn_log, quiet = logging.getLogger("uvicorn.error"), _KnownFailure(server)
     uvicorn_log.addFilter(quiet)

@@ -23,10 +23,10 @@ from triton.cli.verify import prove
 from triton.demo import files, report
 from triton.demo.board import board_for
 from triton.demo.work import Run, run_all
-from triton.errors import StartupError, ValidationError
+from triton.errors import ValidationError
 from triton.settings import Settings
 from triton.stack.folder import running_stack
-from triton.stack.up import Stack, free_port
+from triton.stack.up import Stack
 
 
 class Place(NamedTuple):
@@ -71,10 +71,9 @@ def _place(chosen: Settings, stack: ExitStack, *, any_port: bool) -> Place:
     if running_stack(Path(data)) is not None:
         output.line(f"using the stack that runs on {data}")
         return Place(engines(data), api_url(data, None), lambda: None, ours=False)
-    port = _port(chosen) if any_port else chosen.port
     workers = max(1, chosen.worker_processes)
-    chosen = msgspec.structs.replace(chosen, port=port, worker_processes=workers)
-    own = Stack(chosen, on_exit=report_exit)
+    chosen = msgspec.structs.replace(chosen, worker_processes=workers)
+    own = Stack(chosen, any_port=any_port, on_exit=report_exit)
     begun = time.monotonic()
     with output.console(stderr=True).status(
         f"starting Valkey, PostgreSQL and ClickHouse on {data}"
@@ -85,13 +84,6 @@ def _place(chosen: Settings, stack: ExitStack, *, any_port: bool) -> Place:
         f"after {time.monotonic() - begun:.1f} s; the API is {own.api_url}"
     )
     return Place(own.settings, own.api_url, own.engines.supervisor.poll, ours=True)
-
-
-def _port(chosen: Settings) -> int:
-    try:
-        return free_port(chosen.host, chosen.port)
-    except StartupError:
-        return 0
 
 
 def _show(place: Place, chosen_files: Sequence[Path]) -> bool:

@@ -41,6 +41,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     #: Seconds that the child gets at a stop before it is killed.
     grace: float = 5.0
     restart: bool = True
+    #: Descriptors that it inherits besides the supervisor's, under the same numbers, at every start.
+    fds: tuple[int, ...] = ()
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,7 +196,7 @@ class Supervisor:
                     stderr=subprocess.STDOUT,
                     env=spec.env,
                     cwd=spec.cwd,
-                    pass_fds=self.inherit,
+                    pass_fds=(*self.inherit, *spec.fds),
                     start_new_session=True,
                     preexec_fn=death_signal(int(spec.stop_signal)),
                     **as_user(spec.uid),

@@ -17,6 +17,7 @@ from typing import Final, Self
 import msgspec
 
 from triton import migrate, worker
+from triton.api.listener import listen, url_of
 from triton.errors import StartupError
 from triton.settings import Settings
 from triton.stack.engines import Engines
@@ -31,12 +32,16 @@ _POLL: Final = 0.03
 
 
 class Stack:
-    """`triton up`: what is not given by URL runs below the data folder. Use it from the main thread."""
+    """`triton up`: what is not given by URL runs below the data folder. Use it from the main thread.
+
+    `any_port`: takes a free one where the settings' is taken.
+    """
 
     def __init__(
         self,
         settings: Settings,
         *,
+        any_port: bool = False,
         fast_unsafe: bool = False,
         on_exit: Callable[[Exit], None] | None = None,
     ) -> None:
@@ -52,6 +57,8 @@ class Stack:
         )
         self.engines.supervisor.on_exit = on_exit
         self.api_url = ""
+        self._any_port = any_port
+        self._listener: socket.socket | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -67,29 +74,22 @@ class Stack:
 
     def start(self) -> None:
         """Returns when the API answers. Raises StartupError, and leaves nothing running then."""
+        self._listener = listener = self._listen()
         try:
-            port = free_port(self._given.host, self._given.port)
-        except StartupError as error:
-            # The port of this very folder's stack, most likely.
-            path = self.engines.folder.path
-            if running := running_stack(path):
-                raise already_runs(path, f"pid {running.pid}") from error
-            raise
-        self.engines.start()
-        try:
+            self.engines.start()
             self.settings = msgspec.structs.replace(
                 self._given,
                 data=str(self.engines.folder.path),
-                port=port,
+                port=listener.getsockname()[1],
                 redis_url=self.engines.redis_url,
                 database_url=self.engines.database_url,
                 clickhouse_url=self.engines.clickhouse_url,
                 archive_url=self.engines.archive_url,
                 subject_keys=self._given.subject_keys or self.engines.folder.subject_keys.as_uri(),
             )
-            self.api_url = f"http://{self.settings.host}:{port}"
+            self.api_url = url_of(listener)
             migrate.up(self.settings.database_url, self.settings.clickhouse_url)
-            for spec in self._roles():
+            for spec in self._roles(listener.fileno()):
                 self.engines.supervisor.spawn(spec)
             self._await_api()
             self.engines.publish(
@@ -107,14 +107,37 @@ class Stack:
 
     def stop(self, *, timeout: float = 10.0) -> None:
         """End the roles, then the engines, within `timeout` seconds. Safe to call twice."""
+        if self._listener is not None:
+            self._listener.close()
         self.engines.stop(timeout=timeout)
 
-    def _roles(self) -> list[Spec]:
+    def _listen(self) -> socket.socket:
+        """The API's socket, held here: nobody else takes the port while the API starts, or starts again, and
+        who connects in the meantime waits."""
+        try:
+            return listen(self._given.host, self._given.port)
+        except StartupError as error:
+            # The port of this very folder's stack, most likely.
+            path = self.engines.folder.path
+            if running := running_stack(path):
+                raise already_runs(path, f"pid {running.pid}") from error
+            if self._any_port:
+                return listen(self._given.host, 0)
+            raise
+
+    def _roles(self, listener: int) -> list[Spec]:
         env = {**os.environ, **self.settings.environment()}
         this = (sys.executable, "-m", "triton")
         # Stages end from the highest: workers report their last events, projectors still see them.
         roles = [
-            Spec(name="api", argv=(*this, "api"), env=env, stage=2, grace=4.0),
+            Spec(
+                name="api",
+                argv=(*this, "api"),
+                env={**env, "TRITON_LISTEN_FD": str(listener)},
+                fds=(listener,),
+                stage=2,
+                grace=4.0,
+            ),
             Spec(name="projector", argv=(*this, "projector"), env=env, stage=1, grace=3.0),
             Spec(name="archiver", argv=(*this, "archiver"), env=env, stage=1, grace=3.0),
         ]
@@ -138,20 +161,6 @@ class Stack:
                     f"The API did not answer within {READY:.0f} s; see {api.log}: {api.last_words()}"
                 )
             time.sleep(_POLL)
-
-
-def free_port(host: str, port: int) -> int:
-    """The port itself, or a free one for 0. Raises StartupError when it is taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise StartupError(
-                f"Port {port} on {host} cannot be used ({error.strerror}): "
-                "choose another with --port or TRITON_PORT, or stop what listens there."
-            ) from error
-        return int(probe.getsockname()[1])
 
 
 def _answers(url: str) -> bool:
