@@ -106,6 +106,7 @@ async def _forks(settings: Settings) -> list[Fork]:
 
 
 async def _adopt(settings: Settings, partitions: list[int], by: str, reason: str) -> list[Adopted]:
+    from triton.cli import output
     from triton.projections.adopt import adopt
     from triton.projections.engines import open_engines
     from triton.projections.fork import find_fork
@@ -114,7 +115,10 @@ async def _adopt(settings: Settings, partitions: list[int], by: str, reason: str
     async with open_engines(settings) as (log, connection, clickhouse):
         for partition in partitions:
             fork = await find_fork(log, connection, clickhouse, partition)
-            if fork is not None and fork.forked:
+            if fork is None or not fork.forked:
+                continue
+            doing = f"partition {partition}: setting {fork.lost:,} positions aside, restoring their jobs"
+            with output.console(stderr=True).status(doing):
                 adopted.append(await adopt(log, connection, clickhouse, fork, by=by, reason=reason))
     return adopted
 
