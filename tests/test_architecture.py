@@ -86,6 +86,7 @@ DRIVERS = {
         "projections",
         "evidence",
         "documents",
+        "domain",
         "api",
         "feed",
         "stack",
@@ -97,6 +98,7 @@ DRIVERS = {
         "erasure",
     },
     "clickhouse_connect": {
+        "domain",
         "restore",
         "projections",
         "api",

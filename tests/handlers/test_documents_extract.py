@@ -177,6 +177,7 @@ def keep(
     return repository.add_lineage(
         connection,
         rows,
+        tenant=document.tenant,
         document=document.id,
         document_sha256=document.sha256,
         job="job-1",

@@ -12,6 +12,7 @@ import msgspec
 import psycopg
 from psycopg.rows import class_row
 
+from triton.domain.connection import enter
 from triton.errors import ConflictError, NotFoundError
 from triton.extraction.model import Lineage
 
@@ -33,6 +34,7 @@ class Document(msgspec.Struct, frozen=True):
 def add(connection: psycopg.Connection[Any], document: Document) -> None:
     """Adds the document's row; the same row again is success. Raises ConflictError for another one."""
     with connection.transaction():
+        enter(connection, document.tenant)
         added = connection.execute(_sql("add"), msgspec.structs.asdict(document)).rowcount
         if not added and _find(connection, document.id, document.tenant) != document:
             raise ConflictError(
@@ -44,7 +46,11 @@ def add(connection: psycopg.Connection[Any], document: Document) -> None:
 def get(connection: psycopg.Connection[Any], document_id: str, *, tenant: str) -> Document:
     """The document, when it is the tenant's. Raises NotFoundError."""
     # PostgreSQL holds no text with a NUL, so there cannot be such a document.
-    found = None if "\0" in document_id else _find(connection, document_id, tenant)
+    found = None
+    if "\0" not in document_id:
+        with connection.transaction():
+            enter(connection, tenant)
+            found = _find(connection, document_id, tenant)
     if found is None:
         raise NotFoundError(
             f"There is no document {document_id!r} for tenant {tenant!r}; upload it first.",
@@ -57,6 +63,7 @@ def add_lineage(
     connection: psycopg.Connection[Any],
     rows: Iterable[Lineage],
     *,
+    tenant: str,
     document: str,
     document_sha256: str,
     job: str,
@@ -69,16 +76,26 @@ def add_lineage(
     """
     key = {"document": document, "job": job, "attempt": attempt}
     with connection.transaction(), connection.cursor() as cursor:
+        enter(connection, tenant)
         cursor.execute(_sql("lock_lineage"), key)
         newer = cursor.execute(_sql("newer_lineage"), key).fetchone()
         if newer and newer[0]:
             return False
         cursor.execute(_sql("remove_lineage"), key)
-        with cursor.copy(_sql("add_lineage")) as copy:
-            for row in rows:
-                place = row.page, row.start, row.end, row.kind
-                extractor = row.extractor, row.version, document_sha256
-                copy.write_row((document, job, attempt, *place, *extractor, at))
+        # No COPY: row-level security does not allow it.
+        cursor.executemany(
+            _sql("add_lineage"),
+            [
+                {
+                    **key,
+                    **msgspec.structs.asdict(row),
+                    "tenant": tenant,
+                    "document_sha256": document_sha256,
+                    "at": at,
+                }
+                for row in rows
+            ],
+        )
     return True
 
 

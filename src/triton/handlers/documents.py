@@ -131,6 +131,7 @@ def _keep_lineage(row: Document, found: Extraction, shared: Resources, job: trit
         repository.add_lineage(
             connection,
             found.lineage,
+            tenant=row.tenant,
             document=row.id,
             document_sha256=found.statistics.sha256,
             job=job.id,

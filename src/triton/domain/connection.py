@@ -1,0 +1,67 @@
+"""Owns working in a tenant's name: the one place that tells PostgreSQL whose rows a transaction may touch.
+
+Row-level security reads what is set here. It is set for the transaction and ends with it, however it ends: a
+connection that goes back to its pool belongs to nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from triton.errors import ValidationError
+
+#: Made by the migration: no owner of any table, and nothing that passes row-level security.
+ROLE: Final = "triton_tenant"
+#: Seconds that a request waits for a connection.
+WAIT: Final = 1.0
+#: One statement and one trip, with effect until the end of the transaction.
+_ENTER: Final = (
+    "SELECT set_config('triton.tenant', %(tenant)s, true), set_config('role', %(role)s, true)"
+)
+
+
+@asynccontextmanager
+async def tenant_connection(
+    pool: AsyncConnectionPool[Any], tenant: str, *, wait: float = WAIT
+) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """A connection within one transaction that sees and writes the rows of `tenant` and no others.
+
+    It is committed at the end of the block, and rolled back where the block raises or is cancelled.
+    Raises ValidationError for an empty tenant; psycopg's errors and PoolTimeout as they come.
+    """
+    _check(tenant)
+    async with pool.connection(timeout=wait) as connection, connection.transaction():
+        await connection.execute(_ENTER, {"tenant": tenant, "role": ROLE})
+        yield connection
+
+
+@asynccontextmanager
+async def owner_connection(
+    pool: AsyncConnectionPool[Any], tenant: str, *, wait: float = WAIT
+) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """As `tenant_connection`, with the rights of the tables' owner: for what is decided about a tenant and
+    not by it, such as its limits. An owner that is no superuser sees this tenant's rows alone."""
+    _check(tenant)
+    async with pool.connection(timeout=wait) as connection, connection.transaction():
+        await connection.execute("SELECT set_config('triton.tenant', %s, true)", (tenant,))
+        yield connection
+
+
+def enter(connection: psycopg.Connection[Any], tenant: str) -> None:
+    """The same for a plain connection that is in a transaction: until its end it is the tenant's."""
+    _check(tenant)
+    assert connection.info.transaction_status is psycopg.pq.TransactionStatus.INTRANS
+    connection.execute(_ENTER, {"tenant": tenant, "role": ROLE})
+
+
+def _check(tenant: str) -> None:
+    if not tenant or "\0" in tenant:
+        raise ValidationError(
+            f"the tenant is {tenant!r}: name the tenant whose data is meant",
+            fields=[{"field": "tenant", "message": "is no tenant's name"}],
+        )
