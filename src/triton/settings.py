@@ -64,6 +64,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     #: Descriptor of a listening socket that the API inherits, from `triton up` or socket activation; -1: it
     #: binds host and port itself.
     listen_fd: Annotated[int, msgspec.Meta(ge=-1)] = -1
+    #: Origins whose pages may use the API with a person's credentials, comma-separated and exact, such as
+    #: https://app.example.com,http://localhost:5173. Empty: pages of the API's own origin only.
+    cors_origins: str = ""
     #: Whether `/api/v1/audit` answers. Until there is authentication, whoever reaches the API is an auditor.
     audit_api: bool = True
     #: Where commands find the HTTP API, instead of looking it up by the data folder.

@@ -11,7 +11,7 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 import triton
-from triton.api import openapi, problems
+from triton.api import cors, openapi, problems
 from triton.api.bulk import BulkCall, BulkReply
 from triton.api.dead_letters import DeadLetterCounts, DeadLetterPage
 from triton.api.encoded_slash import EncodedSlashMiddleware
@@ -109,6 +109,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
     app.add_middleware(EncodedSlashMiddleware)
     app.add_middleware(RequestIdMiddleware)
     problems.install(app)
+    cors.install(app, cors.origins_of(settings.cors_origins))
     app.include_router(root.router)
     app.include_router(clients.router)
     # Probes may add what they like; elsewhere a slip in a parameter's name must not pass.
