@@ -15,7 +15,7 @@ import zstandard
 from log_pages import page
 
 from triton.events.codec import encode_data, record_of
-from triton.events.types import SegmentExpired
+from triton.events.types import KeyRotated, SegmentExpired
 from triton.evidence import keyring, layout, manifest, notes, proofs, segment, tiles, tree
 from triton.evidence.keyring import text_of
 from triton.evidence.manifest import Manifest
@@ -50,6 +50,16 @@ def expiry(position: int, said: Manifest) -> bytes:
     values = (
         *(b"segment.expired", b"", b"0", b"0", b"1800000000000000", b"system", b"", b"", b""),
         *(b"default", b"", b"1", encode_data(data)),
+    )
+    return record_of(position, [part for value in values for part in (b"", value)])
+
+
+def rotation(position: int, previous: str, key: str, size: int) -> bytes:
+    """The record of the event that another key signs."""
+    data = encode_data(KeyRotated(previous=previous, key=key, size=size))
+    values = (
+        *(b"key.rotated", b"", b"0", b"0", b"1800000000000000", b"system", b"", b"", b""),
+        *(b"", b"", b"1", data),
     )
     return record_of(position, [part for value in values for part in (b"", value)])
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from made_archive import MadeArchive, expiry, packed, records, verify
+from made_archive import MadeArchive, expiry, packed, records, rotation, verify
 
 from triton.evidence import keyring, layout, lives, manifest, notes, tree
 from triton.evidence.notes import TreeHead, VerifierKey
@@ -437,6 +437,46 @@ def test_keys_that_followed_one_another(made: MadeArchive) -> None:
     code, report = verify(made.root, "--key", KEY)
     assert code == TAMPERED
     assert "signed by a key that was replaced" in report["sentence"]
+
+
+def test_a_rotation_in_the_log_says_from_which_size_on_a_key_signs(made: MadeArchive) -> None:
+    """Here the list of keys alone shows nothing wrong: the old key's head comes before the new one's."""
+    ids = signer().key.id.hex(), signer(2).key.id.hex()
+    made.seal([rotation(1001, *ids, 1000), *records(50, after=1001)], signed=False)
+    late = made.head()
+    made.signer = signer(2)
+    fine = made.head()
+    text = keyring.text_of("triton", [signer().key, signer(2).key])
+    announced = made.path(keyring.key_of("triton", 2))
+    made.publish(fine)
+    code, report = verify(made.root, "--key", KEY)
+    assert code == TAMPERED, "nobody announced the key"
+    announced.write_bytes(bytes(notes.sign(text, [signer(), signer(2)])))
+    code, report = verify(made.root, "--key", KEY)
+    assert code == WHOLE
+    said = {"previous": ids[0], "key": ids[1], "size": 1000}
+    assert report["logs"][0]["rotated"] == [[1001, said]]
+    heads = made.write(layout.heads(made.tree, 1051, 1), late)
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"]) == (TAMPERED, 1001)
+    assert f"the key {ids[1]} signs from size 1001 on" in report["sentence"]
+    heads.unlink()
+    seen = made.root / "seen"
+    seen.write_bytes(late)
+    assert verify(made.root, "--key", KEY, "--seen", str(seen))[0] == TAMPERED
+
+
+def test_a_rotation_that_the_list_of_keys_does_not_know(made: MadeArchive) -> None:
+    ids = signer().key.id.hex(), signer(2).key.id.hex()
+    made.seal([rotation(1001, *ids, 1000)])
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"]) == (INCOMPLETE, 1001)
+    assert "unlike the list of keys" in report["sentence"]
+    text = keyring.text_of("triton", [signer().key, signer(2).key])
+    announced = made.path(keyring.key_of("triton", 2))
+    announced.write_bytes(bytes(notes.sign(text, [signer(), signer(2)])))
+    made.seal([rotation(1002, *reversed(ids), 1001)])
+    assert verify(made.root, "--key", KEY)[0] == TAMPERED
 
 
 def test_witnesses(made: MadeArchive, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ SAMPLES: Final[tuple[EventData, ...]] = (
         partition=0, epoch="e", first=1, last=9, key="k", sha256="ab", root="cd", reason="30 days"
     ),
     SubjectErased(subject="5f2c", tenant="acme", reason="article 17"),
-    KeyRotated(previous="01ab", key="02cd", reason="a year has passed"),
+    KeyRotated(previous="01ab", key="02cd", size=41, reason="a year has passed"),
 )
 
 #: Data as the server's scripts made it: patched (`due` at the end) or written by them alone.

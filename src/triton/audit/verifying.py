@@ -7,9 +7,10 @@ The live log must go on from the last segment to the signed heads. What the stor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
+import msgspec
 import zstandard
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from triton.archive import ArchiveStore
 from triton.errors import HoleError, NotFoundError
 from triton.events.log import Log
-from triton.events.types import SegmentExpired
+from triton.events.types import KeyRotated, SegmentExpired
 from triton.evidence import segment, tree
 from triton.evidence.tree import Frontier
 from triton.verifier import triton_verify
@@ -127,9 +128,10 @@ async def _follow(
     if size < found.sealed:
         return  # there is a finding about what lies between
     grown = Frontier(size, tuple(found.frontier.peaks))
+    archived = len(found.rotated)
     try:
         for until in sorted({*(head.size for head in heads), end}):
-            grown = await _read_to(log, partition, grown, min(until, end), expired)
+            grown = await _read_to(log, found, grown, min(until, end), expired)
             for head in heads:
                 if head.size != grown.size:
                     continue
@@ -149,6 +151,21 @@ async def _follow(
         text = f"a head of size {signed} was signed, but the log ends at position {end}: its tail was lost"
         report.findings.append(Finding(INCOMPLETE, path, end + 1, signed, text))
     found.live = grown.size
+    by = [*found.signed, *((head, keys.newest(head.note)) for head in heads)]
+    report.findings += _rotations(keys, path, found.rotated[archived:], by)
+
+
+def _rotations(
+    keys: triton_verify.Keys,
+    path: str,
+    rotated: Sequence[tuple[int, dict[str, Any]]],
+    signed: Sequence[tuple[Head, int]],
+) -> Iterator[Finding]:
+    """What is wrong with the events key.rotated that are in the live log only."""
+    for position, said in rotated:
+        wrong = triton_verify.wrong_rotation(keys, said, signed)
+        if wrong is not None:
+            yield Finding(wrong[0], path, position, position, f"{wrong[1]} (position {position})")
 
 
 def _proved(finding: Finding, path: str, size: int) -> bool:
@@ -187,16 +204,20 @@ def _forgive(report: Report, namespace: str, expired: Sequence[SegmentExpired]) 
 
 
 async def _read_to(
-    log: Log, partition: int, grown: Frontier, size: int, expired: list[SegmentExpired]
+    log: Log, found: TreeReport, grown: Frontier, size: int, expired: list[SegmentExpired]
 ) -> Frontier:
     while grown.size < size:
         count = min(_PAGE, size - grown.size)
-        page = await log.page(partition, grown.size, until=size, count=count)
+        page = await log.page(found.partition, grown.size, until=size, count=count)
         if page is None:
             return grown
         grown = grown.extend(tree.leaf_hashes(segment.records_of(page)))
         for index, kind in enumerate(page.columns[0]):
-            if kind == triton_verify.EXPIRED:
-                data = page.entry(index).event().data
-                expired += [data] if isinstance(data, SegmentExpired) else []
+            if kind not in (triton_verify.EXPIRED, triton_verify.ROTATED):
+                continue
+            data = page.entry(index).event().data
+            if isinstance(data, SegmentExpired):
+                expired.append(data)
+            elif isinstance(data, KeyRotated):
+                found.rotated.append((page.positions[index], msgspec.structs.asdict(data)))
     return grown

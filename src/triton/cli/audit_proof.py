@@ -15,7 +15,9 @@ from triton.cli.options import Data, Json
 
 if TYPE_CHECKING:
     from triton.audit.counting import Count
-    from triton.evidence.notes import VerifierKey
+    from triton.audit.rotating import Rotated
+    from triton.evidence.keyring import Keyring
+    from triton.evidence.notes import Signer, VerifierKey
     from triton.settings import Settings
     from triton.verifier.triton_verify import Key, Report
 
@@ -140,27 +142,63 @@ def rotate_key(
     old: Annotated[
         str, typer.Option(help="The key until now: file:///PATH or kms:KEY, as TRITON_SIGNING_KEY.")
     ],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is in the events.")],
     data: Data = None,
+    as_json: Json = False,
 ) -> None:
-    """Announce the key in TRITON_SIGNING_KEY as the one that signs from now on, signed by both.
+    """Announce the key in TRITON_SIGNING_KEY as the one that signs from now on: in a list that both sign, and
+    by an event key.rotated in each partition, which says from which size on.
 
-    Stop the archivers first, and start them with the new key after.
+    Stop the archivers first, and start them with the new key after. Running it again does the rest.
     """
-    from triton.archive import open_archive
+    from triton.audit.reasons import given
     from triton.cli import output
     from triton.cli.target import engines
-    from triton.evidence import keyring
     from triton.evidence.signing import open_signer
 
-    settings = engines(data, "archive_url")
+    settings = engines(data, "redis_url", "database_url", "archive_url")
     folder = Path(settings.data)
     before = open_signer(old, settings.origin, folder)
     after = open_signer(settings.signing_key, settings.origin, folder)
-    ring = keyring.rotate(open_archive(settings.archive_url), settings.namespace, before, after)
+    ring, rotated = asyncio.run(_rotate(settings, before, after, given(reason, name="--reason")))
+    if as_json:
+        told = [each._asdict() for each in rotated]
+        output.document({"key": str(ring.newest), "previous": str(before.key), "events": told})
+        return
     output.line(f"{ring.newest} follows {before.key}")
+    for each in rotated:
+        output.line(
+            f"partition {each.partition}: it signs heads of more than {each.size} events; event key.rotated "
+            f"at position {each.position}"
+        )
     output.line(
         "Both stay trusted by who pinned one of them. Start the archivers with the new key."
     )
+
+
+async def _rotate(
+    settings: Settings, before: Signer, after: Signer, reason: str
+) -> tuple[Keyring, list[Rotated]]:
+    import psycopg
+
+    from triton.archive import open_archive
+    from triton.audit.rotating import rotate
+    from triton.cli.audit_reading import person
+    from triton.cli.replay import open_log
+    from triton.events.client import connect_async
+    from triton.events.scripts import Scripts
+
+    archive = await asyncio.to_thread(open_archive, settings.archive_url)
+    async with (
+        connect_async(settings.redis_url) as client,
+        await psycopg.AsyncConnection.connect(
+            settings.database_url, autocommit=True, connect_timeout=10
+        ) as connection,
+    ):
+        log = await open_log(client, settings)
+        return await rotate(
+            log, Scripts(), connection, archive, before, after, by=person(), reason=reason
+        )
 
 
 _ENGINES = ("redis_url", "database_url", "clickhouse_url")
@@ -285,6 +323,11 @@ def _say(report: Report, counts: Sequence[Count]) -> None:
 
     for tree in report.trees:
         live = f", live log to {tree.live}" if tree.live else ""
+        for position, said in tree.rotated:
+            output.line(
+                f"{tree.path}: key {said.get('key')} signs heads of more than {said.get('size', 0)} events, "
+                f"as position {position} says"
+            )
         output.line(
             f"{tree.origin or tree.path}: {tree.events} events from {tree.first} to {tree.last} in "
             f"{tree.segments} segments{live}; newest signed head {tree.newest_head}"

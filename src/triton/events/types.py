@@ -235,10 +235,14 @@ class SubjectErased(Administrative, frozen=True, tag="subject.erased"):
 
 
 class KeyRotated(Administrative, frozen=True, tag="key.rotated"):
-    """Tree heads are signed by another key from here on; both are key ids (hex)."""
+    """Tree heads are signed by another key from here on; both are key ids (hex).
+
+    `size`: heads of this partition's tree of more events are signed by the new key only.
+    """
 
     previous: str
     key: str
+    size: int = 0
     reason: str = ""
 
 

@@ -79,6 +79,9 @@ class Keeper(Keeping):
         if lease is None:
             return
         async with released(lease):
+            # While it stood by, another key may have been announced.
+            space = self.log.namespace
+            await asyncio.to_thread(keyring.settle, self._archive, space, self._signer)
             await Archiver(
                 self.log, self._archive, lease, self._signer, self._settings, projectors=PROJECTORS
             ).run(stop)

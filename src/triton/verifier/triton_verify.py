@@ -765,6 +765,11 @@ class Keys:
         """The logs' keys that signed. Raises BadDataError where a signature of a trusted key is wrong."""
         return [key for key, _ in self._verified(note) if key.kind == 1]
 
+    def newest(self, note: Note) -> int:
+        """The number of the newest key that signed, as the keys are listed. Raises as `signers` does, and
+        ValueError where none of them did."""
+        return max(self.keys.index(key) for key in self.signers(note))
+
     def witnesses(self, note: Note) -> dict[str, int]:
         """The trusted witnesses that signed, and when they saw the head (seconds since 1970)."""
         return {
@@ -907,6 +912,7 @@ SEGMENT = re.compile(r"segments/(\d{20})-(\d{20})\.(zst|json)")
 TAMPERED, INCOMPLETE, UNKNOWN, WHOLE = "tampered", "incomplete", "cannot tell", "whole"
 EXITS = {WHOLE: 0, TAMPERED: 1, INCOMPLETE: 2, UNKNOWN: 3}
 EXPIRED = b"segment.expired"
+ROTATED = b"key.rotated"
 KEYS_HEADER = "triton signing keys v1"
 ADOPTED_HEADER = "triton adopted log v1"
 PROOF_HEADER = "c2sp.org/tlog-proof@v1"
@@ -969,15 +975,19 @@ class TreeReport:
         #: The end of the live log, where that was read too.
         self.live = 0
         self.expired: list[tuple[int, int]] = []
+        #: Position of each event key.rotated, and what it says: previous, key, size.
+        self.rotated: list[tuple[int, dict[str, Any]]] = []
         #: Witness -> the size of the largest head that it signed.
         self.witnesses: dict[str, int] = {}
         #: Of sizes that heads were signed for; SHA-256 of each manifest; the tree at the end.
         self.roots: dict[int, bytes] = {}
         self.manifests: dict[tuple[int, int], str] = {}
         self.frontier = Frontier()
+        #: Each head, and the number of the newest key that signed it.
+        self.signed: list[tuple[Head, int]] = []
 
     def document(self) -> dict[str, Any]:
-        inner = ("roots", "manifests", "frontier")
+        inner = ("roots", "manifests", "frontier", "signed")
         return {name: value for name, value in vars(self).items() if name not in inner}
 
 
@@ -1013,6 +1023,7 @@ class Tree:
             ranges = self.read_manifests()
             self.report.sealed = ranges[-1][1] if ranges else 0
             self.read_segments(ranges)
+            self.check_rotations()
             self.check_coverage()
         except Stop:
             pass
@@ -1117,6 +1128,7 @@ class Tree:
             )
         for other in self.wanted.get(head.size, []):
             self.compare(head, other)
+        self.report.signed.append((head, number))
         self.report.origin = origin
         self.report.heads += 1
         self.witnessed(head)
@@ -1143,14 +1155,31 @@ class Tree:
             )
 
     def take_declared(self, block: bytes, seen: Seen) -> None:
-        """Remembers what events of this block say of segments that expired."""
-        if seen.types.get(EXPIRED, 0) == seen.expired:
+        """Remembers what events of this block say of segments that expired, and of keys that follow."""
+        count = seen.types.get(EXPIRED, 0) + seen.types.get(ROTATED, 0)
+        if count == seen.declared:
             return
-        seen.expired = seen.types[EXPIRED]
+        seen.declared = count
         for record in split_records(block):
             fields = unpack_record(record)
-            if fields["type"] == EXPIRED.decode() and isinstance(fields["data"], dict):
+            if not isinstance(fields["data"], dict):
+                continue
+            if fields["type"] == EXPIRED.decode():
                 self.declared.append(fields["data"])
+            elif fields["type"] == ROTATED.decode():
+                self.report.rotated.append((fields["position"], fields["data"]))
+
+    def check_rotations(self) -> None:
+        """What the log says of keys that follow one another must be so."""
+        if not self.report.rotated:
+            return
+        asked = [head for heads in self.asked.values() for head in heads]
+        signed = self.report.signed + [(head, self.keys.newest(head.note)) for head in asked]
+        for position, said in self.report.rotated:
+            wrong = wrong_rotation(self.keys, said, signed)
+            if wrong is not None:
+                verdict, sentence = wrong
+                self.find(verdict, position, position, f"{sentence} (position {position})")
 
     # Manifests
 
@@ -1519,6 +1548,34 @@ MANIFEST_FIELDS = {
 }
 
 
+def wrong_rotation(
+    keys: Keys, said: dict[str, Any], signed: Sequence[tuple[Head, int]]
+) -> tuple[str, str] | None:
+    """Verdict and sentence where an event key.rotated does not fit the list of keys, or a signed head (each
+    is given with the number of the newest key that signed it)."""
+    numbers = {key.id.hex(): number for number, key in enumerate(keys.keys)}
+    key, size = said.get("key"), said.get("size", 0)
+    number, before = (numbers.get(str(said.get(name))) for name in ("key", "previous"))
+    if number is None or before is None:
+        return (
+            INCOMPLETE,
+            f"the log says that the key {key} follows {said.get('previous')}, unlike the list of keys",
+        )
+    if before >= number:
+        return (
+            TAMPERED,
+            f"the log says that the key {key} follows another one than the list of keys",
+        )
+    for head, by in signed:
+        if isinstance(size, int) and 0 < size < head.size and by < number:
+            return (
+                TAMPERED,
+                f"the head of size {head.size} in {head.where} is signed by a key that was replaced: the "
+                f"log says that the key {key} signs from size {size + 1} on",
+            )
+    return None
+
+
 class Stop(Exception):  # noqa: N818 - no error
     """Nothing more can be said of this log."""
 
@@ -1529,7 +1586,7 @@ class Seen:
     def __init__(self) -> None:
         self.types: dict[bytes, int] = {}
         self.first = self.last = b""
-        self.expired = 0
+        self.declared = 0
 
     def counts(self) -> dict[str, int]:
         return {name.decode("utf-8", "replace"): count for name, count in self.types.items()}
