@@ -50,6 +50,12 @@ class NotFoundError(TritonError):
     code = "not_found"
 
 
+class UnauthenticatedError(TritonError):
+    """Nobody knows who asks: no credentials, or none that hold."""
+
+    code = "unauthenticated"
+
+
 class ForbiddenError(TritonError):
     """Who asks may not."""
 
@@ -84,6 +90,30 @@ class IdempotencyError(TritonError):
     """The idempotency key was used before, for another call: by `details["job"]`."""
 
     code = "idempotency_mismatch"
+
+
+class PreconditionFailedError(TritonError):
+    """The thing is no longer as If-Match says: somebody changed it meanwhile."""
+
+    code = "precondition_failed"
+
+
+class MediaTypeError(TritonError):
+    """The request's body is of a kind that is not taken here."""
+
+    code = "unsupported_media_type"
+
+
+class RateLimitedError(TritonError):
+    """Who asks asked too often: again after `details["retry_after"]` seconds."""
+
+    code = "rate_limited"
+
+
+class TimeLimitError(TritonError):
+    """The request did not end within its time."""
+
+    code = "timeout"
 
 
 class DecodeError(TritonError):

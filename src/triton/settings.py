@@ -67,6 +67,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     #: Origins whose pages may use the API with a person's credentials, comma-separated and exact, such as
     #: https://app.example.com,http://localhost:5173. Empty: pages of the API's own origin only.
     cors_origins: str = ""
+    #: Addresses (comma-separated, or `*`) of proxies whose X-Forwarded-For is believed.
+    trusted_proxies: str = "127.0.0.1,::1"
+    #: Milliseconds until an answer has to begin, from the last byte of its request; streams then go on.
+    request_ms: Annotated[int, msgspec.Meta(ge=1000)] = 60_000
+    #: Seconds for which browsers are told to use TLS only for this host name; 0 says nothing.
+    hsts_seconds: Annotated[int, msgspec.Meta(ge=0)] = 0
     #: Whether `/api/v1/audit` answers. Until there is authentication, whoever reaches the API is an auditor.
     audit_api: bool = True
     #: Where commands find the HTTP API, instead of looking it up by the data folder.

@@ -139,7 +139,7 @@ def test_a_browser_follows_across_origins_only_where_it_is_named(
     """The page comes from one server, the stream from another."""
     job = hand.run(hand.submit())
     settings = msgspec.structs.replace(module_settings, cors_origins=api.url)
-    page = browser.new_page()
+    page = browser.new_page(bypass_csp=True)
     with LiveApi(settings) as named, LiveApi(module_settings) as unnamed:
         for source, heard in ((named.url, "triton.end"), (unnamed.url, "error")):
             page.goto(f"{api.url}/health")

@@ -16,7 +16,7 @@ def test_the_page_tells_exactly_the_log(
 ) -> None:
     settings = msgspec.structs.replace(module_settings, port=free_port())
     troubles: list[str] = []
-    page = browser.new_page()
+    page = browser.new_page(bypass_csp=True)
     page.on("pageerror", lambda error: troubles.append(str(error)))
     is_live = "document.getElementById('state').textContent === 'live'"
     expected: list[str] = []

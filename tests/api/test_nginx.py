@@ -72,7 +72,7 @@ def test_a_browser_behind_nginx_outlives_an_api_that_was_killed(
         job = hand.run(hand.submit())
         expected.extend(f"{job}/{version}" for version in range(1, 5))
 
-    page = browser.new_page()
+    page = browser.new_page(bypass_csp=True)
     with nginx(tmp_path, settings.port) as url:
         with process(settings) as (child, _):
             eventually(lambda: httpx.get(f"{url}/health").status_code == 200)

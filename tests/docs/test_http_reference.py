@@ -1,4 +1,4 @@
-"""The page about the HTTP API names every route and every error code that there is."""
+"""The pages about the HTTP API name every route and every error code that there is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from triton.api.app import create_app
 from triton.api.problems import STATUS
 from triton.settings import Settings
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "http.md").read_text()
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+PAGE = (REFERENCE / "http.md").read_text()
+ERRORS = (REFERENCE / "errors.md").read_text()
 
 
 def test_every_route_is_named() -> None:
@@ -24,7 +26,7 @@ def test_every_route_is_named() -> None:
 
 
 def test_every_error_code_stands_with_its_status() -> None:
-    rows = dict(re.findall(r"^\| (\d{3}) \| (.*?) \|", PAGE, flags=re.MULTILINE))
+    rows = dict(re.findall(r"^\| (\d{3}) \| (.*?) \|", ERRORS, flags=re.MULTILINE))
 
     for code, status in STATUS.items():
         assert f"`{code}`" in rows[str(status)], code

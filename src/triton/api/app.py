@@ -11,7 +11,7 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 import triton
-from triton.api import cors, openapi, problems
+from triton.api import cors, failures, openapi
 from triton.api.bulk import BulkCall, BulkReply
 from triton.api.dead_letters import DeadLetterCounts, DeadLetterPage
 from triton.api.encoded_slash import EncodedSlashMiddleware
@@ -35,9 +35,11 @@ from triton.api.routes import (
     root,
     selections,
 )
+from triton.api.security_headers import SecurityHeadersMiddleware
 from triton.api.selection import Acted, DryRun, SelectionRequest
 from triton.api.services import FeedOptions, Services, open_services
 from triton.api.submission import ReasonRequest, SubmitReply, SubmitRequest
+from triton.api.time_limits import TimeLimitMiddleware
 from triton.api.views import JobView
 from triton.audit.differences import Difference
 from triton.audit.timeline import JobAt, JobsAt
@@ -106,10 +108,14 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         redirect_slashes=False,
     )
     app.state.failure = None
+    # From the inside out. Around them all is `cors`; who asks is a dependency of the routes.
     app.add_middleware(EncodedSlashMiddleware)
+    app.add_middleware(failures.CrashMiddleware)
+    app.add_middleware(TimeLimitMiddleware, seconds=settings.request_ms / 1000)
+    app.add_middleware(SecurityHeadersMiddleware, hsts_seconds=settings.hsts_seconds)
     app.add_middleware(RequestIdMiddleware)
-    problems.install(app)
     cors.install(app, cors.origins_of(settings.cors_origins))
+    failures.install(app)
     app.include_router(root.router)
     app.include_router(clients.router)
     # Probes may add what they like; elsewhere a slip in a parameter's name must not pass.

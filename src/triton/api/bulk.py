@@ -60,6 +60,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     tenant: str
     traceparent: str
+    #: What the jobs belong to that do not say it.
+    correlation: str
     at_ms: int
     #: The whole call's idempotency key; empty for none.
     key: str
@@ -112,6 +114,7 @@ def checked_item(
             by=caller.by,
             at_ms=caller.at_ms,
             traceparent=caller.traceparent,
+            correlation=caller.correlation,
             idempotency_key=_key_of(index, item, caller.key),
             partitions=caller.partitions,
             keep_ms=caller.keep_ms,

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from triton.api.app import create_app, drain
 from triton.api.listener import BACKLOG, inherited, listen, url_of
+from triton.api.protocol import BoundedProtocol
 from triton.api.services import FeedOptions, check
 from triton.errors import StartupError, TritonError
 from triton.settings import Settings
@@ -68,7 +69,9 @@ def make_server(
         access_log=False,
         server_header=False,
         lifespan="on",
+        http=BoundedProtocol,
         ws="none",
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=30,
         backlog=BACKLOG,

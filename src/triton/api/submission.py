@@ -119,6 +119,7 @@ def submission_for(
     signature: Signature | None = None,
     declared: Mapping[str, Any] | None = None,
     traceparent: str = "",
+    correlation: str = "",
     idempotency_key: str = "",
     partitions: int = 1,
     keep_ms: int = 0,
@@ -126,7 +127,8 @@ def submission_for(
 ) -> Submission:
     """The submission, which may be too large for the log: see `triton.payloads`. `job` is a new id, taken
     where no key says otherwise; `declared` are the actor's own terms; `keep_ms` is how long an idempotency
-    key is known after its job's end; `sealing` seals what is personal.
+    key is known after its job's end; `correlation` holds where the options name none; `sealing` seals what
+    is personal.
 
     Raises ValidationError for a message that is too large, a name that is not printable, a time that is
     past, and arguments that do not fit the actor's signature.
@@ -150,7 +152,7 @@ def submission_for(
         partitions=partitions,
         keep_ms=keep_ms,
         tenant=tenant,
-        correlation=request.options.correlation or "",
+        correlation=request.options.correlation or correlation,
         traceparent=traceparent,
         priority=request.options.priority,
         most=MAX_ARCHIVED,

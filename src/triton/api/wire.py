@@ -12,7 +12,7 @@ from starlette.responses import Response
 from triton.api.problems import MalformedError
 from triton.archive import TooLargeError
 from triton.erasure.envelopes import masked_json
-from triton.errors import ValidationError
+from triton.errors import MediaTypeError, ValidationError
 
 #: Bytes of a JSON body at most: a message (512 KiB encoded) and some air.
 MAX_JSON: Final = 1024 * 1024
@@ -40,12 +40,25 @@ class Json(Response):
 async def read_json(request: Request, kind: type[T], *, optional: bool = False) -> T:
     """The request's body as `kind`; with `optional` no body is an empty object.
 
-    Raises MalformedError (no JSON), ValidationError (each field that is wrong), TooLargeError.
+    Raises MalformedError (no JSON), ValidationError (each field that is wrong), TooLargeError,
+    MediaTypeError.
     """
+    expect_json(request)
     body = await read_body(request, MAX_JSON, _INSTEAD)
     if optional and not body.strip():
         body = b"{}"
     return decode(body, kind)
+
+
+def expect_json(request: Request) -> None:
+    """Raises MediaTypeError for a body that calls itself something else; one without a type passes."""
+    said = request.headers.get("content-type", "")
+    kind = said.partition(";")[0].strip().lower()
+    if kind and kind != "application/json" and not kind.endswith("+json"):
+        raise MediaTypeError(
+            f"the body's Content-Type is {kind[:100]!r}, expected application/json (curl: --json)",
+            expected="application/json",
+        )
 
 
 def decode(body: bytes | msgspec.Raw, kind: type[T]) -> T:

@@ -19,6 +19,7 @@ from triton.api.auditing import audited, check
 from triton.api.identity import Identity, identify
 from triton.api.parameters import JobId, Name
 from triton.api.services import Services, services_of
+from triton.api.time_limits import unhurried
 from triton.api.wire import Json
 from triton.audit.cuts import cut_of
 from triton.audit.differences import Difference, difference
@@ -31,7 +32,9 @@ from triton.errors import ValidationError
 from triton.history import Filter, History
 from triton.submit import MAX_NAME
 
-router = APIRouter(prefix=f"{views.PREFIX}/audit", tags=["audit"])
+router = APIRouter(
+    prefix=f"{views.PREFIX}/audit", tags=["audit"], dependencies=[Depends(unhurried)]
+)
 
 #: Events of one export over the API at most, and with proofs.
 MOST: Final = 200_000

@@ -31,8 +31,9 @@ from triton.api.bulk import (
 )
 from triton.api.identity import Identity, identify
 from triton.api.job_answers import shrunk
+from triton.api.request_id import correlation_of
 from triton.api.services import Services, services_of
-from triton.api.wire import Json, decode, read_body
+from triton.api.wire import Json, decode, expect_json, read_body
 from triton.bulk import Receipt, existing, nothing_submitted, receipt_of, waves
 from triton.errors import UnavailableError
 from triton.events.client import send_async
@@ -75,6 +76,7 @@ async def submit_many(
     step. Where the answer is lost on the way, or is 503, the same call with the same `Idempotency-Key`
     completes it: what was submitted answers `exists`.
     """
+    expect_json(request)
     body = await read_body(request, MAX_BULK, "send several calls")
     call = decode(body, BulkRequest)
     check_count(call)
@@ -82,6 +84,7 @@ async def submit_many(
         by=identity.by,
         tenant=identity.tenant,
         traceparent=traceparent,
+        correlation=correlation_of(request),
         at_ms=time.time_ns() // 1_000_000,
         key=idempotency_key or "",
         partitions=services.settings.partitions,

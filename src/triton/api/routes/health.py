@@ -73,14 +73,14 @@ async def health() -> Response:
     return Json(Health(status="ok", version=triton.__version__))
 
 
-@router.get(
-    "/health/ready",
-    summary="Readiness",
-    responses={
-        200: openapi.answer(Readiness, "Everything answers."),
-        503: openapi.answer(Readiness, "Something does not; see `dependencies`."),
-    },
-)
+_READY: Final[dict[int | str, dict[str, Any]]] = {
+    200: openapi.answer(Readiness, "Everything answers."),
+    503: openapi.answer(Readiness, "Something does not; see `dependencies`."),
+}
+
+
+@router.get("/ready", summary="Readiness", responses=_READY)
+@router.get("/health/ready", summary="Readiness", responses=_READY)
 async def ready(services: Annotated[Services, Depends(services_of)]) -> Response:
     """Each dependency with its latency and the reason where it is down; each projector with its lag. A lag or
     a fork alone does not make the service unready."""

@@ -19,6 +19,7 @@ from triton.api.identity import Identity, identify
 from triton.api.job_answers import prefix_of, show_job, shrunk, unknown_job
 from triton.api.job_reader import Filter, next_page
 from triton.api.parameters import JobId, Name, aware
+from triton.api.request_id import correlation_of
 from triton.api.services import Services, services_of
 from triton.api.submission import SubmitReply, SubmitRequest, submission_for
 from triton.api.views import JobView
@@ -86,6 +87,7 @@ async def submit(
         by=identity.by,
         at_ms=time.time_ns() // 1_000_000,
         traceparent=traceparent,
+        correlation=correlation_of(request),
         idempotency_key=idempotency_key or "",
         partitions=services.settings.partitions,
         keep_ms=services.settings.idempotency_ms,

@@ -1,0 +1,82 @@
+"""Owns how long a request may take until it is answered, and how long its body may pause."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from triton.api.problems import respond
+
+#: Seconds without a byte after which a body is given up.
+BODY_PAUSE: Final = 20.0
+_KEY: Final = "triton.deadline"
+_log = structlog.get_logger("triton.api")
+
+
+class TimeLimitMiddleware:
+    """Ends a request whose answer has not begun in time. The time begins anew with each piece of its body,
+    and ends with the first byte of the answer: streams are as long as they are."""
+
+    def __init__(self, app: ASGIApp, seconds: float, body_pause: float = BODY_PAUSE) -> None:
+        self._app = app
+        self._seconds = seconds
+        self._pause = body_pause
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        loop = asyncio.get_running_loop()
+        started = reading = False
+
+        async def send_in_time(message: Message) -> None:
+            nonlocal started
+            if not started:
+                started = True
+                deadline.reschedule(None)
+            await send(message)
+
+        async def receive_in_time() -> Message:
+            nonlocal reading
+            if started or deadline.when() is None:
+                return await receive()
+            deadline.reschedule(loop.time() + self._pause)
+            reading = True
+            message = await receive()
+            reading = False
+            if not started and deadline.when() is not None:
+                deadline.reschedule(loop.time() + self._seconds)
+            return message
+
+        deadline = asyncio.timeout(self._seconds)
+        scope[_KEY] = deadline
+        try:
+            async with deadline:
+                await self._app(scope, receive_in_time, send_in_time)
+        except TimeoutError:
+            if started or not deadline.expired():
+                raise
+            answer = self._late_body(scope) if reading else self._late_answer(scope)
+            await answer(scope, receive, send)
+
+    def _late_body(self, scope: Scope) -> ASGIApp:
+        message = f"nothing came of the request's body for {self._pause:g} s"
+        answer = respond(Request(scope), 408, "slow_request", message)
+        answer.headers["connection"] = "close"
+        return answer
+
+    def _late_answer(self, scope: Scope) -> ASGIApp:
+        _log.warning("request timed out", path=scope["path"], seconds=self._seconds)
+        message = f"the request was not answered within {self._seconds:g} s; what it asked for may be done"
+        return respond(Request(scope), 503, "timeout", message)
+
+
+async def unhurried(request: Request) -> None:
+    """A dependency of routes that read as much as they are asked for: no limit but their own."""
+    deadline = request.scope.get(_KEY)
+    if isinstance(deadline, asyncio.Timeout):
+        deadline.reschedule(None)
