@@ -47,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_events: Annotated[int, msgspec.Meta(ge=0)] = 10_000
     #: Milliseconds that an event stays in Redis although it is archived.
     keep_ms: Annotated[int, msgspec.Meta(ge=0)] = 60_000
+    #: The newest events that legal holds may keep in Redis, for each partition; 0 for none. The archive keeps
+    #: what is held in any case.
+    hold_events: Annotated[int, msgspec.Meta(ge=0)] = 100_000
     #: file:///folder or postgresql:// URL of the keys of data subjects, outside of all backups of the rest;
     #: the same for every process that sends, runs or reads personal data. `triton up` has one below `data`.
     subject_keys: str = ""

@@ -315,6 +315,48 @@ def test_the_status_says_what_holds_the_trim_back(archived: Settings, writer: Lo
     assert (found.unsealed, found.held_by) == (writer.position - end, "newest")
 
 
+def hold(postgres: psycopg.Connection, name: str, scope: str, value: str) -> None:
+    postgres.execute(
+        "INSERT INTO holds (hold, scope, value, reason, placed_by) VALUES (%s, %s, %s, 'why', 'user:a')",
+        (name, scope, value),
+    )
+
+
+def test_a_legal_hold_keeps_its_first_entry_and_all_behind_it(
+    archived: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    for number in range(12):
+        writer.submit(f"job-{number}")
+    hold(postgres, "case-7", "job", "job-5")
+    hold(postgres, "case-8", "job", "job-9")
+    hold(postgres, "elsewhere", "tenant", "nobody")
+    project(archived)
+    run(archive_once(archived))
+    assert first_in_redis(writer) == 6
+    (status,) = read_status(archived)
+    assert (status.held_by, status.bounds[0].position) == ("hold case-7", 5)
+    postgres.execute("UPDATE holds SET lifted_by = 'a', lifted_at = now() WHERE hold = 'case-7'")
+    run(archive_once(archived))
+    assert first_in_redis(writer) == 10
+
+
+def test_a_hold_keeps_no_more_than_the_newest_events(
+    archived: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    hold(postgres, "all", "queue", "default")
+
+    async def scene() -> None:
+        async with archiving(changed(archived, hold_events=8)) as made:
+            for _ in range(3):
+                grow(writer, writer.position + 15)
+                await made.turn()
+                assert first_in_redis(writer) == writer.position - 8 + 1
+
+    run(scene())
+    run(archive_once(changed(archived, hold_events=0)))
+    assert first_in_redis(writer) > writer.position - 8 + 1
+
+
 def test_redis_holds_no_more_however_much_was_written(
     settings: Settings, writer: LogWriter, tmp_path: Path
 ) -> None:

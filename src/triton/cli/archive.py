@@ -62,6 +62,8 @@ def _lines(one: ArchiveStatus) -> list[str]:
     )
     least = one.bounds[0]
     reason = _REASONS.get(least.why, "it has not read further")
+    if least.why.startswith("hold "):
+        reason = "a legal hold is on what follows (TRITON_HOLD_EVENTS)"
     return [
         f"partition {one.partition}, epoch {one.epoch}",
         f"  log       ends at {one.log_end}; in Redis: {in_redis}",

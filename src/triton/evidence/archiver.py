@@ -18,6 +18,7 @@ from triton.events.scripts import Scripts
 from triton.evidence import layout, lives, recovering, tiled
 from triton.evidence.bounds import Bounds, Holds
 from triton.evidence.heads import Follower
+from triton.evidence.holding import LegalHolds
 from triton.evidence.layout import Tree
 from triton.evidence.ledger import Ledger
 from triton.evidence.notes import Signer
@@ -85,7 +86,7 @@ class Archiver:
             projectors=projectors,
             keep_events=settings.keep_events,
             keep_ms=settings.keep_ms,
-            holds=holds,
+            holds=[LegalHolds(log, self.ledger, hold_events=settings.hold_events), *holds],
         )
         self.trimmer = Trimmer(
             log,

@@ -27,8 +27,9 @@ class Bound(msgspec.Struct, frozen=True, order=True):
 class Holds(Protocol):
     """Whoever can keep events in Redis."""
 
-    async def __call__(self, partition: int) -> Sequence[Bound]:
-        """The bounds for a partition; none where nothing is held."""
+    async def __call__(self, partition: int, first: int, last: int) -> Sequence[Bound]:
+        """The bounds for a partition, of which no more than `first` to `last` may leave for other reasons;
+        none where nothing is held."""
 
 
 class Bounds:
@@ -63,9 +64,10 @@ class Bounds:
             Bound(end - self._keep_events, "newest"),
             *await self._checkpoints(),
         ]
-        for holds in self._holds:
-            found += await holds(self._partition)
         # Found by looking: no more than is needed.
+        for holds in self._holds:
+            if min(found).position >= first:
+                found += await holds(self._partition, first, min(found).position)
         if min(found).position >= first:
             found.append(Bound(await self._aged(first, min(found).position), "youngest"))
         return found

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import psycopg
 
 from triton.evidence.layout import Tree
 from triton.evidence.statements import sql
+
+#: A legal hold: its name, its scope, and of what.
+HoldRow: TypeAlias = tuple[str, str, str]
 
 
 class Segment(msgspec.Struct, frozen=True, array_like=True):
@@ -108,6 +111,12 @@ class Rows:
         """Projector, epoch and position of every checkpoint of the partition."""
         async with self._lock:
             cursor = await self._run("hold_back", {})
+            return [tuple(row) for row in await cursor.fetchall()]
+
+    async def holds(self) -> list[HoldRow]:
+        """The legal holds, the oldest first."""
+        async with self._lock:
+            cursor = await self._run("holds", {})
             return [tuple(row) for row in await cursor.fetchall()]
 
     async def _run(self, name: str, values: dict[str, object]) -> psycopg.AsyncCursor[Any]:

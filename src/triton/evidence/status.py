@@ -15,6 +15,7 @@ from triton.events.log import Log
 from triton.events.scripts import Scripts
 from triton.evidence import notes
 from triton.evidence.bounds import Bound, Bounds
+from triton.evidence.holding import LegalHolds
 from triton.evidence.layout import Tree
 from triton.evidence.rows import Rows
 from triton.projections.lag import PROJECTORS
@@ -86,6 +87,7 @@ async def _of(log: Log, rows: Rows, settings: Settings) -> ArchiveStatus:
         projectors=PROJECTORS,
         keep_events=settings.keep_events,
         keep_ms=settings.keep_ms,
+        holds=[LegalHolds(log, rows, hold_events=settings.hold_events)],
     )
     segments, events, size, sealing, sealed, sealed_ago = await rows.summary()
     signed = await rows.newest_head()
