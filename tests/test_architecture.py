@@ -44,6 +44,7 @@ PURE = {
     "history.filters",
     "history.blocks",
     "history.segments",
+    "feed.admission",
     "feed.cursor",
     "feed.frames",
     "projections.fold",

@@ -74,6 +74,12 @@ class CursorGoneError(TritonError):
     code = "cursor_gone"
 
 
+class TooManyStreamsError(TritonError):
+    """Who asks has too many streams open: `details["of"]` says of what, `details["limit"]` how many."""
+
+    code = "too_many_streams"
+
+
 class NotUniqueError(ConflictError):
     """Another job holds the unique key: `details["job"]`."""
 

@@ -76,6 +76,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     request_ms: Annotated[int, msgspec.Meta(ge=1000)] = 60_000
     #: Seconds for which browsers are told to use TLS only for this host name; 0 says nothing.
     hsts_seconds: Annotated[int, msgspec.Meta(ge=0)] = 0
+    #: Open streams (and long polls) of one API process at most.
+    streams: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    #: Open streams of one tenant at most, in one API process.
+    streams_per_tenant: Annotated[int, msgspec.Meta(ge=1)] = 5_000
+    #: Open streams of one network address at most, in one API process.
+    streams_per_address: Annotated[int, msgspec.Meta(ge=1)] = 500
+    #: Open streams of one user, API key or stream token at most, in one API process.
+    streams_per_user: Annotated[int, msgspec.Meta(ge=1)] = 100
     #: Whether `/api/v1/audit` answers. Until there is authentication, whoever reaches the API is an auditor.
     audit_api: bool = True
     #: Where commands find the HTTP API, instead of looking it up by the data folder.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fastapi import Request
 
 from triton.submit import DEFAULT_TENANT
+
+ANONYMOUS: Final = "user:anonymous"
 
 
 class Identity(NamedTuple):
@@ -18,4 +20,4 @@ class Identity(NamedTuple):
 
 async def identify(_: Request) -> Identity:
     """The identity of a request. Without authentication everyone is the same one."""
-    return Identity(by="user:anonymous", tenant=DEFAULT_TENANT)
+    return Identity(by=ANONYMOUS, tenant=DEFAULT_TENANT)

@@ -28,6 +28,7 @@ from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.events.render import one_line
 from triton.events.scripts import Scripts
+from triton.feed.admission import Admission, Limits
 from triton.feed.contract import Timing
 from triton.feed.counters import Counters
 from triton.feed.cursor import Signer
@@ -59,7 +60,8 @@ class FeedOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ring_capacity: int = 8192
     ring_bytes: int = 32 * 1024 * 1024
-    max_streams: int = 10_000
+    #: None: as the settings say.
+    max_streams: int | None = None
     timing: Timing = Timing()
 
 
@@ -82,6 +84,7 @@ class Services(msgspec.Struct, frozen=True):
     many: ManyFeed
     counters: Counters
     framer: Framer
+    admission: Admission
 
 
 async def services_of(request: Request) -> Services:
@@ -139,7 +142,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             framer,
             ring_capacity=options.ring_capacity,
             ring_bytes=options.ring_bytes,
-            max_streams=options.max_streams,
+            max_streams=options.max_streams or settings.streams,
         )
         stack.push_async_callback(hub.stop)
         await hub.start()
@@ -171,6 +174,13 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             many=ManyFeed(hub, log, jobs.snapshot, timing=options.timing),
             counters=Counters(hub, queues, timing=options.timing),
             framer=framer,
+            admission=Admission(
+                Limits(
+                    address=settings.streams_per_address,
+                    user=settings.streams_per_user,
+                    tenant=settings.streams_per_tenant,
+                )
+            ),
         )
 
 

@@ -25,7 +25,7 @@ TICK: Final = 0.05
 _COST: Final = 0.0001
 
 #: Why a stream is closed before its end, or not opened. `log`: the log broke a promise.
-Closing: TypeAlias = Literal["draining", "overloaded", "unavailable", "log", "rotate"]
+Closing: TypeAlias = Literal["draining", "overloaded", "unavailable", "log", "rotate", "limited"]
 
 
 class Subscription:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from triton import keys
-from triton.api import openapi, views
+from triton.api import openapi, streaming, views
+from triton.api.identity import Identity, identify
 from triton.api.job_answers import unknown_job
 from triton.api.parameters import JobId
 from triton.api.services import Services, services_of
-from triton.api.sse import MEDIA_TYPE, EventStream, complete
+from triton.api.sse import MEDIA_TYPE
 from triton.api.wire import Json
 from triton.events.render import EventView, Shown
-from triton.feed.contract import Refused
+from triton.feed.contract import Refused, Stream
 
 
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,11 +86,14 @@ async def history(
         },
         204: {"description": "The job is over and the cursor is at its end: do not come back."},
         **openapi.problems(404),
+        **streaming.REFUSAL,
     },
 )
 async def subscribe(
+    request: Request,
     job_id: JobId,
     services: Annotated[Services, Depends(services_of)],
+    who: Annotated[Identity, Depends(identify)],
     last_event_id: Annotated[
         str | None, Header(description="Resume: exactly the events after it. Wins over the query.")
     ] = None,
@@ -101,11 +105,12 @@ async def subscribe(
     """Once there is a job, every answer is one that a browser's EventSource survives: overload, a drain and
     a Redis that is away are `200`, a `retry:` line, `triton.bye` and a close. A job that never was is 404,
     which ends an EventSource: there is nothing to wait for."""
-    opened = await services.feed.open(job_id, last_event_id or last_event_id_query or None)
-    if opened == "unknown":
-        raise unknown_job(job_id)
-    if opened == "ended":
-        return Response(status_code=204, headers={"Cache-Control": "no-store"})
-    if isinstance(opened, Refused):
-        return complete(opened.body)
-    return EventStream(opened)
+    cursor = last_event_id or last_event_id_query or None
+
+    async def open_stream() -> Stream | Refused | Literal["ended"]:
+        opened = await services.feed.open(job_id, cursor)
+        if opened == "unknown":
+            raise unknown_job(job_id)
+        return opened
+
+    return await streaming.answer(request, services, who, open_stream, cursor=cursor)

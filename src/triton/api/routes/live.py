@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
-from triton.api import openapi, views
+from triton.api import openapi, streaming, views
 from triton.api.identity import Identity, identify
 from triton.api.parameters import aware
 from triton.api.services import Services, services_of
-from triton.api.sse import MEDIA_TYPE, EventStream, complete
+from triton.api.sse import MEDIA_TYPE
 from triton.api.wire import Json
 from triton.errors import CursorGoneError, ValidationError
 from triton.events.envelope import to_microseconds
 from triton.events.render import EventView
 from triton.events.types import TYPES
-from triton.feed.contract import Refused
+from triton.feed.contract import Refused, Stream
 from triton.feed.wanted import MOST, Begin, Wanted
 from triton.history.filters import Filter
 from triton.submit import MAX_NAME
@@ -140,6 +140,7 @@ def start_of(
         },
         204: {"description": "The jobs that were named are over and the cursor is at their end."},
         **openapi.problems(410),
+        **streaming.REFUSAL,
     },
 )
 async def subscribe(
@@ -156,13 +157,13 @@ async def subscribe(
     """Repeat a filter's name for several values. The same cursor works for both forms. A job of somebody else
     and one that never was look the same: there are no events of it."""
     if wants_json(request.headers.get("accept", "")):
-        return await _caught_up(services, who, wanted, start, limit, wait_ms / 1000)
-    opened = await services.many.open(wanted, who.tenant, start.cursor, start.begin)
-    if opened == "ended":
-        return Response(status_code=204, headers={"Cache-Control": "no-store"})
-    if isinstance(opened, Refused):
-        return complete(opened.body)
-    return EventStream(opened)
+        with streaming.counted(request, services, who):
+            return await _caught_up(services, who, wanted, start, limit, wait_ms / 1000)
+
+    async def open_stream() -> Stream | Refused | Literal["ended"]:
+        return await services.many.open(wanted, who.tenant, start.cursor, start.begin)
+
+    return await streaming.answer(request, services, who, open_stream, cursor=start.cursor)
 
 
 def wants_json(accept: str) -> bool:

@@ -9,17 +9,17 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from triton import keys
-from triton.api import openapi, views
+from triton.api import openapi, streaming, views
 from triton.api.identity import Identity, identify
 from triton.api.parameters import QueueName
 from triton.api.queues import QueueList, QueueView, WorkerList, queue_views, worker_views
 from triton.api.services import Services, services_of
-from triton.api.sse import MEDIA_TYPE, EventStream, complete
+from triton.api.sse import MEDIA_TYPE
 from triton.api.submission import ReasonRequest
 from triton.api.wire import Json, read_json
 from triton.events.client import send_async
 from triton.events.scripts import Hold
-from triton.feed.contract import Refused
+from triton.feed.contract import Refused, Stream
 
 router = APIRouter(prefix=views.PREFIX, tags=["queues and workers"])
 _log: Final = structlog.get_logger("triton.api")
@@ -47,12 +47,21 @@ async def list_queues(services: Annotated[Services, Depends(services_of)]) -> Re
             "content": {MEDIA_TYPE.partition(";")[0]: {"schema": {"type": "string"}}},
         },
         **openapi.problems(),
+        **streaming.REFUSAL,
     },
 )
-async def subscribe_queues(services: Annotated[Services, Depends(services_of)]) -> Response:
-    """Every answer is one that a browser's EventSource survives."""
-    opened = services.counters.open()
-    return complete(opened.body) if isinstance(opened, Refused) else EventStream(opened)
+async def subscribe_queues(
+    request: Request,
+    services: Annotated[Services, Depends(services_of)],
+    who: Annotated[Identity, Depends(identify)],
+) -> Response:
+    """But for a user, address or tenant with too many streams, every answer is one that a browser's
+    EventSource survives."""
+
+    async def open_stream() -> Stream | Refused:
+        return services.counters.open()
+
+    return await streaming.answer(request, services, who, open_stream)
 
 
 @router.get(

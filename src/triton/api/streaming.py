@@ -1,0 +1,118 @@
+"""Owns what every route that opens a stream does around it: count it first, give its place back at the end.
+
+A stream is counted before anything is looked up and before the 200. Who has too many is told so by a 429.
+Who comes back with a cursor gets a 200 that says `limited` and when to come again instead: to a browser's
+EventSource any other status is the end, and the streams that it is said to have open are often the very one
+that broke, which the server has not noticed yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Literal
+
+from fastapi import Request
+from starlette.responses import Response
+
+from triton.api import openapi
+from triton.api.identity import ANONYMOUS, Identity
+from triton.api.problems import Problem
+from triton.api.services import Services
+from triton.api.sse import EventStream, complete
+from triton.errors import TooManyStreamsError
+from triton.feed import frames
+from triton.feed.admission import Full, Place
+from triton.feed.contract import Refused, Stream
+
+#: Seconds after which who has too many streams may ask again.
+RETRY_AFTER: Final = 5
+#: The answer of a route that opens streams to who has too many.
+REFUSAL: Final[dict[int | str, dict[str, Any]]] = {
+    429: openapi.answer(
+        Problem, "Too many open streams of this user, address or tenant: see `Retry-After`."
+    )
+}
+_HAS: Final = {
+    "user": "this user or token has",
+    "address": "this address has",
+    "tenant": "this tenant has",
+}
+
+
+class _Held:
+    """A stream with its place."""
+
+    def __init__(self, stream: Stream, place: Place) -> None:
+        self._stream = stream
+        self._place = place
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        return self._stream.pieces()
+
+    def close(self) -> None:
+        self._place.leave()
+        self._stream.close()
+
+
+async def answer(
+    request: Request,
+    services: Services,
+    who: Identity,
+    open_stream: Callable[[], Awaitable[Stream | Refused | Literal["ended"]]],
+    *,
+    cursor: str | None = None,
+) -> Response:
+    """The stream that `open_stream` opens, or why there is none, as a browser survives it.
+
+    Raises TooManyStreamsError.
+    """
+    place = _enter(request, services, who)
+    if isinstance(place, Full):
+        if cursor is None:
+            raise _error(place)
+        return complete(frames.bye("limited", services.feed.retry_ms()))
+    opened: Stream | Refused | Literal["ended"] | None = None
+    try:
+        opened = await open_stream()
+        if opened == "ended":
+            return Response(status_code=204, headers={"Cache-Control": "no-store"})
+        if isinstance(opened, Refused):
+            return complete(opened.body)
+        return EventStream(_Held(opened, place))
+    finally:
+        if opened is None or opened == "ended" or isinstance(opened, Refused):
+            place.leave()
+
+
+@contextmanager
+def counted(request: Request, services: Services, who: Identity) -> Iterator[None]:
+    """Around a long poll, which is counted like a stream. Raises TooManyStreamsError."""
+    place = _enter(request, services, who)
+    if isinstance(place, Full):
+        raise _error(place)
+    try:
+        if services.hub.refusal() == "overloaded":
+            raise TooManyStreamsError("this process has as many open streams as it may: try again")
+        yield
+    finally:
+        place.leave()
+
+
+def _enter(request: Request, services: Services, who: Identity) -> Place | Full:
+    return services.admission.enter(
+        address=request.client.host if request.client else "",
+        # Nobody in particular has no limit of its own.
+        user="" if who.by == ANONYMOUS else who.by,
+        tenant=who.tenant,
+    )
+
+
+def _error(full: Full) -> TooManyStreamsError:
+    return TooManyStreamsError(
+        f"{_HAS[full.kind]} {full.limit} open streams, which is the most: close one, or follow several "
+        "jobs on one connection (/api/v1/events/subscribe with several job_id)",
+        limit=full.limit,
+        of=full.kind,
+        retry_after=RETRY_AFTER,
+    )
