@@ -68,6 +68,12 @@ class ConflictError(TritonError):
     code = "conflict"
 
 
+class PreconditionRequiredError(TritonError):
+    """A change must say which version it is made to: the header If-Match is missing."""
+
+    code = "precondition_required"
+
+
 class CursorGoneError(TritonError):
     """What follows a cursor cannot be told any more: `details["reason"]`; begin again."""
 

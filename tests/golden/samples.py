@@ -24,6 +24,7 @@ from triton.events.types import (
     QueueDrained,
     QueuePaused,
     QueueResumed,
+    RecordChanged,
     Released,
     Requeued,
     RetentionSet,
@@ -86,6 +87,9 @@ SAMPLES: Final[tuple[EventData, ...]] = (
         partition=0, epoch="e", first=1, last=9, key="k", sha256="ab", root="cd", reason="30 days"
     ),
     SubjectErased(subject="5f2c", tenant="acme", reason="article 17"),
+    RecordChanged(
+        kind="prompt", record="0192f0c1", change="updated", version=2, sha256="ab", reason="clearer"
+    ),
     KeyRotated(previous="01ab", key="02cd", size=41, reason="a year has passed"),
 )
 

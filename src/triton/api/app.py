@@ -25,6 +25,7 @@ from triton.api.routes import (
     commands,
     dead_letters,
     documents,
+    domain,
     events,
     explain,
     health,
@@ -78,6 +79,7 @@ _WIRE: Final[list[type[msgspec.Struct]]] = [
     SubmitReply,
     SubmitRequest,
     WorkerList,
+    *domain.WIRE,
 ]
 
 
@@ -135,6 +137,8 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         audit,
     ):
         app.include_router(module.router, dependencies=[Depends(only_known)])
+    for router in domain.routers:
+        app.include_router(router, dependencies=[Depends(only_known)])
     openapi.install(app, _WIRE)
     return app
 

@@ -18,8 +18,10 @@ _REASONS: Final = {
     404: "There is no such thing.",
     409: "The request does not fit the present state.",
     410: "What follows the cursor cannot be told any more: begin again.",
+    412: "It was changed since the client read it: If-Match names another version.",
     413: "The body is too large.",
     422: "A field or parameter does not fit; `details.fields` names each.",
+    428: "The header If-Match is missing.",
     503: "An engine does not answer; try again.",
 }
 

@@ -31,7 +31,12 @@ def read(text: str) -> Keys:
             return keys
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         pass
-    raise ValidationError(
+    raise invalid(text)
+
+
+def invalid(text: str) -> ValidationError:
+    """The refusal of a `next` that is none."""
+    return ValidationError(
         f"`next` is {text[:80]!r}, expected the value of `next` from the page before",
         fields=[{"field": "next", "message": "not the `next` of an earlier page"}],
     )

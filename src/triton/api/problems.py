@@ -32,6 +32,7 @@ STATUS: Final[Mapping[str, int]] = {
     "unsupported_media_type": 415,
     "validation": 422,
     "idempotency_mismatch": 422,
+    "precondition_required": 428,
     "rate_limited": 429,
     "too_many_streams": 429,
     "headers_too_large": 431,

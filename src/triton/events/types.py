@@ -246,6 +246,19 @@ class KeyRotated(Administrative, frozen=True, tag="key.rotated"):
     reason: str = ""
 
 
+class RecordChanged(Administrative, frozen=True, tag="record.changed"):
+    """A record of the domain was `created`, `updated` or `removed`; `kind` is client, prompt and so on. The
+    log does not hold what it says: `sha256` (hex) is of its JSON as `GET` shows it at that `version`, and at
+    its last one where it was removed."""
+
+    kind: str
+    record: str
+    change: str
+    version: int
+    sha256: str
+    reason: str = ""
+
+
 JobData: TypeAlias = (
     Submitted
     | Due
@@ -274,6 +287,7 @@ AdministrativeData: TypeAlias = (
     | SegmentExpired
     | SubjectErased
     | KeyRotated
+    | RecordChanged
 )
 EventData: TypeAlias = JobData | AdministrativeData
 

@@ -1,0 +1,43 @@
+"""Owns ETags of records with versions: what If-Match and If-None-Match ask for. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from starlette.requests import Request
+
+from triton.errors import PreconditionRequiredError
+
+_TAG: Final = re.compile(r'(W/)?"([^"]*)"')
+#: Digits of a version at most.
+_DIGITS: Final = 9
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def expected(request: Request) -> list[int] | None:
+    """The versions that a change may be made to; None is any (`*`).
+
+    Raises PreconditionRequiredError without If-Match. A tag that no record can have matches none.
+    """
+    given = ", ".join(request.headers.getlist("if-match")).strip()
+    if not given:
+        raise PreconditionRequiredError(
+            "a change needs the header If-Match with the ETag of what was read, or `*` for any version"
+        )
+    if given == "*":
+        return None
+    return [
+        int(tag)
+        for weak, tag in _TAG.findall(given)
+        if not weak and tag.isascii() and tag.isdecimal() and len(tag) <= _DIGITS
+    ]
+
+
+def known(request: Request, version: int) -> bool:
+    """Whether the client has this version already (If-None-Match): a 304 is enough."""
+    given = ", ".join(request.headers.getlist("if-none-match")).strip()
+    return given == "*" or any(tag == str(version) for _, tag in _TAG.findall(given))

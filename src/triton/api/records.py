@@ -1,0 +1,145 @@
+"""Owns what a request does to a record of the domain: in its tenant's transaction, and with its event.
+
+The event is written last within the transaction: what is not in the log is not in the tables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+import msgspec
+from fastapi import Request
+
+from triton.api import pages
+from triton.api.services import Services
+from triton.api.wire import read_json
+from triton.audit.noting import note
+from triton.domain import store
+from triton.domain.connection import tenant_connection
+from triton.domain.kinds import Kind
+from triton.domain.records import Record, Write
+from triton.domain.store import Act, Connection
+from triton.errors import ValidationError
+from triton.events.envelope import to_datetime, to_microseconds
+from triton.events.types import RecordChanged
+
+
+class Asker(NamedTuple):
+    """Who asks, in whose name, and why."""
+
+    by: str
+    tenant: str
+    reason: str = ""
+
+
+async def read_written(request: Request, kind: Kind) -> Write:
+    """The body. Raises as `read_json`, and ValidationError for texts that PostgreSQL does not hold."""
+    written = await read_json(request, kind.write)
+    for name in kind.documents:
+        if _has_nul(getattr(written, name)):
+            message = "holds the character U+0000, which the database does not take"
+            raise ValidationError(
+                f"{name}: {message}", fields=[{"field": name, "message": message}]
+            )
+    return written
+
+
+async def create(services: Services, asker: Asker, kind: Kind, written: Write, new: UUID) -> Record:
+    async with _act(services, asker) as (connection, act):
+        made = await store.create(connection, kind, written, act, new)
+        await _note(services, asker, kind, made, "created")
+    return made
+
+
+async def replace(
+    services: Services,
+    asker: Asker,
+    kind: Kind,
+    record: UUID,
+    written: Write,
+    versions: list[int] | None,
+) -> Record:
+    async with _act(services, asker) as (connection, act):
+        made = await store.replace(connection, kind, record, written, act, versions)
+        await _note(services, asker, kind, made, "updated")
+    return made
+
+
+async def remove(
+    services: Services, asker: Asker, kind: Kind, record: UUID, versions: list[int] | None
+) -> None:
+    async with _act(services, asker) as (connection, act):
+        gone = await store.remove(connection, kind, record, act, versions)
+        await _note(services, asker, kind, gone, "removed")
+
+
+async def listed(
+    services: Services,
+    tenant: str,
+    kind: Kind,
+    chosen: dict[str, Any],
+    *,
+    after: str | None,
+    limit: int,
+) -> dict[str, Any]:
+    """A page as it goes out. Raises ValidationError for an `after` that is no `next`."""
+    last = None
+    if after is not None:
+        keys = pages.read(after)
+        try:
+            last = to_datetime(keys.at), UUID(keys.id)
+        except (ValueError, OverflowError) as error:
+            raise pages.invalid(after) from error
+    async with tenant_connection(services.pool, tenant) as connection:
+        found = await store.page(connection, kind, chosen, tenant, last=last, limit=limit)
+    following = None
+    if len(found) == limit:
+        end = found[-1]
+        following = pages.write(pages.Keys(to_microseconds(end.created_at), str(end.id)))
+    return {"items": found, "next": following}
+
+
+@asynccontextmanager
+async def _act(services: Services, asker: Asker) -> AsyncIterator[tuple[Connection, Act]]:
+    async with tenant_connection(services.pool, asker.tenant) as connection:
+        yield connection, Act(asker.tenant, asker.by, datetime.now(UTC))
+
+
+async def _note(
+    services: Services,
+    asker: Asker,
+    kind: Kind,
+    record: Record,
+    change: Literal["created", "updated", "removed"],
+) -> None:
+    digest = hashlib.sha256(msgspec.json.encode(record)).hexdigest()
+    event = RecordChanged(
+        kind=kind.name,
+        record=str(record.id),
+        change=change,
+        version=record.version,
+        sha256=digest,
+        reason=asker.reason,
+    )
+    await note(
+        services.redis,
+        services.scripts,
+        services.settings.namespace,
+        event,
+        op=f"record:{record.id}:{change}:{digest}",
+        by=asker.by,
+        tenant=asker.tenant,
+    )
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_has_nul(key) or _has_nul(below) for key, below in value.items())
+    return isinstance(value, list) and any(map(_has_nul, value))

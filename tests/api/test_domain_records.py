@@ -1,0 +1,227 @@
+"""The domain's records over the API: validated, versioned, apart by tenant, paged, and events of the log."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+import redis
+from live_api import LiveApi
+
+from triton.domain.kinds import KINDS
+
+#: What a record of each kind needs; `client` is filled in.
+BODIES: dict[str, dict[str, Any]] = {
+    "clients": {"name": "N"},
+    "value-propositions": {"title": "T", "points": ["one", "two"]},
+    "dashboard-templates": {"name": "N", "layout": {"rows": [1, {"a": None}]}},
+    "prospects": {"name": "N", "members": 7},
+    "roi-models": {"name": "N", "investment": "100.00", "annual_benefit": "150.50"},
+    "prompts": {"name": "N", "template": "Say {x}", "variables": ["x"]},
+    "models": {"name": "N", "provider": "p", "identifier": "i", "input_price": "0.250000"},
+}
+NEEDS_CLIENT = {"value-propositions", "prospects", "roi-models"}
+
+
+def tenant() -> str:
+    return "t-" + uuid.uuid4().hex[:8]
+
+
+def url(path: str, whose: str, **more: object) -> str:
+    return f"/api/v1/{path}?" + "&".join(f"{k}={v}" for k, v in {"tenant": whose, **more}.items())
+
+
+def make(api: LiveApi, path: str, whose: str, **more: Any) -> dict[str, Any]:
+    body = {**BODIES[path], **more}
+    if path in NEEDS_CLIENT and "client" not in body:
+        body["client"] = make(api, "clients", whose, name=uuid.uuid4().hex)["id"]
+    answer = api.http.post(url(path, whose), json=body)
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["location"] == f"/api/v1/{path}/{answer.json()['id']}"
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.path)
+def test_a_record_is_made_read_replaced_and_removed(api: LiveApi, kind: Any) -> None:
+    path, whose = kind.path, tenant()
+    made = make(api, path, whose)
+    one = url(f"{path}/{made['id']}", whose)
+    assert {**made, **BODIES[path], "version": 1, "tenant": whose} == made
+    read = api.http.get(one)
+    assert (read.json(), read.headers["etag"]) == (made, '"1"')
+    assert api.http.get(one, headers={"If-None-Match": '"1"'}).status_code == 304
+
+    field = "title" if "title" in made else "name"
+    body = {**BODIES[path], field: "Other"}
+    if path in NEEDS_CLIENT:
+        body["client"] = made["client"]
+    assert api.http.put(one, json=body).status_code == 428
+    assert api.http.delete(one).json()["code"] == "precondition_required"
+    replaced = api.http.put(one, json=body, headers={"If-Match": '"1"'})
+    assert (replaced.status_code, replaced.headers["etag"]) == (200, '"2"')
+    assert (replaced.json()[field], replaced.json()["version"]) == ("Other", 2)
+    for tag in ('"1"', 'W/"2"', '"x"', "2", '"99999999999999"'):
+        late = api.http.put(one, json=body, headers={"If-Match": tag})
+        assert (late.status_code, late.json()["code"]) == (412, "precondition_failed"), tag
+    assert api.http.delete(one, headers={"If-Match": '"1"'}).status_code == 412
+    assert api.http.delete(one, headers={"If-Match": '"7", "2"'}).status_code == 204
+    assert api.http.get(one).status_code == 404
+    assert api.http.put(one, json=body, headers={"If-Match": "*"}).status_code == 404
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.path)
+def test_another_tenant_neither_sees_nor_touches_a_record(api: LiveApi, kind: Any) -> None:
+    path, whose, other = kind.path, tenant(), tenant()
+    made = make(api, path, whose)
+    theirs = url(f"{path}/{made['id']}", other)
+    body = {**BODIES[path], **({"client": made["client"]} if path in NEEDS_CLIENT else {})}
+
+    assert api.http.get(theirs).status_code == 404
+    assert api.http.put(theirs, json=body, headers={"If-Match": "*"}).status_code in (404, 422)
+    assert api.http.delete(theirs, headers={"If-Match": "*"}).status_code == 404
+    assert api.http.get(url(path, other)).json() == {"items": [], "next": None}
+    if path in NEEDS_CLIENT:
+        # A reference to another tenant's record is one to nothing.
+        refused = api.http.post(url(path, other), json=body)
+        assert refused.status_code == 422
+        assert refused.json()["details"]["fields"][0]["field"] == "client"
+    assert api.http.get(url(f"{path}/{made['id']}", whose)).json() == made
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "fields"),
+    [
+        ("clients", {}, {"name"}),
+        ("clients", {"name": ""}, {"name"}),
+        ("clients", {"name": "a\0"}, {"name"}),
+        (
+            "clients",
+            {"name": "a", "status": "x", "website": "y", "more": 1},
+            {"status", "website", "more"},
+        ),
+        ("clients", {"name": "a", "attributes": {"x": ["\0"]}}, {"attributes"}),
+        ("clients", {"name": "a", "attributes": {"\0": 1}}, {"attributes"}),
+        ("prospects", {"name": "a", "client": "x", "members": -1}, {"client", "members"}),
+        ("prospects", {"name": "a", "client": str(uuid.uuid4())}, {"client"}),
+        (
+            "roi-models",
+            {"client": str(uuid.uuid4()), "name": "a"},
+            {"investment", "annual_benefit"},
+        ),
+        (
+            "roi-models",
+            {**BODIES["roi-models"], "client": str(uuid.uuid4()), "currency": "US\n"},
+            {"currency"},
+        ),
+        (
+            "models",
+            {**BODIES["models"], "input_price": "-1", "context_tokens": 0},
+            {"input_price", "context_tokens"},
+        ),
+        ("prompts", {"name": "a", "template": "b", "variables": ["x", 1]}, {"variables[1]"}),
+    ],
+)
+def test_what_does_not_fit_is_told_field_by_field(
+    api: LiveApi, path: str, body: dict[str, Any], fields: set[str]
+) -> None:
+    answer = api.http.post(url(path, tenant()), json=body)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation")
+    assert {found["field"] for found in answer.json()["details"]["fields"]} == fields
+
+
+def test_numbers_that_no_database_holds_are_refused(api: LiveApi) -> None:
+    for number in ("9" * 5000, "1e400", "-1e-400"):
+        body = f'{{"name": "a", "attributes": {{"x": {number}}}}}'
+        answer = api.http.post(url("clients", tenant()), content=body)
+        assert answer.status_code in (201, 400, 422), (number[:9], answer.text)
+
+
+def test_pages_hold_every_record_once_and_filters_choose(api: LiveApi) -> None:
+    whose = tenant()
+    made = [
+        make(api, "models", whose, name=f"m{n}", provider="p" if n % 2 else "q") for n in range(7)
+    ]
+    found: list[dict[str, Any]] = []
+    following: str | None = ""
+    while following is not None:
+        more = {"next": following} if following else {}
+        page = api.http.get(url("models", whose, limit=3, **more)).json()
+        found += page["items"]
+        following = page["next"]
+    assert found == made[::-1]
+
+    chosen = api.http.get(url("models", whose, provider="p")).json()["items"]
+    assert [one["name"] for one in chosen] == ["m5", "m3", "m1"]
+    assert api.http.get(url("models", whose, name="m2")).json()["items"] == [made[2]]
+    assert api.http.get(url("models", whose, nmae="m2")).status_code == 422
+    # Of jobs' lists, whose keys are no records.
+    for bad in ("x", "W10", "WzEsIngiXQ"):
+        assert api.http.get(url("models", whose, next=bad)).status_code == 422
+
+
+def test_a_name_is_taken_once_in_a_tenant(api: LiveApi) -> None:
+    whose = tenant()
+    first, second = make(api, "prompts", whose), make(api, "prompts", whose, name="M")
+    taken = api.http.post(url("prompts", whose), json=BODIES["prompts"])
+    assert (taken.status_code, taken.json()["code"]) == (409, "conflict")
+    one = url(f"prompts/{second['id']}", whose)
+    again = api.http.put(one, json=BODIES["prompts"], headers={"If-Match": "*"})
+    assert again.status_code == 409
+    make(api, "prompts", tenant(), name=first["name"])
+
+
+def test_what_is_referred_to_stays(api: LiveApi) -> None:
+    whose = tenant()
+    prospect = make(api, "prospects", whose)
+    client = url(f"clients/{prospect['client']}", whose)
+    assert api.http.delete(client, headers={"If-Match": "*"}).status_code == 409
+    one = url(f"prospects/{prospect['id']}", whose)
+    assert api.http.delete(one, headers={"If-Match": "*"}).status_code == 204
+    assert api.http.delete(client, headers={"If-Match": "*"}).status_code == 204
+
+
+def test_every_edit_of_a_prompt_is_a_version_that_stays(api: LiveApi) -> None:
+    whose = tenant()
+    made = make(api, "prompts", whose)
+    one = url(f"prompts/{made['id']}", whose)
+    api.http.put(one, json={"name": "N", "template": "Tell {x}"}, headers={"If-Match": '"1"'})
+
+    versions = api.http.get(url(f"prompts/{made['id']}/versions", whose)).json()["items"]
+    assert [(v["version"], v["template"]) for v in versions] == [(2, "Tell {x}"), (1, "Say {x}")]
+    first = api.http.get(url(f"prompts/{made['id']}/versions/1", whose)).json()
+    assert first == versions[1]
+    for path, seen_by in (
+        (f"prompts/{made['id']}/versions/3", whose),
+        (f"prompts/{made['id']}/versions", tenant()),
+    ):
+        assert api.http.get(url(path, seen_by)).status_code == 404
+    with psycopg.connect(api.settings.database_url) as connection:
+        connection.execute("SET LOCAL ROLE triton_tenant")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("UPDATE prompt_versions SET template = 'x'")
+
+
+def test_every_change_is_an_event_with_its_reason_and_a_refused_one_is_none(api: LiveApi) -> None:
+    whose = tenant()
+    made = make(api, "clients", whose)
+    one = url(f"clients/{made['id']}", whose, reason="a+merger")
+    shown = api.http.put(one, json={"name": "New"}, headers={"If-Match": '"1"'})
+    assert api.http.put(one, json={"name": "Late"}, headers={"If-Match": '"1"'}).status_code == 412
+    api.http.delete(one, headers={"If-Match": '"2"'})
+
+    log = f"{{{api.settings.namespace}:0}}:log"
+    client = redis.Redis.from_url(api.settings.redis_url)
+    entries = [entry for _, entry in client.xrange(log) if entry[b"tenant"] == whose.encode()]
+    client.close()
+    events = [(entry[b"type"], msgspec.msgpack.decode(entry[b"data"])) for entry in entries]
+    assert [kind for kind, _ in events] == [b"record.changed"] * 3
+    assert [data["change"] for _, data in events] == ["created", "updated", "removed"]
+    assert [data["version"] for _, data in events] == [1, 2, 2]
+    assert events[1][1]["reason"] == "a merger"
+    assert events[1][1]["sha256"] == hashlib.sha256(shown.content).hexdigest()
