@@ -29,6 +29,7 @@ NAMES = (
         "archive",
         "evidence",
         "reading",
+        "gzipped",
     ),
     "dispatch",
 )

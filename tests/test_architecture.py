@@ -47,6 +47,7 @@ PURE = {
     "feed.admission",
     "feed.cursor",
     "feed.frames",
+    "feed.gzipped",
     "projections.fold",
     "api.bulk",
     "api.selection",

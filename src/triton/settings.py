@@ -84,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     streams_per_address: Annotated[int, msgspec.Meta(ge=1)] = 500
     #: Open streams of one user, API key or stream token at most, in one API process.
     streams_per_user: Annotated[int, msgspec.Meta(ge=1)] = 100
+    #: Whether live streams are compressed for clients that take gzip: events once for all who get them.
+    gzip_streams: bool = False
     #: Whether `/api/v1/audit` answers. Until there is authentication, whoever reaches the API is an auditor.
     audit_api: bool = True
     #: Where commands find the HTTP API, instead of looking it up by the data folder.

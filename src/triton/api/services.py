@@ -33,6 +33,7 @@ from triton.feed.contract import Timing
 from triton.feed.counters import Counters
 from triton.feed.cursor import Signer
 from triton.feed.framer import Framer
+from triton.feed.gzipped import Blocks
 from triton.feed.history import History
 from triton.feed.hub import Hub
 from triton.feed.job_stream import JobFeed
@@ -85,6 +86,8 @@ class Services(msgspec.Struct, frozen=True):
     counters: Counters
     framer: Framer
     admission: Admission
+    #: What compressed streams share.
+    blocks: Blocks
 
 
 async def services_of(request: Request) -> Services:
@@ -174,6 +177,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             many=ManyFeed(hub, log, jobs.snapshot, timing=options.timing),
             counters=Counters(hub, queues, timing=options.timing),
             framer=framer,
+            blocks=Blocks(),
             admission=Admission(
                 Limits(
                     address=settings.streams_per_address,

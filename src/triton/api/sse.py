@@ -11,6 +11,7 @@ heartbeats come from the stream itself, and one task per stream watches for the 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.responses import Response
@@ -35,8 +36,8 @@ def complete(body: bytes) -> Response:
 class EventStream(Response):
     """Sends a stream until it ends, the client leaves, or a write takes too long."""
 
-    def __init__(self, stream: Stream) -> None:
-        super().__init__(media_type=MEDIA_TYPE, headers=HEADERS)
+    def __init__(self, stream: Stream, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(media_type=MEDIA_TYPE, headers={**HEADERS, **(headers or {})})
         del self.headers["content-length"]
         self._stream = stream
 

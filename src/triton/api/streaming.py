@@ -24,6 +24,7 @@ from triton.errors import TooManyStreamsError
 from triton.feed import frames
 from triton.feed.admission import Full, Place
 from triton.feed.contract import Refused, Stream
+from triton.feed.gzipped import GzipStream, wants_gzip
 
 #: Seconds after which who has too many streams may ask again.
 RETRY_AFTER: Final = 5
@@ -79,10 +80,20 @@ async def answer(
             return Response(status_code=204, headers={"Cache-Control": "no-store"})
         if isinstance(opened, Refused):
             return complete(opened.body)
-        return EventStream(_Held(opened, place))
+        return _response(request, services, _Held(opened, place))
     finally:
         if opened is None or opened == "ended" or isinstance(opened, Refused):
             place.leave()
+
+
+def _response(request: Request, services: Services, stream: Stream) -> Response:
+    """The stream, compressed where that is switched on and the client takes it."""
+    if not services.settings.gzip_streams:
+        return EventStream(stream)
+    vary = {"Vary": "Accept-Encoding"}
+    if not wants_gzip(request.headers.get("accept-encoding", "")):
+        return EventStream(stream, vary)
+    return EventStream(GzipStream(stream, services.blocks), {**vary, "Content-Encoding": "gzip"})
 
 
 @contextmanager
