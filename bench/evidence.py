@@ -114,7 +114,7 @@ def seal(pages: Sequence[Page], store: ArchiveStore) -> Frontier:
         writer = segment.Writer(0, EPOCH)
         types: dict[str, int] = {}
         for page in part:
-            writer.add(page, segment.records_of(page))
+            writer.add(page)
             for name in page.columns[0]:
                 types[name.decode()] = types.get(name.decode(), 0) + 1
         written = writer.finish()

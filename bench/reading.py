@@ -93,7 +93,7 @@ def archive(
         writer = segment.Writer(0, TREE.epoch, level=1)
         for after in range(begin, begin + SEGMENT, STRETCH):
             page = again(stretch, after, span)
-            writer.add(page, segment.records_of(page))
+            writer.add(page)
             jobs.append(page.columns[1][chance.randrange(STRETCH)].decode())
             times.append(int(page.columns[4][chance.randrange(STRETCH)]))
         made = writer.finish()

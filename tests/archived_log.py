@@ -70,11 +70,10 @@ class ArchivedLog:
         """What follows the last segment up to a position (default: the end) becomes a segment."""
         first, last = self.sealed + 1, last or self.position
         page = self.page(first, last)
-        records = segment.records_of(page)
         writer = segment.Writer(
             self.tree.partition, self.tree.epoch, block_events=self._block_events
         )
-        writer.add(page, records)
+        writer.add(page)
         made = writer.finish()
         key = layout.segment(self.tree, first, last)
         self.store.put_new(key, made.data)

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import zstandard
 from log_pages import page
 
 from triton.events.codec import encode_data, record_of
 from triton.events.types import KeyRotated, SegmentExpired
-from triton.evidence import keyring, layout, manifest, notes, proofs, segment, tiles, tree
+from triton.evidence import columns, keyring, layout, manifest, notes, proofs, segment, tiles, tree
 from triton.evidence.keyring import text_of
 from triton.evidence.manifest import Manifest
 from triton.evidence.notes import Signer, TreeHead
@@ -169,7 +170,7 @@ def packed(new: Sequence[bytes], first: int, block: int) -> bytes:
     offset = 0
     for start in range(0, len(new), block):
         part = new[start : start + block]
-        raw = b"".join(len(record).to_bytes(4) + record for record in part)
+        raw = by_columns(part, first + start)
         frames.append(zstandard.ZstdCompressor(level=6, write_checksum=True).compress(raw))
         blocks.append([offset, len(frames[-1]), first + start, len(part), 0, 0])
         offset += len(frames[-1])
@@ -184,6 +185,16 @@ def packed(new: Sequence[bytes], first: int, block: int) -> bytes:
     end = len(body).to_bytes(4) + b"TRS1"
     skippable = (0x184D2A54).to_bytes(4, "little") + (len(body) + 8).to_bytes(4, "little")
     return b"".join([*frames, skippable, body, end])
+
+
+def by_columns(part: Sequence[bytes], first: int) -> bytes:
+    """A block as the archiver writes it; of records that it would not write, as the first format had them."""
+    rows = list(map(msgspec.msgpack.decode, part))
+    if any(len(row) != 14 for row in rows) or [row[0] for row in rows] != list(
+        range(first, first + len(rows))
+    ):
+        return b"".join(len(record).to_bytes(4) + record for record in part)
+    return columns.pack(first, list(zip(*rows, strict=True))[1:])
 
 
 def verify(path: Path, *options: str) -> tuple[int, dict[str, Any]]:

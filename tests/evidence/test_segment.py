@@ -7,6 +7,7 @@ import io
 import itertools
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,10 +18,11 @@ from log_pages import page
 
 from triton.errors import EvidenceError
 from triton.events.entries import Page
-from triton.evidence import layout, manifest, segment
+from triton.evidence import columns, layout, manifest, segment
 from triton.evidence.layout import Tree
 from triton.evidence.manifest import Manifest
 from triton.evidence.segment import Writer, Written
+from triton.verifier import triton_verify
 
 
 def written(whole: Page, cuts: Sequence[int] = (), *, block_events: int = 4) -> Written:
@@ -28,7 +30,7 @@ def written(whole: Page, cuts: Sequence[int] = (), *, block_events: int = 4) -> 
     edges = sorted({0, *(cut % (whole.size + 1) for cut in cuts), whole.size})
     for begin, end in itertools.pairwise(edges):
         part = whole.part(begin, end)
-        writer.add(part, segment.records_of(part))
+        writer.add(part)
     return writer.finish()
 
 
@@ -81,15 +83,104 @@ def test_a_time_is_looked_for_only_in_its_blocks() -> None:
     assert list(footer.blocks_between(40_001, 90_000)) == []
 
 
-def test_any_zstd_unpacks_the_records_behind_their_lengths() -> None:
-    whole = page(["a", "b", "a"])
-    made = written(whole, block_events=2)
+def test_a_block_is_as_the_documents_say() -> None:
+    """By a reader of its own: what is archived for ever must be readable from its description alone."""
+    whole = page([f"job-{n % 5}" for n in range(40)], after=250)
+    made = written(whole, block_events=40)
     stream = zstandard.ZstdDecompressor().stream_reader(
         io.BytesIO(made.data), read_across_frames=True
     )
-    expected = [whole.entry(index).record() for index in range(3)]
+    block = io.BytesIO(stream.read())
+    assert block.read(4) == b"TRC2"
+    count, first = int.from_bytes(block.read(4)), int.from_bytes(block.read(8))
+    columns = []
+    for name in range(13):
+        mark = block.read(1)
+        if differences := mark == b"D":
+            mark = block.read(1)
+        if mark in (b"1", b"F"):
+            length = int.from_bytes(block.read(4))
+            values = [block.read(length) for _ in range(1 if mark == b"1" else count)]
+            values *= 1 if mark == b"F" else count
+        else:
+            width = {b"B": 1, b"W": 4}[mark]
+            lengths = [int.from_bytes(block.read(width)) for _ in range(count)]
+            values = [block.read(length) for length in lengths]
+        if differences:
+            values = [b"%d" % sum(map(int, values[: n + 1])) for n in range(count)]
+        if name == 12:
+            places = sorted((kind, n) for n, kind in enumerate(columns[0]))
+            values = [
+                v for _, v in sorted((n, v) for (_, n), v in zip(places, values, strict=True))
+            ]
+        columns.append(values)
 
-    assert stream.read() == b"".join(len(r).to_bytes(4) + r for r in expected)
+    assert (first, count, block.read()) == (251, 40, b"")
+    assert [msgspec.msgpack.encode(row) for row in zip(range(251, 291), *columns, strict=True)] == [
+        whole.entry(index).record() for index in range(40)
+    ]
+
+
+values = st.one_of(
+    st.just(b""), st.binary(max_size=4), st.sampled_from([b"a", b"0", b"-3", b"007", b"x" * 300])
+)
+entries = st.lists(st.tuples(*[values] * 13), min_size=1, max_size=12)
+
+
+@given(entries, st.sampled_from([1, 127, 255, 65_530, 2**32 - 2]), st.booleans())
+def test_columns_give_back_any_bytes_and_both_readers_the_same(
+    rows: list[tuple[bytes, ...]], first: int, times: bool
+) -> None:
+    if times:
+        rows = [(*row[:4], b"%d" % (10**15 + len(row[0])), *row[5:]) for row in rows]
+    records = [msgspec.msgpack.encode((first + n, *row)) for n, row in enumerate(rows)]
+    block = columns.pack(first, list(zip(*rows, strict=True)))
+
+    assert columns.unpack(block) == records
+    assert list(triton_verify.split_records(triton_verify.rows_of(block))) == records
+
+
+def test_a_block_ends_before_it_is_too_large_to_unpack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment, "BLOCK_BYTES", 1000)
+    whole = page([f"job-{n}" for n in range(60)])
+    made = written(whole, block_events=4096)
+
+    assert len(made.footer.blocks) > 3
+    assert made.data == written(whole, [1, 7, 8, 31], block_events=4096).data
+    assert list(segment.read_all(made.data)) == segment.records_of(whole)
+
+
+def test_a_segment_of_the_first_format_is_still_read() -> None:
+    data = (Path(__file__).parents[1] / "golden" / "segment.1.zst").read_bytes()
+    expected = segment.records_of(page([f"job-{n * 7 % 11}" for n in range(40)]))
+
+    assert list(segment.read_all(data)) == expected
+    alone = triton_verify.blocks(data, triton_verify.zstd_unpack_slowly)
+    assert [r for block in alone for r in triton_verify.split_records(block)] == expected
+    newer = b"TRC9" + bytes(40)
+    with pytest.raises(EvidenceError, match="version"):
+        columns.unpack(newer)
+    with pytest.raises(triton_verify.BadDataError, match="format"):
+        triton_verify.rows_of(newer)
+
+
+def test_a_damaged_block_is_refused_by_both_readers_or_read_alike() -> None:
+    whole = page([f"job-{n % 7}" for n in range(30)])
+    good = columns.pack(1, whole.columns)
+    chance = random.Random(11)
+    refused = 0
+    for _ in range(500):
+        block = bytearray(good)
+        block[chance.randrange(4, len(block))] = chance.randrange(256)
+        try:
+            records = columns.unpack(bytes(block))
+        except EvidenceError:
+            refused += 1
+            with pytest.raises(triton_verify.BadDataError):
+                triton_verify.rows_of(bytes(block))
+            continue
+        assert list(triton_verify.split_records(triton_verify.rows_of(bytes(block)))) == records
+    assert refused > 10
 
 
 def test_a_footer_larger_than_the_first_read_is_read_by_a_second(

@@ -215,7 +215,7 @@ def test_a_key_that_holds_something_else_stops_it_before_it_trims(
         for entry in dense(0, 0, writer.client.execute_command("XRANGE", writer.stream, "-", "+"))
     ]
     page = page_of(0, 0, [(b"%d-0" % entry.position, entry.fields) for entry in entries])
-    taken.add(page, segment.records_of(page))
+    taken.add(page)
     archive.put_new(key, taken.finish().data)
     with pytest.raises(ConflictError):
         run(archive_once(archived))
@@ -233,7 +233,7 @@ def test_the_same_events_packed_by_another_version_are_taken_as_they_are(
     raw = writer.client.execute_command("XRANGE", writer.stream, "-", "+")
     page = page_of(0, 0, raw)
     other = segment.Writer(0, writer.epoch, block_events=2, level=1)
-    other.add(page, segment.records_of(page))
+    other.add(page)
     stored = archive.put_new(key, other.finish().data)
     run(archive_once(archived))
     (tree,) = trees_in(archive)

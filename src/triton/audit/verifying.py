@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -16,10 +17,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from triton.archive import ArchiveStore
-from triton.errors import HoleError, NotFoundError
+from triton.errors import EvidenceError, HoleError, NotFoundError
 from triton.events.log import Log
 from triton.events.types import KeyRotated, SegmentExpired
-from triton.evidence import segment, tree
+from triton.evidence import columns, segment, tree
 from triton.evidence.tree import Frontier
 from triton.verifier import triton_verify
 from triton.verifier.triton_verify import (
@@ -39,13 +40,20 @@ _PAGE: Final = 5000
 
 
 def unpack(frame: bytes) -> bytes:
-    """zstd by its library: what takes the verifier's own reader long."""
+    """A block's records behind their lengths, by libraries: what takes the verifier's own reader long."""
     try:
-        return zstandard.ZstdDecompressor().decompress(
+        block = zstandard.ZstdDecompressor().decompress(
             frame, max_output_size=triton_verify.FRAME_MAX
         )
+        if not columns.by_columns(block):
+            return block
+        records = columns.unpack(block)
     except zstandard.ZstdError as error:
         raise BadDataError(f"zstd: {error}") from error
+    except EvidenceError as error:
+        raise BadDataError(error.message) from error
+    lengths = map(columns.LENGTH.pack, map(len, records))
+    return b"".join(chain.from_iterable(zip(lengths, records, strict=True)))
 
 
 def check(public: bytes, signature: bytes, message: bytes) -> bool:

@@ -167,7 +167,7 @@ class Sealer:
                     partition=self._partition,
                     position=at.position + 1,
                 )
-            writer.add(page, segment.records_of(page))
+            writer.add(page)
             types.update(page.columns[0])
             at = _at_end(at.epoch, page)
         return _Built(await asyncio.to_thread(writer.finish), types, at.digest)

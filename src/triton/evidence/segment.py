@@ -1,7 +1,8 @@
 """Owns the segment file: blocks of records as zstd frames, and a footer that finds a block, a time or a job.
 
 The file is read from its end by ranges: the footer, then only the blocks that are asked for. Any zstd
-unpacks the whole: the footer is a skippable frame. Pure: whoever reads gives a callback for ranges.
+unpacks the blocks (triton.evidence.columns): the footer is a skippable frame. Pure:
+whoever reads gives a callback for ranges.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import itertools
 import struct
 import sys
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import chain
 from typing import Final, TypeAlias
 
@@ -24,16 +25,24 @@ import zstandard
 
 from triton.errors import EvidenceError
 from triton.events.entries import Page
+from triton.events.envelope import FIELDS
+from triton.evidence import columns as columnar
 
 #: Records in one block: what is unpacked to read one of them.
 BLOCK_EVENTS: Final = 4096
+#: Bytes of values after which a block ends earlier.
+BLOCK_BYTES: Final = 16 * 1024 * 1024
 LEVEL: Final = 6
+#: Of a segment of one block: it was sealed by its age, so there is time.
+SMALL_LEVEL: Final = 19
 #: Bytes that are read from the end at first: the whole footer of most segments.
 TAIL_BYTES: Final = 128 * 1024
 MAGIC: Final = b"TRS1"
 
 _SKIPPABLE: Final = struct.Struct("<II")
 _SKIPPABLE_MAGIC: Final = 0x184D2A54
+_JOB: Final = FIELDS.index(b"job")
+_AT: Final = FIELDS.index(b"at")
 _END: Final = struct.Struct(">I4s")
 
 #: Bytes of a segment: offset and number of them. Fewer may come at its end only.
@@ -64,7 +73,7 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True):
     #: For each block the sorted CRC-32 of its jobs' ids as big-endian numbers: first all highest bytes,
     #: then all next ones; base64. A job that is not there has no event in the block; one that is may have.
     jobs: tuple[str, ...]
-    format: int = 1
+    format: int = 2
 
     @property
     def first_position(self) -> int:
@@ -118,27 +127,32 @@ class Writer:
         self._partition = partition
         self._epoch = epoch
         self._block_events = block_events
-        self._zstd = zstandard.ZstdCompressor(level=level, write_checksum=True)
-        self._pages: list[tuple[Page, Sequence[bytes]]] = []
-        self._waiting = 0
+        self._level = level
+        self._pages: list[Page] = []
+        self._waiting = self._bytes = 0
         self._frames: list[bytes] = []
         self._offset = 0
         self._blocks: list[Block] = []
         self._jobs: list[str] = []
 
-    def add(self, page: Page, records: Sequence[bytes]) -> None:
-        """Adds a page that follows the last one, with the records of its entries."""
-        while page.size >= (room := self._block_events - self._waiting):
-            self._pages.append((page.part(0, room), records[:room]))
+    def add(self, page: Page) -> None:
+        """Adds a page that follows the last one."""
+        sizes = list(map(sum, zip(*(map(len, column) for column in page.columns), strict=True)))
+        while page.size:
+            until = list(itertools.accumulate(sizes, initial=self._bytes))
+            room = min(self._block_events - self._waiting, bisect_left(until, BLOCK_BYTES))
+            taken = min(room, page.size)
+            self._pages.append(page.part(0, taken))
+            self._waiting += taken
+            self._bytes = until[taken]
+            if taken < room:
+                return
             self._flush()
-            page, records = page.part(room, page.size), records[room:]
-        if page.size:
-            self._pages.append((page, records))
-            self._waiting += page.size
+            page, sizes = page.part(taken, page.size), sizes[taken:]
 
     def finish(self) -> Written:
         """The segment of all that was added. Raises ValueError for nothing."""
-        self._flush()
+        self._flush(last=True)
         if not self._blocks:
             raise ValueError("a segment of no events")
         footer = Footer(
@@ -157,23 +171,29 @@ class Writer:
         data = b"".join(self._frames)
         return Written(data, footer, sha256_of(data))
 
-    def _flush(self) -> None:
+    def _flush(self, *, last: bool = False) -> None:
         if not self._pages:
             return
-        pages, self._pages, self._waiting = self._pages, [], 0
-        frame = self._zstd.compress(_joined(list(chain.from_iterable(r for _, r in pages))))
-        first, last = pages[0][0], pages[-1][0]
+        pages, self._pages, self._waiting, self._bytes = self._pages, [], 0, 0
+        first = pages[0].positions[0]
+        columns = [
+            list(chain.from_iterable(page.columns[index] for page in pages))
+            for index in range(len(FIELDS))
+        ]
+        packed = columnar.pack(first, columns)
+        level = SMALL_LEVEL if last and not self._blocks else self._level
+        frame = zstandard.ZstdCompressor(level=level, write_checksum=True).compress(packed)
         self._blocks.append(
             Block(
                 offset=self._offset,
                 size=len(frame),
-                first_position=first.positions[0],
-                count=last.positions[-1] - first.positions[0] + 1,
-                first_at=int(first.columns[4][0]),
-                last_at=int(last.columns[4][-1]),
+                first_position=first,
+                count=len(columns[0]),
+                first_at=int(columns[_AT][0]),
+                last_at=int(columns[_AT][-1]),
             )
         )
-        self._jobs.append(_packed(chain.from_iterable(page.columns[1] for page, _ in pages)))
+        self._jobs.append(_packed(columns[_JOB]))
         self._frames.append(frame)
         self._offset += len(frame)
 
@@ -201,7 +221,7 @@ def read_footer(read: ReadRange, size: int) -> Footer:
 def read_block(read: ReadRange, block: Block) -> list[bytes]:
     """The records of one block, in order. Raises EvidenceError."""
     frame = read(block.offset, block.size)
-    records = list(_split(_decompressed(frame)))
+    records = columnar.unpack(_decompressed(frame))
     if len(records) != block.count:
         raise _damaged(
             f"the block at {block.first_position} holds {len(records)} records, expected {block.count}"
@@ -230,26 +250,6 @@ def records_of(page: Page) -> list[bytes]:
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-
-
-@lru_cache(maxsize=65_536)
-def _length(number: int) -> bytes:
-    return number.to_bytes(4)
-
-
-def _joined(records: Sequence[bytes]) -> bytes:
-    lengths = map(_length, map(len, records))
-    return b"".join(chain.from_iterable(zip(lengths, records, strict=True)))
-
-
-def _split(data: bytes) -> Iterator[bytes]:
-    at, end = 0, len(data)
-    while at < end:
-        begin = at + 4
-        at = begin + int.from_bytes(data[at:begin])
-        if at > end:
-            raise _damaged("a record is longer than its block")
-        yield data[begin:at]
 
 
 def _decompressed(frame: bytes) -> bytes:

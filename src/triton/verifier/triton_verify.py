@@ -16,6 +16,7 @@ import functools
 import hashlib
 import importlib
 import io
+import itertools
 import json
 import os
 import re
@@ -1610,11 +1611,111 @@ def tile_name(index: int) -> str:
     return "/".join([*("x" + group for group in groups[:-1]), groups[-1]])
 
 
+#: The first bytes of a block by columns; behind them the count of its records and the first position.
+BY_COLUMNS = b"TRC2"
+BLOCK_HEAD = struct.Struct(">4sIQ")
+COUNT_MAX = 1 << 20
+
+
 def blocks(segment: bytes, unpack: Unpack) -> Iterator[bytes]:
-    """Unpacked frames; each begins with a whole record and ends with one."""
+    """Unpacked frames as records behind their lengths."""
     for start, end, skippable in zstd_frames(segment):
         if not skippable:
-            yield unpack(segment[start:end])
+            block = unpack(segment[start:end])
+            yield rows_of(block) if block[:3] == BY_COLUMNS[:3] else block
+
+
+def rows_of(block: bytes) -> bytes:
+    """A block that holds its records by columns, as records behind their lengths. Raises BadDataError."""
+    if block[:4] != BY_COLUMNS:
+        raise BadDataError(f"a block has the format {block[:4]!r}, which this version cannot read")
+    try:
+        _, count, first = BLOCK_HEAD.unpack_from(block)
+        if not 0 < count <= COUNT_MAX or first >> 63:
+            raise BadDataError(f"a block says that it holds {count} records from {first} on")
+        at = BLOCK_HEAD.size
+        total = 0
+        columns: list[list[bytes]] = []
+        for name in FIELDS[1:]:
+            steps = name == "at" and block[at : at + 1] == b"D"
+            values, at = _column(block, at + steps, count)
+            if steps:
+                times = itertools.accumulate(map(int, values))
+                values = [b"%d" % time for time in times]
+            if name == "data":
+                values = _where_they_were(values, columns[0])
+            total += sum(map(len, values))
+            if total > FRAME_MAX:
+                raise BadDataError("the records of a block are too many bytes")
+            columns.append(values)
+    except (struct.error, ValueError, IndexError) as error:
+        raise BadDataError(f"a block's columns are damaged: {error}") from None
+    if at != len(block):
+        raise BadDataError("a block goes on behind its columns")
+    heads = [b"\x9e" + _packed_number(number) for number in range(first, first + count)]
+    fields: list[Sequence[bytes]] = [heads]
+    for values in columns:
+        fields += _marked(values), values
+    records = list(map(b"".join, zip(*fields)))
+    lengths = [len(record).to_bytes(4, "big") for record in records]
+    return b"".join(itertools.chain.from_iterable(zip(lengths, records)))
+
+
+def _column(block: bytes, at: int, count: int) -> tuple[list[bytes], int]:
+    """The values of a column, and where the next one begins."""
+    mark = block[at : at + 1]
+    if mark == b"1" or mark == b"F":
+        (length,) = struct.unpack_from(">I", block, at + 1)
+        at += 5
+        end = at + (length if mark == b"1" else length * count)
+        if end > len(block) or length * count > FRAME_MAX:
+            raise BadDataError("a column is cut off")
+        if mark == b"1":
+            return [block[at:end]] * count, end
+        return [block[start : start + length] for start in range(at, end, length)], end
+    if mark != b"B" and mark != b"W":
+        raise BadDataError(f"a column has the mark {mark!r}")
+    form = f">{count}{'B' if mark == b'B' else 'I'}"
+    lengths = struct.unpack_from(form, block, at + 1)
+    ends = list(itertools.accumulate(lengths, initial=at + 1 + struct.calcsize(form)))
+    if ends[-1] > len(block):
+        raise BadDataError("a column is cut off")
+    return [block[start:end] for start, end in zip(ends, ends[1:])], ends[-1]
+
+
+def _where_they_were(values: list[bytes], types: list[bytes]) -> list[bytes]:
+    """Values that stand in the order of their events' types, in the order of positions."""
+    found = [b""] * len(types)
+    for index, value in zip(sorted(range(len(types)), key=types.__getitem__), values):
+        found[index] = value
+    return found
+
+
+def _marked(values: list[bytes]) -> list[bytes]:
+    """What stands before each value in msgpack."""
+    lengths = list(map(len, values))
+    if lengths.count(lengths[0]) == len(lengths):
+        return [_bin_mark(lengths[0])] * len(lengths)
+    return list(map(_bin_mark, lengths))
+
+
+@functools.lru_cache(maxsize=4096)
+def _bin_mark(length: int) -> bytes:
+    if length < 1 << 8:
+        return struct.pack(">BB", 0xC4, length)
+    return (
+        struct.pack(">BH", 0xC5, length) if length < 1 << 16 else struct.pack(">BI", 0xC6, length)
+    )
+
+
+def _packed_number(number: int) -> bytes:
+    """A position in its smallest msgpack form."""
+    if number < 1 << 7:
+        return bytes([number])
+    for mark, form, bits in ((0xCC, ">BB", 8), (0xCD, ">BH", 16), (0xCE, ">BI", 32)):
+        if number < 1 << bits:
+            return struct.pack(form, mark, number)
+    return struct.pack(">BQ", 0xCF, number)
 
 
 def split_records(block: bytes) -> Iterator[bytes]:

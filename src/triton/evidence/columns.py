@@ -1,0 +1,177 @@
+"""Owns the content of a segment's block: the records of entries by columns, and back, byte for byte. Pure.
+
+Entries of one kind are alike in a field, not from one field to the next: by columns they take little more
+than half of what they take one behind the other. docs/decisions/0002-evidence.md has the layout. Blocks of
+the first format, records behind their lengths, are read as well.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from triton.errors import EvidenceError
+from triton.events.envelope import FIELDS
+
+MAGIC: Final = b"TRC2"
+#: Records, and bytes of them, that a block has at most: what is said to be more was not written by us.
+MAX_COUNT: Final = 1 << 20
+MAX_BYTES: Final = 1 << 28
+
+#: Of a record, before it, in a block of the first format.
+LENGTH: Final = struct.Struct(">I")
+
+_HEADER: Final = struct.Struct(">4sIQ")
+_MARKED: Final = struct.Struct(">cI")
+#: One value for all; values of one length; lengths of one byte, of four; decimal differences, as a column.
+_ONE, _FIXED, _SHORT, _LONG, _STEPS = b"1", b"F", b"B", b"W", b"D"
+_TYPE: Final = FIELDS.index(b"type")
+_AT: Final = FIELDS.index(b"at")
+_DATA: Final = FIELDS.index(b"data")
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+def pack(first: int, columns: Sequence[Sequence[bytes]]) -> bytes:
+    """The block of entries from position `first` on: for each name of `FIELDS` the values of all of them."""
+    types = columns[_TYPE]
+    parts = [_HEADER.pack(MAGIC, len(types), first)]
+    for index, values in enumerate(columns):
+        if index == _AT and (steps := _steps(values)) is not None:
+            parts += (_STEPS, *_packed(steps))
+        elif index == _DATA:
+            parts += _packed([values[at] for at in _by_type(types)])
+        else:
+            parts += _packed(values)
+    return b"".join(parts)
+
+
+def by_columns(block: bytes) -> bool:
+    """Whether a block is of this format, or of a later one; before, records stood behind their lengths."""
+    return block[:3] == MAGIC[:3]
+
+
+def unpack(block: bytes) -> list[bytes]:
+    """The records of a block of any format, in order. Raises EvidenceError."""
+    try:
+        if block[:4] == MAGIC:
+            return _unpacked(block)
+        if by_columns(block):
+            raise EvidenceError(
+                f"A block of a segment has the format {block[:4]!r}, which this version of Triton does not "
+                "know: read it with the version that wrote it, or a later one."
+            )
+        return list(_behind_lengths(block))
+    except (struct.error, ValueError, IndexError) as error:
+        raise EvidenceError(
+            f"This is no whole block of a segment of Triton's log: {error}. Read it from another copy of "
+            "the archive."
+        ) from error
+
+
+def _unpacked(block: bytes) -> list[bytes]:
+    _, count, first = _HEADER.unpack_from(block)
+    if not 0 < count <= MAX_COUNT or first >> 63:
+        raise ValueError(f"it says that it holds {count} records from {first} on")
+    at = _HEADER.size
+    columns: list[Sequence[bytes]] = []
+    size = 0
+    for index in range(len(FIELDS)):
+        steps = index == _AT and block[at : at + 1] == _STEPS
+        values, at = _column(block, at + steps, count)
+        if steps:
+            values = [b"%d" % time for time in itertools.accumulate(map(int, values))]
+        if index == _DATA:
+            values = _in_order(values, columns[_TYPE])
+        columns.append(values)
+        size += sum(map(len, values))
+        if size > MAX_BYTES:
+            raise ValueError(f"its records have more than {MAX_BYTES} bytes")
+    if at != len(block):
+        raise ValueError(f"{len(block) - at} bytes stand behind its columns")
+    return list(map(_encode, zip(range(first, first + count), *columns, strict=True)))
+
+
+def _packed(values: Sequence[bytes]) -> Sequence[bytes]:
+    lengths = list(map(len, values))
+    if values.count(values[0]) == len(values):
+        return _MARKED.pack(_ONE, lengths[0]), values[0]
+    joined = b"".join(values)
+    longest = max(lengths)
+    if longest == min(lengths):
+        return _MARKED.pack(_FIXED, longest), joined
+    if longest < 256:
+        return _SHORT, bytes(lengths), joined
+    return _LONG, struct.pack(f">{len(lengths)}I", *lengths), joined
+
+
+def _column(block: bytes, at: int, count: int) -> tuple[Sequence[bytes], int]:
+    """The values of a column that begins at `at`, and where the next one does."""
+    mark = block[at : at + 1]
+    if mark in (_ONE, _FIXED):
+        _, length = _MARKED.unpack_from(block, at)
+        at += _MARKED.size
+        if mark == _ONE:
+            end = _within(block, at + length)
+            if length * count > MAX_BYTES:
+                raise ValueError(f"its records have more than {MAX_BYTES} bytes")
+            return [block[at:end]] * count, end
+        end = _within(block, at + length * count)
+        return [block[start : start + length] for start in range(at, end, length)], end
+    lengths: Sequence[int]
+    if mark == _SHORT:
+        begin = _within(block, at + 1 + count)
+        lengths = block[at + 1 : begin]
+    elif mark == _LONG:
+        begin = _within(block, at + 1 + 4 * count)
+        lengths = struct.unpack_from(f">{count}I", block, at + 1)
+    else:
+        raise ValueError(f"a column has the mark {mark!r}")
+    ends = list(itertools.accumulate(lengths, initial=begin))
+    end = _within(block, ends[-1])
+    return list(map(block.__getitem__, map(slice, ends, ends[1:]))), end
+
+
+def _within(block: bytes, end: int) -> int:
+    if end > len(block):
+        raise ValueError("a column is cut off")
+    return end
+
+
+def _by_type(types: Sequence[bytes]) -> list[int]:
+    """The indexes of entries of the first type by name, in order; then of the next one."""
+    return sorted(range(len(types)), key=types.__getitem__)
+
+
+def _in_order(values: Sequence[bytes], types: Sequence[bytes]) -> list[bytes]:
+    """What `_by_type` has moved, where it was."""
+    found = [b""] * len(types)
+    for index, value in zip(_by_type(types), values, strict=True):
+        found[index] = value
+    return found
+
+
+def _steps(values: Sequence[bytes]) -> list[bytes] | None:
+    """Decimal numbers as the first one, and what each is more than the one before; None for other values."""
+    try:
+        numbers = list(map(int, values))
+    except ValueError:
+        return None
+    if [b"%d" % number for number in numbers] != list(values):
+        return None
+    return [
+        b"%d" % (number - before) for before, number in zip([0, *numbers], numbers, strict=False)
+    ]
+
+
+def _behind_lengths(block: bytes) -> Iterator[bytes]:
+    at, end = 0, len(block)
+    while at < end:
+        begin = at + 4
+        at = begin + int.from_bytes(block[at:begin])
+        if at > end:
+            raise ValueError("a record is longer than its block")
+        yield block[begin:at]
