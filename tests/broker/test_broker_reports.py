@@ -100,6 +100,31 @@ def test_much_output_goes_at_once_in_pieces_that_fit_an_entry(
     assert max(len(piece) for piece in pieces) <= OUTPUT_SIZE * 2
 
 
+@pytest.mark.parametrize(
+    ("rate", "token"),
+    [(50, "token "), (2_000, "token "), (50_000, "token "), (500, "a line of a report\n" * 20)],
+    ids=["a model", "a fast model", "a loop", "a log"],
+)
+def test_streamed_output_is_tens_of_entries_a_second_and_never_waits_long(
+    reports: Reports, clock: Clock, rate: int, token: str
+) -> None:
+    """Two seconds of output, taken when it is due. Thousands of entries would drown the log."""
+    seconds = 2
+    entries, waited = 0, 0.0
+    since: list[float] = []
+    for _ in range(rate * seconds):
+        clock.now += 1 / rate
+        reports.output(token)
+        since.append(clock.now)
+        if min(clock.wakes) <= clock.now:
+            clock.wakes.clear()
+            entries += len(reports.take())
+            waited = max(waited, clock.now - since[0])
+            since.clear()
+    assert waited <= OUTPUT_INTERVAL + 1 / rate + 1e-9
+    assert entries <= seconds * 40
+
+
 def test_a_step_goes_after_what_was_said_before_it(reports: Reports) -> None:
     reports.output("before")
     reports.progress(10, "s")

@@ -18,7 +18,8 @@ from triton.events.types import Output, Progressed, StepCompleted
 
 PROGRESS_INTERVAL: Final = 0.1
 OUTPUT_INTERVAL: Final = 0.05
-OUTPUT_SIZE: Final = 4096
+#: Large enough that time and not size makes the entries of all but floods: about twenty a second.
+OUTPUT_SIZE: Final = 16 * 1024
 
 
 _Report: TypeAlias = Progressed | Output | StepCompleted
