@@ -10,9 +10,13 @@ from typing import Any
 
 
 class TritonError(Exception):
-    """Something Triton noticed itself. `code` is stable; `details` are plain values for machines."""
+    """Something Triton noticed itself. `code` is stable; `details` are plain values for machines.
+
+    `request_id` names the request that the API refused; empty for what was raised here.
+    """
 
     code = "triton_error"
+    request_id = ""
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)

@@ -21,8 +21,8 @@ from command_line import Commands, Invoke, Up, descendants
 
 from eventually import eventually
 from triton.cli.live import LiveJob
-from triton.cli.sse import Message
 from triton.cli.watch import _follow
+from triton.client import AsyncClient, Message
 
 #: A command that waits for a job that never ends must not hold up the suite.
 pytestmark = pytest.mark.timeout(40)
@@ -87,7 +87,8 @@ def test_watch_says_why_nothing_happens(commands: Commands, up: Up) -> None:
                 commands.run("jobs", "cancel", job, "--reason", "a test")
 
     live = LiveJob(job)
-    asyncio.run(_follow(up.running().api, live, Viewer(), from_start=False, quiet=0.2, again=0.2))
+    api = AsyncClient(up.running().api)
+    asyncio.run(_follow(api, live, Viewer(), from_start=False, quiet=0.2, again=0.2))
     assert live.state == "cancelled"
     unserved, paused = told
     assert "served by nobody" in unserved

@@ -19,9 +19,9 @@ from triton.cli.bulk import MAX_BYTES, Line, parts_of
 from triton.cli.exits import ending_of
 from triton.cli.live import LiveJob
 from triton.cli.output import safe
-from triton.cli.sse import Message
 from triton.cli.typed import typed
 from triton.cli.up import without_password
+from triton.client.sse import Message
 from triton.errors import (
     ConfigurationError,
     ConflictError,

@@ -12,7 +12,7 @@ from triton.cli.exits import NO
 from triton.cli.options import Data, Json, Url
 
 if TYPE_CHECKING:
-    from triton.cli.client import Api
+    from triton.client import Client
 
 #: Skipped jobs that are shown.
 _SHOWN: Final = 10
@@ -166,12 +166,11 @@ def _run(
         )
     if job is None and how.as_json and not (how.yes or how.dry_run):
         raise typer.BadParameter("--json asks nothing: give --dry-run or --yes too")
-    from triton.cli.client import Api
-    from triton.cli.target import api_url
+    from triton.cli.target import client
 
     if not how.dry_run:
         how = how._replace(reason=reason_of(how.reason, ask=not how.as_json))
-    with Api(api_url(data, url)) as api:
+    with client(data, url) as api:
         if job is not None:
             _one(api, action, job, how)
         else:
@@ -189,9 +188,9 @@ def reason_of(reason: str, *, ask: bool) -> str:
     return given(reason, name="--reason")
 
 
-def _one(api: Api, action: str, job: str, how: How) -> None:
+def _one(api: Client, action: str, job: str, how: How) -> None:
     from triton.cli import output
-    from triton.cli.client import job_path
+    from triton.client.calls import job_path
 
     view = api.post(job_path(job, f"/{action}"), {"reason": how.reason})
     if how.as_json:
@@ -201,7 +200,7 @@ def _one(api: Api, action: str, job: str, how: How) -> None:
     output.line(f"{view['id']}  {view['state']}{', its worker was asked to stop' if asked else ''}")
 
 
-def _all(api: Api, action: str, chosen: Mapping[str, Any], how: How) -> None:
+def _all(api: Client, action: str, chosen: Mapping[str, Any], how: How) -> None:
     from triton.cli import output
 
     found = api.post(f"/jobs/{action}", {"filter": dict(chosen), "dry_run": True})
@@ -220,7 +219,7 @@ def _all(api: Api, action: str, chosen: Mapping[str, Any], how: How) -> None:
     done, skipped, skips = 0, 0, []
     token = found["token"]
     while token is not None:
-        answer = api.insist(f"/jobs/{action}", {"token": token, "reason": how.reason})
+        answer = api.post(f"/jobs/{action}", {"token": token, "reason": how.reason}, repeats=3)
         done += answer["done"]
         skipped += answer["skipped"]
         skips += answer["skips"]

@@ -12,8 +12,8 @@ import msgspec
 
 from triton.bulk import MAX_JOBS
 from triton.cli import output
-from triton.cli.client import Api
 from triton.cli.exits import NO
+from triton.client import Client
 from triton.errors import NotFoundError, UnavailableError, ValidationError
 
 #: Bytes of lines in one call: what the API takes, and air for what is around them.
@@ -29,7 +29,7 @@ class Line(NamedTuple):
     problem: str = ""
 
 
-def submit_file(api: Api, file: Path, *, partial: bool, key: str | None, as_json: bool) -> int:
+def submit_file(api: Client, file: Path, *, partial: bool, key: str | None, as_json: bool) -> int:
     """Submits every line; answers the exit status. `-` is standard input."""
     parts = parts_of(read_lines(file))
     if not partial:
@@ -63,14 +63,14 @@ def _only(file: Path, parts: Iterator[list[Line]]) -> list[Line]:
     return part
 
 
-def _submit(api: Api, part: list[Line], mode: str, key: str) -> list[dict[str, Any]]:
+def _submit(api: Client, part: list[Line], mode: str, key: str) -> list[dict[str, Any]]:
     """A receipt for each line, in order."""
     good = [line for line in part if not line.problem]
     found: dict[int, dict[str, Any]] = {}
     if good:
         body = {"mode": mode, "jobs": [msgspec.Raw(line.json) for line in good]}
         try:
-            reply = api.insist("/jobs/bulk", body, headers={"Idempotency-Key": key})
+            reply = api.post("/jobs/bulk", body, headers={"Idempotency-Key": key}, repeats=3)
         except ValidationError as error:
             raise _by_line(error, good) from error
         found = dict(zip((line.number for line in good), reply["jobs"], strict=True))

@@ -10,7 +10,7 @@ import typer
 from triton.cli.options import Data, Json, Url
 
 if TYPE_CHECKING:
-    from triton.cli.client import Api
+    from triton.client import Client
 
 PATH: Final = "/dead-letters"
 _PAGE: Final = 200
@@ -56,8 +56,7 @@ def dead(
 ) -> None:
     """List failed jobs, the last failed first, or count them."""
     from triton.cli.arguments import moment
-    from triton.cli.client import Api
-    from triton.cli.target import api_url
+    from triton.cli.target import client
 
     chosen = {
         "actor": actor,
@@ -67,7 +66,7 @@ def dead(
         "tenant": tenant,
         "failed_after": None if since is None else moment("--since", since),
     }
-    with Api(api_url(data, url)) as api:
+    with client(data, url) as api:
         if count or by:
             names = tuple(one.value for one in by or (Group.ACTOR, Group.ERROR, Group.REASON))
             _counts(api, names, min(limit, 1000), chosen, as_json=as_json)
@@ -75,7 +74,7 @@ def dead(
             _letters(api, limit, chosen, as_json=as_json)
 
 
-def _letters(api: Api, limit: int, chosen: dict[str, Any], *, as_json: bool) -> None:
+def _letters(api: Client, limit: int, chosen: dict[str, Any], *, as_json: bool) -> None:
     from triton.cli import output
     from triton.cli.jobs import local_time, pages
 
@@ -102,7 +101,7 @@ def _letters(api: Api, limit: int, chosen: dict[str, Any], *, as_json: bool) -> 
 
 
 def _counts(
-    api: Api, names: tuple[str, ...], limit: int, chosen: dict[str, Any], *, as_json: bool
+    api: Client, names: tuple[str, ...], limit: int, chosen: dict[str, Any], *, as_json: bool
 ) -> None:
     from triton.cli import output
     from triton.cli.jobs import local_time

@@ -12,7 +12,7 @@ from triton.cli import acting
 from triton.cli.options import Data, JobId, Json, Url
 
 if TYPE_CHECKING:
-    from triton.cli.client import Api
+    from triton.client import Client
 
 
 class State(StrEnum):
@@ -62,8 +62,7 @@ def jobs(
         return
     from triton.cli import output
     from triton.cli.arguments import moment
-    from triton.cli.client import Api
-    from triton.cli.target import api_url
+    from triton.cli.target import client
 
     chosen = {
         "status": tuple(one.value for one in status or ()),
@@ -72,7 +71,7 @@ def jobs(
         "tenant": tenant,
         "submitted_after": None if since is None else moment("--since", since),
     }
-    with Api(api_url(data, url)) as api:
+    with client(data, url) as api:
         found = pages(api, "/jobs", "jobs", {"next": None}, limit, _PAGE, chosen)
     if as_json:
         output.document({"jobs": found})
@@ -89,11 +88,10 @@ def events(job: JobId, data: Data = None, url: Url = None, as_json: Json = False
     import msgspec
 
     from triton.cli import output
-    from triton.cli.client import Api
     from triton.cli.live import Event
-    from triton.cli.target import api_url
+    from triton.cli.target import client
 
-    with Api(api_url(data, url)) as api:
+    with client(data, url) as api:
         found = history(api, job)
     if as_json:
         output.document({"events": found})
@@ -105,11 +103,11 @@ def events(job: JobId, data: Data = None, url: Url = None, as_json: Json = False
 def explain(job: JobId, data: Data = None, url: Url = None, as_json: Json = False) -> None:
     """Say why a job waits, ran again, failed or was cancelled."""
     from triton.cli import output
-    from triton.cli.client import Api, job_path
     from triton.cli.live import clock
-    from triton.cli.target import api_url
+    from triton.cli.target import client
+    from triton.client.calls import job_path
 
-    with Api(api_url(data, url)) as api:
+    with client(data, url) as api:
         found = api.get(job_path(job, "/explain"))
     if as_json:
         output.document(found)
@@ -148,16 +146,16 @@ def event_rows(found: Any) -> list[tuple[object, ...]]:
     ]
 
 
-def history(api: Api, job: str) -> list[dict[str, Any]]:
+def history(api: Client, job: str) -> list[dict[str, Any]]:
     """All events of a job, as the API has them."""
-    from triton.cli.client import job_path
+    from triton.client.calls import job_path
 
     path = job_path(job, "/events")
     return pages(api, path, "events", {"after_version": None}, None, _EVENTS, {})
 
 
 def pages(
-    api: Api,
+    api: Client,
     path: str,
     name: str,
     place: dict[str, Any],

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from triton.cli.sse import END, RESET, SNAPSHOT, UNNAMED, Message
+from triton.client.sse import END, RESET, SNAPSHOT, UNNAMED, Message
 
 TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
 _STATES: Final = {

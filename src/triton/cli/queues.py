@@ -82,10 +82,9 @@ def workers(data: Data = None, url: Url = None, as_json: Json = False) -> None:
 
 
 def _get(path: str, data: str | None, url: str | None) -> Any:
-    from triton.cli.client import Api
-    from triton.cli.target import api_url
+    from triton.cli.target import client
 
-    with Api(api_url(data, url)) as api:
+    with client(data, url) as api:
         return api.get(path)
 
 
@@ -93,10 +92,9 @@ def _command(
     what: str, name: str, reason: str, data: str | None, url: str | None, *, as_json: bool
 ) -> None:
     from triton.cli import output
-    from triton.cli.client import Api
-    from triton.cli.target import api_url
+    from triton.cli.target import client
 
-    with Api(api_url(data, url)) as api:
+    with client(data, url) as api:
         view = api.post(f"/queues/{quote(name, safe='')}/{what}", {"reason": reason})
     if as_json:
         output.document(view)

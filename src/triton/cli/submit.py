@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import mimetypes
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from triton.cli.exits import NO
 from triton.cli.options import Data, Json, Url
-
-if TYPE_CHECKING:
-    from triton.cli.client import Api
-
-_CHUNK = 256 * 1024
 
 
 def submit(
@@ -88,8 +81,7 @@ def submit(
         raise typer.BadParameter("--partial goes with --bulk FILE")
     from triton.cli import output
     from triton.cli.arguments import json_array, json_object, milliseconds, named
-    from triton.cli.client import Api
-    from triton.cli.target import api_url
+    from triton.cli.target import async_client, client
     from triton.cli.watch import follow_job
 
     request: dict[str, Any] = {
@@ -105,7 +97,7 @@ def submit(
     if options:
         request["options"] = options
     headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
-    with Api(api_url(data, url)) as api:
+    with client(data, url) as api:
         reply = api.post("/jobs", request, headers=headers)
     if as_json and watch:
         output.json_line(reply)
@@ -115,7 +107,8 @@ def submit(
         known = " (submitted before under this key)" if reply["existing"] else ""
         output.line(f"{reply['id']}  {reply['state']} in queue {reply['queue']}{known}")
     if watch:
-        raise typer.Exit(follow_job(api.url, reply["id"], from_start=True, as_json=as_json))
+        found = async_client(data, url)
+        raise typer.Exit(follow_job(found, reply["id"], from_start=True, as_json=as_json))
 
 
 def _alone(**given: object) -> None:
@@ -131,10 +124,9 @@ def _submit_file(
     file: Path, data: str | None, url: str | None, *, partial: bool, key: str | None, as_json: bool
 ) -> NoReturn:
     from triton.cli.bulk import submit_file
-    from triton.cli.client import Api
-    from triton.cli.target import api_url
+    from triton.cli.target import client
 
-    with Api(api_url(data, url)) as api:
+    with client(data, url) as api:
         raise typer.Exit(submit_file(api, file, partial=partial, key=key, as_json=as_json))
 
 
@@ -145,15 +137,16 @@ def upload(
     as_json: Json = False,
 ) -> None:
     """Upload documents and print their ids, to a pipe nothing else; exit 1 where one could not be read."""
+    import msgspec
+
     from triton.cli import output
-    from triton.cli.client import Api
-    from triton.cli.target import api_url
+    from triton.cli.target import client
 
     uploaded, failed = [], False
-    with Api(api_url(data, url)) as api:
+    with client(data, url) as api:
         for path in files:
             try:
-                found = upload_file(api, path)
+                found = msgspec.to_builtins(api.upload(path))
             except OSError as error:
                 failed = True
                 output.warn(f"{path}: {error.strerror or error}")
@@ -168,28 +161,3 @@ def upload(
         output.document(uploaded)
     if failed:
         raise typer.Exit(NO)
-
-
-def upload_file(api: Api, path: Path) -> dict[str, Any]:
-    """Streams one file; answers its record. Raises OSError for a file that cannot be read."""
-    with path.open("rb") as file:
-        head = file.read(_CHUNK)
-
-        def chunks() -> Iterator[bytes]:
-            piece = head
-            while piece:
-                yield piece
-                piece = file.read(_CHUNK)
-
-        answer: dict[str, Any] = api.post(
-            "/documents",
-            content=chunks(),
-            headers={"Content-Type": media_type_of(path)},
-            filename=path.name,
-        )
-    return answer
-
-
-def media_type_of(path: Path) -> str:
-    """What the name announces; the extraction looks at the content."""
-    return mimetypes.guess_type(path.name)[0] or "application/octet-stream"

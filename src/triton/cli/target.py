@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -10,6 +11,9 @@ from triton import settings
 from triton.errors import UnavailableError
 from triton.settings import Settings
 from triton.stack.folder import DataFolder, RunningStack, running_stack
+
+if TYPE_CHECKING:
+    from triton.client import AsyncClient, Client
 
 _ENGINES = {
     "redis_url": "redis",
@@ -36,6 +40,20 @@ def api_url(data: str | None, url: str | None) -> str:
     if _all_outside(chosen):
         return f"http://{chosen.host}:{chosen.port}"
     raise _nothing_runs(chosen)
+
+
+def client(data: str | None, url: str | None) -> Client:
+    """A client of that API; a person sees at once that it does not answer. Raises UnavailableError."""
+    from triton.client import Client
+
+    return Client(api_url(data, url), repeats=0)
+
+
+def async_client(data: str | None, url: str | None) -> AsyncClient:
+    """The same for asyncio."""
+    from triton.client import AsyncClient
+
+    return AsyncClient(api_url(data, url), repeats=0)
 
 
 def engines(data: str | None, *needed: str) -> Settings:

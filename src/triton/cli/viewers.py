@@ -12,7 +12,7 @@ from rich.table import Column
 
 from triton.cli import output
 from triton.cli.live import Event, LiveJob, clock, words
-from triton.cli.sse import END, SNAPSHOT, UNNAMED, Message
+from triton.client.sse import END, SNAPSHOT, UNNAMED, Message
 
 
 class JsonLines:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import AbstractContextManager, aclosing, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 import typer
@@ -13,10 +13,8 @@ from triton.cli.exits import NO
 from triton.cli.options import Data, JobId, Json, Url
 
 if TYPE_CHECKING:
-    import httpx
-
     from triton.cli.live import Event, LiveJob
-    from triton.cli.sse import Message
+    from triton.client import AsyncClient, Message
 
 
 #: Seconds without an event after which it is asked why; then every so many.
@@ -44,13 +42,13 @@ def watch(
     as_json: Json = False,
 ) -> None:
     """Follow a job to its end, through restarts of the API; exit 1 where it does not complete."""
-    from triton.cli.target import api_url
+    from triton.cli.target import async_client
 
-    found = api_url(data, url)
+    found = async_client(data, url)
     raise typer.Exit(follow_job(found, job, from_start=from_start, as_json=as_json))
 
 
-def follow_job(api: str, job: str, *, from_start: bool, as_json: bool) -> int:
+def follow_job(api: AsyncClient, job: str, *, from_start: bool, as_json: bool) -> int:
     """Shows the job until it ends; answers the exit status."""
     from triton.cli import viewers
     from triton.cli.live import LiveJob
@@ -70,7 +68,7 @@ def follow_job(api: str, job: str, *, from_start: bool, as_json: bool) -> int:
 
 
 async def _follow(
-    api: str,
+    api: AsyncClient,
     live: LiveJob,
     viewer: Viewer,
     *,
@@ -78,21 +76,19 @@ async def _follow(
     quiet: float = QUIET,
     again: float = AGAIN,
 ) -> None:
-    import httpx
-
-    from triton.cli.client import PREFIX, job_path, local
-    from triton.cli.sse import beginning, follow
-
-    url = api + PREFIX + job_path(live.id, "/subscribe")
-    why = api + PREFIX + job_path(live.id, "/explain")
     heard = asyncio.Event()
-    async with httpx.AsyncClient(trust_env=not local(api)) as client:
-        cursor = await beginning(client, url) if from_start else ""
-        messages = follow(client, url, last_event_id=cursor, on_break=viewer.broken)
-        telling = asyncio.create_task(_tell_why(client, why, heard, viewer, quiet, again))
+    async with api:
+        telling = asyncio.create_task(_tell_why(api, live.id, heard, viewer, quiet, again))
+        following = api.subscribe(
+            live.id,
+            from_="earliest" if from_start else None,
+            on_break=viewer.broken,
+            # What was lost is in the snapshot that follows.
+            on_reset=lambda _: None,
+        )
         try:
-            async with aclosing(messages):
-                async for message in messages:
+            async with following:
+                async for message in following.messages():
                     event = live.take(message)
                     viewer.show(message, event, live)
                     if event is not None:
@@ -102,8 +98,8 @@ async def _follow(
 
 
 async def _tell_why(
-    client: httpx.AsyncClient,
-    url: str,
+    api: AsyncClient,
+    job: str,
     heard: asyncio.Event,
     viewer: Viewer,
     quiet: float,
@@ -120,7 +116,7 @@ async def _tell_why(
             continue
         except TimeoutError:
             pause = again
-        reason = await _reason(client, url)
+        reason = await _reason(api, job)
         # Places in the queue and times go on; that is the same reason.
         kind = re.sub(r"\d+", "", reason)
         if reason and kind != told:
@@ -128,13 +124,13 @@ async def _tell_why(
             viewer.waits(reason)
 
 
-async def _reason(client: httpx.AsyncClient, url: str) -> str:
+async def _reason(api: AsyncClient, job: str) -> str:
     """In words; empty where nobody answers: the stream says what is the matter then."""
-    import httpx
+    from triton.client.calls import job_path
+    from triton.errors import TritonError
 
     try:
-        answer = await client.get(url)
-        found = answer.json() if answer.status_code == 200 else {}
-    except (httpx.HTTPError, ValueError):
+        found = await api.get(job_path(job, "/explain"))
+    except TritonError:
         return ""
-    return f"{found['summary']} {found['next']}" if found else ""
+    return f"{found['summary']} {found['next']}"

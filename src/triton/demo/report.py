@@ -14,9 +14,9 @@ import psycopg
 from psycopg.rows import dict_row
 
 from triton.cli import output
-from triton.cli.client import Api
 from triton.cli.jobs import EVENT_COLUMNS, event_rows, history
 from triton.cli.live import Event
+from triton.client import Client
 from triton.demo.work import Run
 from triton.settings import Settings
 
@@ -107,7 +107,7 @@ def analytics(settings: Settings, since: datetime) -> None:
 def one_history(api_url: str, run: Run) -> None:
     """A job's events; the middle of a long history is left out."""
     assert run.job is not None
-    with Api(api_url) as api:
+    with Client(api_url, repeats=0) as api:
         found = msgspec.convert(history(api, run.job.id), list[Event])
     title = f"The history of {output.safe(run.name)} (job {run.job.id})"
     left_out = len(found) - _HEAD - _TAIL

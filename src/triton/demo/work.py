@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import Final, Protocol
 
-import httpx
 import msgspec
 
-from triton.cli.client import PREFIX, Api, job_path, local
 from triton.cli.live import Event, LiveJob
-from triton.cli.sse import follow
-from triton.cli.submit import upload_file
+from triton.client import AsyncClient, Client
 from triton.errors import TritonError, UnavailableError
 
 #: Files on their way to the archive, and streams open, at the same time.
@@ -53,7 +49,7 @@ class Board(Protocol):
 class _Work:
     """All runs of one demo."""
 
-    def __init__(self, api: Api, board: Board, client: httpx.AsyncClient) -> None:
+    def __init__(self, api: Client, board: Board, client: AsyncClient) -> None:
         self.api = api
         self.board = board
         self.client = client
@@ -78,16 +74,13 @@ class _Work:
 
     def _submit(self, run: Run) -> LiveJob:
         """In a thread. Raises OSError for a file that cannot be read, TritonErrors."""
-        document = upload_file(self.api, run.path)
-        run.size = document["size"]
-        kwargs = {"document": document["id"]}
-        reply = self.api.post("/jobs", {"actor": "documents.extract", "kwargs": kwargs})
-        return LiveJob(reply["id"])
+        document = self.api.upload(run.path)
+        run.size = document.size
+        return LiveJob(self.api.submit("documents.extract", kwargs={"document": document.id}).id)
 
     async def _follow(self, run: Run, job: LiveJob) -> None:
-        url = self.api.url + PREFIX + job_path(job.id, "/subscribe")
-        async with aclosing(follow(self.client, url)) as messages:
-            async for message in messages:
+        async with self.client.subscribe(job.id, on_reset=lambda _: None) as following:
+            async for message in following.messages():
                 self.heard = time.monotonic()
                 event = job.take(message)
                 self.board.moved(run, job, event)
@@ -107,9 +100,8 @@ async def run_all(
 ) -> list[Run]:
     """Returns when every job has ended. `tend` is called again and again. Raises UnavailableError."""
     runs = [Run(path, path.name) for path in files]
-    limits = httpx.Limits(max_connections=None)
-    with Api(api_url) as api:
-        async with httpx.AsyncClient(limits=limits, trust_env=not local(api_url)) as client:
+    with Client(api_url, repeats=0) as api:
+        async with AsyncClient(api_url, repeats=0) as client:
             work = _Work(api, board, client)
             keeping = asyncio.create_task(work.keep(tend))
             try:

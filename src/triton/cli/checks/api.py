@@ -12,7 +12,7 @@ def check(url: str) -> Iterator[Finding]:
     import httpx
     import msgspec
 
-    from triton.cli.client import local, unreachable
+    from triton.client.problems import local, unreachable
 
     try:
         answer = httpx.get(f"{url}/health/ready", timeout=10.0, trust_env=not local(url))
