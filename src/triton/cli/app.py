@@ -21,6 +21,7 @@ from triton.cli import (
     queues,
     replay,
     restore,
+    seed,
     submit,
     up,
     verify,
@@ -64,6 +65,7 @@ _PRODUCTION = "Roles and schema, for production"
 app.command(rich_help_panel=_RUN)(up.up)
 app.command(rich_help_panel=_RUN)(demonstration.demo)
 app.command(rich_help_panel=_RUN)(doctor.doctor)
+app.command(rich_help_panel=_RUN)(seed.seed)
 app.command(rich_help_panel=_JOBS)(submit.upload)
 app.command(rich_help_panel=_JOBS)(submit.submit)
 app.command(rich_help_panel=_JOBS)(watch.watch)
