@@ -13,7 +13,7 @@ from projecting import opened, postgres_projection, project, run
 
 from triton.events.types import Completed, Error, Failed, Progressed
 from triton.projections.clickhouse import SETTINGS
-from triton.projections.native import block, text
+from triton.projections.native import Blocks
 from triton.projections.rows import COLUMNS, RowReader, Rows
 from triton.settings import Settings
 
@@ -70,7 +70,7 @@ def test_views_are_exact_however_often_and_however_cut_a_batch_is_inserted(
         clickhouse.raw_insert(
             "job_events",
             COLUMNS,
-            block(some),
+            Blocks().block(some),
             fmt="Native",
             settings=settings_sent,
         )
@@ -91,7 +91,7 @@ def test_the_same_token_inserts_once(
         clickhouse.raw_insert(
             "job_events",
             COLUMNS,
-            block(rows.part(0, 1)),
+            Blocks().block(rows.part(0, 1)),
             fmt="Native",
             settings={**SETTINGS, "insert_deduplication_token": "one"},
         )
@@ -110,6 +110,6 @@ async def read_rows(settings: Settings, until: int) -> Rows:
     async with opened(settings) as (log, _):
         page = await log.page(0, 0, until=until, count=until)
     assert page is not None
-    (rows,) = RowReader(text).read(page)
+    (rows,) = RowReader(bytes).read(page)
     assert isinstance(rows, Rows)
     return rows

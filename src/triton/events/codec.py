@@ -7,6 +7,7 @@ less per event in Redis.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -19,6 +20,17 @@ from triton.events.upcasts import upcast
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoders: Final = {name: msgspec.msgpack.Decoder(cls) for name, cls in TYPES.items()}
+#: The same Structs without their tag: they encode to what is stored, or shown, of them.
+_bare: Final[dict[str, Any]] = {
+    name: msgspec.defstruct(
+        cls.__name__, [], bases=(cls,), tag=False, frozen=True, kw_only=True, omit_defaults=True
+    )
+    for name, cls in TYPES.items()
+}
+_columns: Final[dict[str, msgspec.msgpack.Decoder[list[Any]]]] = {
+    name: msgspec.msgpack.Decoder(list[cls | int])  # type: ignore[valid-type]
+    for name, cls in _bare.items()
+}
 _untyped: Final = msgspec.msgpack.Decoder(dict[str, Any])
 _tag_length: Final = {
     name: len(_encoder.encode("type")) + len(_encoder.encode(name)) for name in TYPES
@@ -49,6 +61,26 @@ def decode_data(event_type: str, schema: int, raw: bytes) -> EventData:
     # Text that is no UTF-8, times out of range and deep nesting are none of msgspec's own errors.
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
         raise DecodeError(f"data of {event_type} (schema {schema}): {error}") from error
+
+
+def decode_column(event_type: str, schema: int, raws: Sequence[bytes]) -> list[EventData]:
+    """`decode_data` of many of one type, in a quarter of the time, as Structs that encode without their
+    tag. Raises DecodeError where one of them is none."""
+    if schema != SCHEMA or event_type not in _columns:
+        data = [decode_data(event_type, schema, raw) for raw in raws]
+        return [msgspec.convert(one, _bare[event_type], from_attributes=True) for one in data]
+    # Between two of them stands a number that nobody can foresee: so none reaches into the next.
+    number = os.urandom(8)
+    fence = b"\xcf" + number
+    array = b"\xdd" + (2 * len(raws)).to_bytes(4, "big")
+    try:
+        found = _columns[event_type].decode(array + fence.join(raws) + fence)
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+        raise DecodeError(f"data of {event_type} (schema {schema}): {error}") from error
+    values = found[::2]
+    if found[1::2] != [int.from_bytes(number, "big")] * len(raws) or int in set(map(type, values)):
+        raise DecodeError(f"data of {event_type} (schema {schema}) is not one map each")
+    return values
 
 
 def position_of(entry_id: bytes) -> int:

@@ -23,7 +23,7 @@ from triton.history import History
 from triton.projections.checkpoint import LEASE_SECONDS, Connection, Lease
 from triton.projections.fold import JobFold
 from triton.projections.fork import Fork
-from triton.projections.lines import each, escaped_json, fields_of
+from triton.projections.lines import escaped_json, fields_of
 from triton.projections.losing import LostJob, forget_in_clickhouse, held_checkpoints, set_aside
 from triton.projections.refold import decoded, expected_event
 from triton.projections.rows import RowReader, Rows
@@ -194,7 +194,7 @@ class _Adoption:
                 if isinstance(piece, Rows):
                     ours = piece.only([job in wanted for job in piece.jobs()])
                     if ours.size:
-                        fold.take(each(ours, fields_of(ours)))
+                        fold.take(ours, fields_of(ours))
             after = page.positions[-1]
         return fold
 

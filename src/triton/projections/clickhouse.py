@@ -18,7 +18,7 @@ from triton.errors import LogForkedError, UnavailableError, no_answer
 from triton.events.entries import Entry
 from triton.projections.checkpoint import Lease
 from triton.projections.fold import Sifter
-from triton.projections.native import block, text
+from triton.projections.native import Blocks
 from triton.projections.parking import park
 from triton.projections.rows import COLUMNS, Piece, Poison
 
@@ -59,7 +59,8 @@ class ClickHouseProjection:
     #: ClickHouse makes a part of every insert, so it wants few and large ones.
     batch = 25_000
 
-    form = staticmethod(text)
+    #: JSON as it is.
+    form = staticmethod(bytes)
 
     def __init__(self, url: str, table: str = EVENTS) -> None:
         """`table` is another one of the same shape for a shadow."""
@@ -67,6 +68,7 @@ class ClickHouseProjection:
         self._table = table
         self._client: Client | None = None
         self._settings: dict[str, Any] = {}
+        self._blocks = Blocks()
         self._parked: set[str] = set()
         self._begun: tuple[int, int, str] | None = None
 
@@ -93,7 +95,7 @@ class ClickHouseProjection:
             last = piece.last
             if rows is not None:
                 count += rows.size
-                blocks.append(block(rows))
+                blocks.append(self._blocks.block(rows))
             await asyncio.sleep(0)
         assert last is not None, "a batch of nothing"
         # What is parked is known already: a batch that fails ends this projection.

@@ -7,12 +7,13 @@ batch fold to the last value of what they touch, and nothing need be read back f
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from triton.events.types import Submitted
 from triton.job import changes
-from triton.projections.lines import Row, escaped, escaped_json
-from triton.projections.render import clean_text, to_json
+from triton.projections.births import Birth, state_lines, submission_lines
+from triton.projections.lines import Fields
+from triton.projections.render import to_json
 from triton.projections.rows import Piece, Poison, Rows
 from triton.projections.stamps import stamp
 
@@ -90,86 +91,66 @@ class JobFold:
     def __init__(self) -> None:
         self.births: dict[str, Birth] = {}
         self.patches: dict[str, dict[str, Any]] = {}
+        #: A newborn's state, or a patch.
+        self._known: dict[str, dict[str, Any]] = {}
         self._late: dict[str, str] = {}
 
-    def take(self, rows: Sequence[Row]) -> dict[int, str]:
-        """Fold events in. Answers which of them, by their index, cannot follow their job's last one, and
-        why; nor does what comes after them of the same job."""
+    def take(self, rows: Rows, fields: Sequence[Fields]) -> dict[int, str]:
+        """Fold events in; `fields` are those of their lines. Answers which of them, by their index, cannot
+        follow their job's last one, and why; nor does what comes after them of the same job."""
         reasons: dict[int, str] = {}
-        for index, row in enumerate(rows):
-            reason = self._take(row)
-            if reason is not None:
-                reasons[index] = reason
-                self._late[row.job] = _behind(row.position)
+        known, late = self._known, self._late
+        events = zip(
+            *(rows.jobs(), rows.page.positions, rows.version, rows.attempt, rows.at, rows.data),
+            strict=True,
+        )
+        for index, (job, position, version, attempt, at, data) in enumerate(events):
+            if late and job in late:
+                reasons[index] = late[job]
+                continue
+            if isinstance(data, Submitted):
+                state = {
+                    **_NEWBORN,
+                    "state": "scheduled" if data.due else "pending",
+                    "due": data.due,
+                    "version": version,
+                    "position": position,
+                    "at": at,
+                }
+                self.births[job] = Birth(data, fields[index], state)
+                self.patches.pop(job, None)
+                known[job] = state
+                continue
+            if not job:  # administrative: history, and no state
+                continue
+            state = known.get(job) or self._patch(job, version)
+            if version != state["version"] + 1:
+                reasons[index] = f"version {version} of the job follows {state['version']}"
+                late[job] = _behind(position)
+                continue
+            state["version"] = version
+            state["position"] = position
+            state["at"] = at
+            state |= changes(data, attempt, at)
         return reasons
 
-    def _take(self, row: Row) -> str | None:
-        job = row.job
-        if self._late and job in self._late:
-            return self._late[job]
-        data = row.datum.data
-        if isinstance(data, Submitted):
-            self.births[job] = Birth(row)
-            self.patches.pop(job, None)
-            return None
-        if not job:  # administrative: history, and no state
-            return None
-        born = self.births.get(job)
-        known = born.changed() if born is not None else self.patches.get(job)
-        if known is None:
-            known = self.patches[job] = {"job": job, "expected": row.version - 1}
-        elif row.version != known["version"] + 1:
-            return f"version {row.version} of the job follows {known['version']}"
-        known["version"] = row.version
-        known["position"] = row.position
-        known["at"] = row.at
-        known |= changes(data, row.attempt, row.at)
-        return None
+    def _patch(self, job: str, version: int) -> dict[str, Any]:
+        """Of a job that was there before its first event in the batch, which has this version."""
+        patch = {"job": job, "expected": version - 1, "version": version - 1}
+        self.patches[job] = self._known[job] = patch
+        return patch
 
     def submission_lines(self, partition: int) -> bytes:
         """The births as lines for `sql/copy_submissions.sql`."""
-        return b"".join([_submission(born.row, partition) for born in self.births.values()])
+        return submission_lines(list(self.births.values()), partition) if self.births else b""
 
     def state_lines(self) -> bytes:
         """The births as lines for `sql/copy_states.sql`."""
-        return "".join([born.line() for born in self.births.values()]).encode()
+        return state_lines(list(self.births.values())) if self.births else b""
 
     def patches_json(self) -> str:
         """The patches for `sql/patches.sql`."""
         return to_json([_written(patch) for patch in self.patches.values()]).decode()
-
-
-class Birth:
-    """A job that was submitted in the batch: the row of its job.submitted, and what came after it."""
-
-    def __init__(self, row: Row) -> None:
-        self.row = row
-        self.state: dict[str, Any] | None = None
-
-    def changed(self) -> dict[str, Any]:
-        """The state, to be changed by a later event."""
-        if self.state is None:
-            row = self.row
-            due = cast("Submitted", row.datum.data).due
-            self.state = {
-                **_NEWBORN,
-                "state": "scheduled" if due else "pending",
-                "due": due,
-                "version": row.version,
-                "position": row.position,
-                "at": row.at,
-            }
-        return self.state
-
-    def line(self) -> str:
-        row = self.row
-        if self.state is not None:
-            return _state(row.job, self.state)
-        due = cast("Submitted", row.datum.data).due
-        return (
-            f"{_text(row.job)}\t{'scheduled' if due else 'pending'}\t0\t{row.version}\t"
-            f"{row.position}\t0\t\t\t0\tf\t\t{_time(due)}\t\\N\t\\N\t{stamp(row.at)}\t\\N\t\\N\n"
-        )
 
 
 def _written(patch: dict[str, Any]) -> dict[str, Any]:
@@ -182,65 +163,3 @@ def _written(patch: dict[str, Any]) -> dict[str, Any]:
         if name in row:
             row[name] = [row[name]]
     return row
-
-
-def _submission(row: Row, partition: int) -> bytes:
-    _, job, _, _, _, at, by, tenant, queue, causation, correlation, trace, _, _ = row.fields
-    data = cast("Submitted", row.datum.data)
-    body = row.datum.body
-    return b"\t".join(
-        (
-            job,
-            tenant,
-            queue,
-            escaped(clean_text(data.actor).encode()),
-            b"%d" % data.priority,
-            at,
-            by,
-            causation,
-            correlation,
-            trace,
-            _field(body.args if body else None),
-            _field(body.kwargs if body else None),
-            b"%d\n" % partition,
-        )
-    )
-
-
-def _state(job: str, state: Mapping[str, Any]) -> str:
-    return "\t".join(
-        (
-            _text(job),
-            state["state"],
-            f"{state['attempt']}\t{state['version']}\t{state['position']}\t{state['percent']}",
-            _text(state["stage"]),
-            _text(state["worker"]),
-            str(state["deaths"]),
-            "t" if state["cancel_requested"] else "f",
-            _text(state["reason"]),
-            _time(state["due"]),
-            _time(state["started"]),
-            _time(state["finished"]),
-            stamp(state["at"]),
-            _json(state["error"]),
-            _json(state["result"]) + "\n",
-        )
-    )
-
-
-def _text(text: str) -> str:
-    return escaped(clean_text(text).encode()).decode() if text else ""
-
-
-def _time(at: int) -> str:
-    return stamp(at) if at else "\\N"
-
-
-def _json(value: Any) -> str:
-    encoded = b"null" if value is None else to_json(value)
-    # A value that JSON cannot hold (NaN) is none, as in a patch.
-    return "\\N" if encoded == b"null" else escaped_json(encoded).decode()
-
-
-def _field(encoded: bytes | None) -> bytes:
-    return b"\\N" if encoded is None else escaped_json(encoded)

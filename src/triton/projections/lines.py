@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-import msgspec
-
-from triton.projections.rows import Datum, Rows
+from triton.projections.rows import Rows
 from triton.projections.stamps import stamp
 
 #: What has a meaning of its own in a line, and how it is written.
@@ -18,18 +16,6 @@ _SPECIAL: Final = ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b
 Fields: TypeAlias = tuple[bytes, ...]
 
 
-class Row(msgspec.Struct, gc=False):
-    """One event, as the fold of jobs needs it."""
-
-    position: int
-    job: str
-    version: int
-    attempt: int
-    at: int
-    datum: Datum
-    fields: Fields
-
-
 def fields_of(rows: Rows) -> list[Fields]:
     """The fields of each row's line. At least one row."""
     texts: Sequence[Sequence[bytes]] = (
@@ -37,7 +23,7 @@ def fields_of(rows: Rows) -> list[Fields]:
         *(rows.causation, rows.correlation, rows.trace),
     )
     every = b"".join([b"".join(column) for column in texts])
-    if any(special in every for special, _ in _SPECIAL):
+    if not is_plain(every):
         texts = [[escaped(text) for text in column] for column in texts]
     job, kind, by, tenant, queue, causation, correlation, trace = texts
     # Their own digits: not worth to be written anew, and whatever is none PostgreSQL refuses.
@@ -47,7 +33,7 @@ def fields_of(rows: Rows) -> list[Fields]:
             map(b"%d".__mod__, rows.page.positions),
             *(job, version, kind, attempt, _stamps(rows)),
             *(by, tenant, queue, causation, correlation, trace, schema),
-            [datum.shown for datum in rows.data],
+            rows.shown,
             strict=True,
         )
     )
@@ -72,20 +58,9 @@ def lines_of(partition: int, fields: Sequence[Fields]) -> bytes:
     return begin + (b"\n" + begin).join(map(b"\t".join, fields)) + b"\n"
 
 
-def each(rows: Rows, fields: Sequence[Fields]) -> list[Row]:
-    """The rows one by one."""
-    return list(
-        map(
-            Row,
-            rows.page.positions,
-            rows.jobs(),
-            rows.version,
-            rows.attempt,
-            rows.at,
-            rows.data,
-            fields,
-        )
-    )
+def is_plain(texts: bytes) -> bool:
+    """Whether nothing in them has a meaning of its own in a line, nor is refused by a store."""
+    return b"\0" not in texts and not any(special in texts for special, _ in _SPECIAL)
 
 
 def escaped(text: bytes) -> bytes:

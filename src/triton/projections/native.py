@@ -15,6 +15,8 @@ from typing import Final
 
 from triton.projections.rows import COLUMNS, Rows
 
+#: So many texts are remembered before all are forgotten.
+_REMEMBERED: Final = 20_000
 #: Of the columns that are no texts.
 _TYPES: Final = {
     "partition": "UInt32",
@@ -26,29 +28,48 @@ _TYPES: Final = {
 }
 
 
-def block(rows: Rows) -> bytes:
-    """The rows with all of `COLUMNS`; their data in the form of `text`."""
-    size = rows.size
-    columns = (
-        _numbers("I", [rows.page.partition]) * size,
-        _numbers("Q", rows.page.positions),
-        _texts(rows.job),
-        _numbers("I", rows.version),
-        _texts(rows.kind),
-        _numbers("I", rows.attempt),
-        _numbers("q", rows.at),
-        *map(_texts, (rows.by, rows.tenant, rows.queue)),
-        *map(_texts, (rows.causation, rows.correlation, rows.trace)),
-        _numbers("H", rows.schema),
-        b"".join([datum.shown for datum in rows.data]),
-    )
-    begin = text_length(len(COLUMNS)) + text_length(size)
-    return begin + b"".join(chain.from_iterable(zip(_HEADS, columns, strict=True)))
+class Blocks:
+    """Makes blocks; one per projector, for the texts that it remembers."""
+
+    def __init__(self) -> None:
+        self._texts = _Texts()
+
+    def block(self, rows: Rows) -> bytes:
+        """The rows with all of `COLUMNS`."""
+        size = rows.size
+        columns = (
+            _numbers("I", [rows.page.partition]) * size,
+            _numbers("Q", rows.page.positions),
+            _texts(rows.job),
+            _numbers("I", rows.version),
+            self._few(rows.kind),
+            _numbers("I", rows.attempt),
+            _numbers("q", rows.at),
+            *map(self._few, (rows.by, rows.tenant, rows.queue)),
+            *map(_texts, (rows.causation, rows.correlation, rows.trace)),
+            _numbers("H", rows.schema),
+            _texts(rows.shown),
+        )
+        begin = _length(len(COLUMNS)) + _length(size)
+        return begin + b"".join(chain.from_iterable(zip(_HEADS, columns, strict=True)))
+
+    def _few(self, column: Sequence[bytes]) -> bytes:
+        """Texts of which many are the same."""
+        return b"".join(map(self._texts.__getitem__, column))
 
 
-def text(written: bytes) -> bytes:
-    """One text of a column."""
-    return text_length(len(written)) + written
+class _Texts(dict[bytes, bytes]):
+    """A text -> the same as one value of a column."""
+
+    def __missing__(self, raw: bytes) -> bytes:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        written = self[raw] = _text(raw)
+        return written
+
+
+def _text(written: bytes) -> bytes:
+    return _length(len(written)) + written
 
 
 def _numbers(code: str, column: Sequence[int]) -> bytes:
@@ -58,13 +79,13 @@ def _numbers(code: str, column: Sequence[int]) -> bytes:
 def _texts(column: Sequence[bytes]) -> bytes:
     lengths = list(map(len, column))
     if lengths.count(lengths[0]) == len(lengths):
-        length = text_length(lengths[0])
+        length = _length(lengths[0])
         return length + length.join(column)
-    return b"".join(chain.from_iterable(zip(map(text_length, lengths), column, strict=True)))
+    return b"".join(chain.from_iterable(zip(map(_length, lengths), column, strict=True)))
 
 
 @lru_cache(maxsize=65_536)
-def text_length(number: int) -> bytes:
+def _length(number: int) -> bytes:
     """Seven bits a byte, the lowest first."""
     written = bytearray()
     while number > 0x7F:
@@ -76,5 +97,5 @@ def text_length(number: int) -> bytes:
 
 #: What stands before the values of each column.
 _HEADS: Final = [
-    text(name.encode()) + text(_TYPES.get(name, "String").encode()) for name in COLUMNS
+    _text(name.encode()) + _text(_TYPES.get(name, "String").encode()) for name in COLUMNS
 ]

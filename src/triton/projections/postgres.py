@@ -13,7 +13,7 @@ import psycopg
 
 from triton.projections.checkpoint import Connection, Lease
 from triton.projections.fold import JobFold, Sifter, poisons
-from triton.projections.lines import each, escaped_json, fields_of, lines_of
+from triton.projections.lines import escaped_json, fields_of, lines_of
 from triton.projections.parking import park
 from triton.projections.rows import Piece, Poison, Rows, again
 from triton.projections.statements import sql
@@ -78,7 +78,7 @@ class PostgresProjection:
                 continue
             await asyncio.sleep(0)
             fields = fields_of(rows)
-            reasons = fold.take(each(rows, fields))
+            reasons = fold.take(rows, fields)
             if reasons:
                 parked += poisons(rows, reasons)
                 fields = [line for index, line in enumerate(fields) if index not in reasons]

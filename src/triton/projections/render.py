@@ -9,8 +9,10 @@ lacks (NaN, infinities) are null, binary values base64, other keys and values th
 from __future__ import annotations
 
 import json
+import os
 import re
 from base64 import b64encode
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -19,6 +21,7 @@ import msgspec
 from triton.events.types import TYPES, EventData, Submitted, type_of
 
 _encode: Final = msgspec.json.Encoder().encode
+_encode_lines: Final = msgspec.json.Encoder().encode_lines
 _decode: Final = msgspec.json.Decoder().decode
 #: In JSON a backslash is always the first character of a pair, so this never splits one.
 _NUL_ESCAPE: Final = re.compile(rb"\\\\|\\u0000")
@@ -77,21 +80,45 @@ def _key(key: Any) -> str:
     return clean_text(key) if isinstance(key, str) else str(key)
 
 
-class Body(msgspec.Struct, frozen=True, gc=False):
-    """A message's body that is a JSON object: all of it, and its args and kwargs; each as JSON, None for
-    null or nothing."""
-
-    shown: bytes
-    args: bytes | None
-    kwargs: bytes | None
-
-
 class _Message(msgspec.Struct, gc=False):
     args: msgspec.Raw = msgspec.Raw(b"null")
     kwargs: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class Body(msgspec.Struct, frozen=True, gc=False):
+    """A message's body that is a JSON object: all of it, and its args and kwargs; each as JSON, None for
+    null or nothing."""
+
+    shown: bytes
+    _message: _Message
+
+    @property
+    def args(self) -> bytes | None:
+        return _given(bytes(self._message.args))
+
+    @property
+    def kwargs(self) -> bytes | None:
+        return _given(bytes(self._message.kwargs))
+
+
 _decode_message: Final = msgspec.json.Decoder(_Message).decode
+_decode_messages: Final = msgspec.json.Decoder(list[_Message | int]).decode
+
+
+def bodies_of(raws: Sequence[bytes]) -> list[Body | None]:
+    """`body_of` of many, in a third of the time."""
+    if raws and not b"".join(raws).translate(None, _SAFE):
+        # Between two of them stands a number that nobody can foresee: so none reaches into the next.
+        number = int.from_bytes(os.urandom(7), "big")
+        fence = b",%d," % number
+        try:
+            found = _decode_messages(b"[" + fence.join(raws) + fence[:-1] + b"]")
+        except (msgspec.MsgspecError, RecursionError):
+            found = []
+        messages: list[Any] = found[::2]
+        if found[1::2] == [number] * len(raws) and int not in set(map(type, messages)):
+            return list(map(Body, raws, messages))
+    return list(map(body_of, raws))
 
 
 def body_of(raw: bytes) -> Body | None:
@@ -99,20 +126,14 @@ def body_of(raw: bytes) -> Body | None:
     if not raw.translate(None, _SAFE):
         # The usual message needs no change; then it is only checked, which is a third of the work.
         try:
-            message = _decode_message(raw)
+            return Body(raw, _decode_message(raw))
         except (msgspec.MsgspecError, RecursionError):
             pass
-        else:
-            return Body(raw, _given(bytes(message.args)), _given(bytes(message.kwargs)))
     body = _lenient(raw)
     if not isinstance(body, dict):
         return None
-    args, kwargs = body.get("args"), body.get("kwargs")
-    return Body(
-        to_json(body),
-        None if args is None else to_json(args),
-        None if kwargs is None else to_json(kwargs),
-    )
+    message = {name: msgspec.Raw(to_json(body.get(name))) for name in ("args", "kwargs")}
+    return Body(to_json(body), _Message(**message))
 
 
 def _given(encoded: bytes) -> bytes | None:
@@ -135,6 +156,22 @@ def data_json(data: EventData) -> bytes:
     if isinstance(data, Submitted):
         return submitted_json(data, body_of(data.body))
     return without_nul(_untagged(data))
+
+
+def data_lines(data: Sequence[EventData | msgspec.Raw]) -> bytes:
+    """The same of many, each at the end of its line; a job.submitted is one of `submitted_lines`. Structs
+    without a tag, as `decode_column` makes them."""
+    try:
+        encoded = _encode_lines(data)
+    except (TypeError, UnicodeEncodeError):
+        encoded = b"".join([to_json(one) + b"\n" for one in data])
+    return without_nul(encoded)
+
+
+def submitted_lines(data: Sequence[Submitted]) -> list[msgspec.Raw]:
+    """What stands for each job.submitted among `data_lines`."""
+    bodies = bodies_of([one.body for one in data])
+    return list(map(msgspec.Raw, map(submitted_json, data, bodies)))
 
 
 def submitted_json(data: Submitted, body: Body | None) -> bytes:
