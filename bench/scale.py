@@ -29,6 +29,19 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     dispatch_jobs: int = 3_840
     #: Idle wake-ups of the dispatch prototypes.
     wakes: int = 200
+    #: Clients of one job and events each second, and for how long.
+    live_cells: tuple[tuple[int, int], ...] = (
+        (1, 5),
+        (100, 100),
+        (1000, 10),
+        (1000, 500),
+        (4000, 10),
+    )
+    live_seconds: float = 4.0
+    #: Clients beside which the log is written; those that come back at once; events of a resume.
+    live_clients: int = 1_000
+    live_storm: int = 4_000
+    live_past: int = 1_000_000
 
 
 QUICK = Scale(
@@ -42,4 +55,9 @@ QUICK = Scale(
     backlog=20_000,
     dispatch_jobs=1_280,
     wakes=50,
+    live_cells=((1, 5), (200, 10), (200, 500)),
+    live_seconds=1.5,
+    live_clients=200,
+    live_storm=400,
+    live_past=50_000,
 )

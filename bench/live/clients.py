@@ -1,0 +1,56 @@
+"""Owns the load process of a cell, from the bench's side."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from types import TracebackType
+from typing import Self, cast
+
+from bench.live.sides import Side, pin
+from bench.servers import environment
+
+
+class Clients:
+    """`clients` subscribers of a side. A context manager; they connect by `open` or `storm`."""
+
+    def __init__(self, side: Side, clients: int, *, path: str = "", header: str = "") -> None:
+        self.clients = clients
+        self._argv = [
+            str(side.port),
+            str(clients),
+            path or side.path,
+            *([header] if header else []),
+        ]
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.live.load", *self._argv],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment({}),
+        )
+        pin(self._process.pid)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def ask(self, command: str) -> dict[str, float]:
+        """`open`, `storm`, `mark` (answers nothing of use) or `report`."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the clients ended with {self._process.wait()}")
+        return cast("dict[str, float]", json.loads(line) or {})
