@@ -129,6 +129,8 @@ def triton(started: Engines, client: redis.Redis) -> Iterator[Triton]:
         "TRITON_CLICKHOUSE_URL": started.clickhouse_url,
         "TRITON_ARCHIVE_URL": started.archive_url,
         "TRITON_AUTH": "off",
+        "TRITON_STREAMS_PER_ADDRESS": "10000",
+        "TRITON_STREAMS_PER_TENANT": "10000",
     }
     port = free_port()
     argv = ("-m", "triton", "api", "--port", str(port))

@@ -16,7 +16,7 @@ from triton.events.types import Completed, EventData, Output, QueuePaused, Submi
 from triton.feed import frames
 from triton.feed.cursor import Signer
 from triton.feed.framer import Framer
-from triton.feed.ring import Frame, Ring
+from triton.feed.ring import NOTHING, Frame, Ring
 from triton.feed.topics import topic
 
 FRAMER = Framer(Signer(b"key"), "/triton/test")
@@ -61,13 +61,23 @@ def test_the_ring_holds_a_dense_end_of_the_log_and_finds_each_job_s_part(
     assert ring.last - ring.oldest + 1 <= capacity
     assert ring.oldest <= max(1, ring.last)
     for job in "abc":
-        found, complete = ring.read(topic("job", job), after, 10**9)
+        found, raw, complete = ring.read(topic("job", job), after, 10**9)
         kept = [p for p in range(ring.oldest, ring.last + 1) if entries[p - 1][0] == job]
         assert positions(found) == [p for p in kept if p > after]
         assert complete
+        assert raw == b"".join(frame.raw for frame in found)
         if ring.covers(after):
             everything = [p for p, (of, _) in enumerate(entries, 1) if of == job and p > after]
             assert positions(found) == everything
+
+
+def test_a_read_sees_what_came_after_the_same_question() -> None:
+    ring = Ring(0, make, capacity=4, max_bytes=10**6)
+    for position in (1, 2):
+        ring.append(entry(position, "a", Output(chunk="x")))
+        found = ring.read(topic("job", "a"), 0, 10**6).frames
+        assert positions(found) == list(range(1, position + 1))
+        assert ring.read(topic("job", "b"), 0, 10**6) == NOTHING
 
 
 def test_a_read_ends_at_the_byte_limit_but_always_moves_on() -> None:
@@ -76,7 +86,7 @@ def test_a_read_ends_at_the_byte_limit_but_always_moves_on() -> None:
         ring.append(entry(position, "a", Output(chunk="x" * 1000)))
     after, steps = 0, []
     while True:
-        found, complete = ring.read(topic("job", "a"), after, 10)
+        found, _, complete = ring.read(topic("job", "a"), after, 10)
         steps.append(positions(found))
         if complete:
             break
@@ -142,8 +152,8 @@ def test_a_message_with_half_a_surrogate_pair_or_none_at_all_is_still_shown() ->
 def test_no_topic_has_an_administrative_event_and_it_is_named_by_its_place() -> None:
     ring = Ring(0, make, capacity=4, max_bytes=10_000)
     assert ring.append(entry(1, "", QueuePaused(queue="q"))) == ()
-    assert ring.read(topic("job", ""), 0, 10_000) == ([], True)
+    assert ring.read(topic("job", ""), 0, 10_000) == NOTHING
     ring.append(entry(2, "a", Output(chunk="x")))
-    assert positions(ring.read(topic("job", "a"), 0, 10_000)[0]) == [2]
+    assert positions(ring.read(topic("job", "a"), 0, 10_000).frames) == [2]
     shown = json.loads(show_entry(entry(1, "", QueuePaused(queue="q")), "/triton/test").json)
     assert (shown["id"], shown["data"]) == ("0:1", {"queue": "q", "reason": ""})

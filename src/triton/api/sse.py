@@ -11,19 +11,21 @@ heartbeats come from the stream itself, and one task per stream watches for the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Final, cast
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from triton.feed.contract import Stream
+from triton.feed.contract import Stream, Write
 
 MEDIA_TYPE: Final = "text/event-stream; charset=utf-8"
 HEADERS: Final = {
     "Cache-Control": "no-store, no-transform",
     "X-Accel-Buffering": "no",
 }
+#: In a request's scope: the server's own `send`, whose body messages need no task where the client reads.
+AT_ONCE: Final = "triton.send"
 #: Seconds that one write may wait for a client that does not read.
 SEND_TIMEOUT: Final = 30.0
 
@@ -36,14 +38,17 @@ def complete(body: bytes) -> Response:
 class EventStream(Response):
     """Sends a stream until it ends, the client leaves, or a write takes too long."""
 
-    def __init__(self, stream: Stream, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(media_type=MEDIA_TYPE, headers={**HEADERS, **(headers or {})})
+    def __init__(
+        self, stream: Stream, headers: Mapping[str, str], *, at_end: Callable[[], None]
+    ) -> None:
+        super().__init__(media_type=MEDIA_TYPE, headers={**HEADERS, **headers})
         del self.headers["content-length"]
         self._stream = stream
+        self._at_end = at_end
 
     async def __call__(
         self,
-        scope: Scope,  # noqa: ARG002
+        scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
@@ -55,12 +60,15 @@ class EventStream(Response):
                     "headers": self.raw_headers,
                 }
             )
+            if (server := scope.get(AT_ONCE)) is not None:
+                self._stream.write = _at_once(server)
             leaving = asyncio.create_task(self._watch(receive))
             try:
                 await self._send(send)
             finally:
                 leaving.cancel()
         finally:
+            self._at_end()
             self._stream.close()
 
     async def _send(self, send: Send) -> None:
@@ -75,3 +83,32 @@ class EventStream(Response):
         while (await receive())["type"] != "http.disconnect":
             pass
         self._stream.close()
+
+
+def with_server_send(app: ASGIApp) -> ASGIApp:
+    """The application, with AT_ONCE in its scopes. Only for uvicorn: its `send` either waits before it has
+    done anything, or does not wait."""
+
+    async def called(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, AT_ONCE: send}, receive, send)
+
+    return called
+
+
+def _at_once(send: Send) -> Write:
+    """Sends without a task of its own, and without the layers around the application, which have nothing to
+    do with a body: both cost more than the sending itself (docs/benchmarks.md)."""
+
+    def write(piece: bytes) -> bool:
+        sending = cast(
+            "Coroutine[None, None, None]",
+            send({"type": "http.response.body", "body": piece, "more_body": True}),
+        )
+        try:
+            sending.send(None)
+        except StopIteration:
+            return True
+        sending.close()
+        return False
+
+    return write

@@ -8,7 +8,7 @@ that broke, which the server has not noticed yet.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
@@ -41,21 +41,6 @@ _HAS: Final = {
 }
 
 
-class _Held:
-    """A stream with its place."""
-
-    def __init__(self, stream: Stream, place: Place) -> None:
-        self._stream = stream
-        self._place = place
-
-    def pieces(self) -> AsyncIterator[bytes]:
-        return self._stream.pieces()
-
-    def close(self) -> None:
-        self._place.leave()
-        self._stream.close()
-
-
 async def answer(
     request: Request,
     services: Services,
@@ -80,20 +65,19 @@ async def answer(
             return Response(status_code=204, headers={"Cache-Control": "no-store"})
         if isinstance(opened, Refused):
             return complete(opened.body)
-        return _response(request, services, _Held(opened, place))
+        return _response(request, services, opened, place)
     finally:
         if opened is None or opened == "ended" or isinstance(opened, Refused):
             place.leave()
 
 
-def _response(request: Request, services: Services, stream: Stream) -> Response:
+def _response(request: Request, services: Services, stream: Stream, place: Place) -> Response:
     """The stream, compressed where that is switched on and the client takes it."""
-    if not services.settings.gzip_streams:
-        return EventStream(stream)
-    vary = {"Vary": "Accept-Encoding"}
-    if not wants_gzip(request.headers.get("accept-encoding", "")):
-        return EventStream(stream, vary)
-    return EventStream(GzipStream(stream, services.blocks), {**vary, "Content-Encoding": "gzip"})
+    headers = {"Vary": "Accept-Encoding"} if services.settings.gzip_streams else {}
+    if headers and wants_gzip(request.headers.get("accept-encoding", "")):
+        headers["Content-Encoding"] = "gzip"
+        stream = GzipStream(stream, services.blocks)
+    return EventStream(stream, headers, at_end=place.leave)
 
 
 @contextmanager

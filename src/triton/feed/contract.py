@@ -50,8 +50,17 @@ class Refused(NamedTuple):
     body: bytes
 
 
+#: Sends bytes at once; False, and nothing is sent, where that would have to wait.
+Write: TypeAlias = Callable[[bytes], bool]
+
+
 class Stream(Protocol):
-    """Ready bytes, each piece one write; `close` in the end, whatever happened."""
+    """Ready bytes, each piece one write; `close` in the end, whatever happened.
+
+    While it waits for its next piece, a stream may also send by `write`, where its response gave it one.
+    """
+
+    write: Write | None
 
     def pieces(self) -> AsyncIterator[bytes]: ...
 

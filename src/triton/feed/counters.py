@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from triton.errors import TritonError
 from triton.feed import frames
-from triton.feed.contract import Refused, Timing
+from triton.feed.contract import Refused, Timing, Write
 from triton.feed.hub import Closing, Hub
 from triton.feed.topics import topic
 
@@ -98,6 +98,7 @@ class CounterStream:
         # No event has this topic; the place is counted, and closed when the feed drains.
         self._place = counters.hub.attach(0, (topic("queues"),))
         self._over = False
+        self.write: Write | None = None
 
     def wake(self) -> None:
         self._place.bell.set()
@@ -133,13 +134,5 @@ class CounterStream:
             if newest != sent:
                 sent = newest
                 yield frames.state(newest)
-            elif not await self._rings(timing.heartbeat):
+            elif not await self._place.bell.wait_for(timing.heartbeat):
                 yield frames.HEARTBEAT
-
-    async def _rings(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._place.bell.wait()
-        except TimeoutError:
-            return False
-        return True

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Final
 
-from triton.feed.contract import Stream
+from triton.feed.contract import Stream, Write
 
 #: Bytes of pieces and of their blocks that are kept: some ticks of the busiest streams.
 KEPT: Final = 8 * 1024 * 1024
@@ -59,16 +59,35 @@ class GzipStream:
     def __init__(self, stream: Stream, blocks: Blocks) -> None:
         self._stream = stream
         self._blocks = blocks
+        self._check = 0
+        self._size = 0
+
+    @property
+    def write(self) -> Write | None:
+        return self._stream.write
+
+    @write.setter
+    def write(self, write: Write) -> None:
+        def compressed(piece: bytes) -> bool:
+            sent = write(self._blocks.of(piece))
+            if sent:
+                self._count(piece)
+            return sent
+
+        self._stream.write = compressed
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        check = size = 0
         begin = _HEADER
         async for piece in self._stream.pieces():
-            check = zlib.crc32(piece, check)
-            size += len(piece)
+            self._count(piece)
             yield begin + self._blocks.of(piece)
             begin = b""
-        yield begin + _LAST + check.to_bytes(4, "little") + (size % 2**32).to_bytes(4, "little")
+        size = self._size % 2**32
+        yield begin + _LAST + self._check.to_bytes(4, "little") + size.to_bytes(4, "little")
+
+    def _count(self, piece: bytes) -> None:
+        self._check = zlib.crc32(piece, self._check)
+        self._size += len(piece)
 
     def close(self) -> None:
         self._stream.close()

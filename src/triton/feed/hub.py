@@ -14,15 +14,16 @@ from typing import Final, Literal, TypeAlias
 
 from triton.events.log import Entry, Log
 from triton.feed import topics
+from triton.feed.bell import Bell
 from triton.feed.framer import Framer
-from triton.feed.ring import Frame, Ring
+from triton.feed.ring import NOTHING, Batch, Ring
 from triton.feed.tail import Tail
 from triton.feed.topics import Topic, kind_of
 
 #: Seconds between two ringings at most.
 TICK: Final = 0.05
-#: Seconds of sending that a woken stream costs, with as much again left for other work.
-_COST: Final = 0.0001
+#: Seconds of sending that a stream costs, with as much again and more left for other work.
+_COST: Final = 0.00005
 
 #: Why a stream is closed before its end, or not opened. `log`: the log broke a promise.
 Closing: TypeAlias = Literal["draining", "overloaded", "unavailable", "log", "rotate", "limited"]
@@ -38,7 +39,7 @@ class Subscription:
     __slots__ = ("bell", "closing", "partition", "pending", "position", "topics")
 
     def __init__(
-        self, partition: int, followed: Sequence[Topic], position: int, bell: asyncio.Event
+        self, partition: int, followed: Sequence[Topic], position: int, bell: Bell
     ) -> None:
         self.partition = partition
         self.topics = followed
@@ -74,7 +75,7 @@ class Hub:
         self._streams: dict[tuple[int, Topic], set[Subscription]] = {}
         #: How many streams follow a topic of each kind, besides those of jobs.
         self._kinds: Counter[bytes] = Counter()
-        self._bells: Counter[asyncio.Event] = Counter()
+        self._bells: Counter[Bell] = Counter()
         self._woken: set[Subscription] = set()
         self._ring_again = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -136,14 +137,14 @@ class Hub:
         return "overloaded" if self.open_streams >= self._max_streams else None
 
     def attach(
-        self, partition: int, followed: Sequence[Topic], bell: asyncio.Event | None = None
+        self, partition: int, followed: Sequence[Topic], bell: Bell | None = None
     ) -> Subscription:
         """A new place that has seen everything up to the ring's end. `detach` it in the end.
 
         Places with the same bell are one stream.
         """
         last = self.ring(partition).last
-        place = Subscription(partition, followed, last, bell or asyncio.Event())
+        place = Subscription(partition, followed, last, bell or Bell())
         for topic in followed:
             self._streams.setdefault((partition, topic), set()).add(place)
             self._kinds[kind_of(topic)] += 1
@@ -170,26 +171,34 @@ class Hub:
         stream.position = position
         stream.pending = position + 1 if position < self.ring(stream.partition).last else 0
 
-    def read(self, stream: Subscription, max_bytes: int) -> list[Frame] | None:
+    def read(self, stream: Subscription, max_bytes: int) -> Batch | None:
         """What follows for a stream of one topic, and moves it on; None where the ring does not reach back
         to it.
 
         After an answer that left nothing `pending`, the stream's position is the ring's end.
         """
+        batch = self.look(stream, max_bytes)
+        if batch is not None:
+            self.move(stream, batch)
+        return batch
+
+    def look(self, stream: Subscription, max_bytes: int) -> Batch | None:
+        """The same, without moving it on."""
+        if not stream.pending:
+            return NOTHING
         ring = self.ring(stream.partition)
-        if stream.pending and not ring.covers(stream.pending - 1):
+        if not ring.covers(stream.pending - 1):
             return None
-        frames: list[Frame] = []
-        complete = True
-        if stream.pending:
-            frames, complete = ring.read(stream.topics[0], stream.position, max_bytes)
-        if complete:
-            stream.position = max(stream.position, ring.last)
+        return ring.read(stream.topics[0], stream.position, max_bytes)
+
+    def move(self, stream: Subscription, batch: Batch) -> None:
+        """The stream has seen what `look` just answered."""
+        if batch.complete:
+            stream.position = max(stream.position, self.ring(stream.partition).last)
             stream.pending = 0
         else:
-            stream.position = frames[-1].position
+            stream.position = batch.frames[-1].position
             stream.pending = stream.position + 1
-        return frames
 
     def drain(self) -> None:
         """Close every stream and open none any more. Call it in the event loop's thread."""
@@ -226,7 +235,7 @@ class Hub:
     def _ring_bells(self) -> None:
         self._timer = None
         for stream in self._woken:
-            stream.bell.set()
+            stream.bell.ring()
         pause = min(TICK, len(self._woken) * _COST)
         self._ring_again = asyncio.get_running_loop().time() + pause
         self._woken.clear()

@@ -22,7 +22,7 @@ from triton import keys
 from triton.errors import HoleError, LogError, UnavailableError
 from triton.events.types import TERMINAL as TERMINAL_EVENTS
 from triton.feed import frames
-from triton.feed.contract import LookUp, Refused, Snapshot, Timing
+from triton.feed.contract import LookUp, Refused, Snapshot, Timing, Write
 from triton.feed.cursor import Reason, epoch_id
 from triton.feed.history import History
 from triton.feed.hub import Closing, Hub, Subscription
@@ -97,6 +97,8 @@ class JobStream:
         self._caught_up = False
         self._over = False
         self._ends_at = 0.0
+        self._written_at = 0.0
+        self.write: Write | None = None
 
     def close(self) -> None:
         """Whoever reads the pieces gets no more; safe to call again."""
@@ -175,8 +177,7 @@ class JobStream:
         if not self._caught_up:
             self._caught_up = True
             return self._control("caught-up", {"job": self._job, "position": self._place.position})
-        left = self._ends_at - asyncio.get_running_loop().time()
-        if await self._rings(min(self._feed.timing.heartbeat, left)) or self._place.pending:
+        if await self._waits() or self._place.pending:
             return b""
         self._hub.read(self._place, 0)
         return (
@@ -226,8 +227,9 @@ class JobStream:
         try:
             found = self._hub.read(self._place, self._feed.timing.write_bytes)
             if found is None:
-                found = await self._page()
-            return self._deliver(found)
+                page = await self._page()
+                return self._deliver(page, b"".join([frame.raw for frame in page]))
+            return self._deliver(found.frames, found.raw)
         except HoleError:
             self._reason = "trimmed"
         except _Gap:
@@ -251,7 +253,7 @@ class JobStream:
         epoch = self._hub.epoch(place.partition)
         return [self._hub.framer.shown(epoch, shown) for shown in page.events]
 
-    def _deliver(self, found: Sequence[Frame]) -> bytes:
+    def _deliver(self, found: Sequence[Frame], raw: bytes) -> bytes:
         """The frames as one write. Raises _Gap where the job's versions do not follow one another."""
         for frame in found:
             if self._version is not None and frame.version != self._version + 1:
@@ -259,7 +261,7 @@ class JobStream:
             self._version = frame.version
             self._ended = frame.type[4:] if frame.type in TERMINAL_EVENTS else ""
             self._sent = frame.position
-        return b"".join([frame.raw for frame in found])
+        return raw
 
     async def _reset(self) -> bytes:
         joined_at = self._hub.ring(self._place.partition).last
@@ -269,12 +271,36 @@ class JobStream:
         self._state, self._joined_at = state, joined_at
         return self._restart(state, joined_at)
 
-    async def _rings(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(max(seconds, 0)):
-                await self._place.bell.wait()
-        except TimeoutError:
+    async def _waits(self) -> bool:
+        """Whether there is something to do before the next heartbeat."""
+        loop, heartbeat = asyncio.get_running_loop(), self._feed.timing.heartbeat
+        self._written_at = loop.time()
+        while (until := min(self._written_at + heartbeat, self._ends_at)) > loop.time():
+            if await self._place.bell.wait_for(until - loop.time(), self._serve):
+                return True
+        return self._ends_at <= loop.time()
+
+    def _serve(self) -> bool:
+        """Send what is new, where it is simple: all of it in the ring, no end, and a client that reads."""
+        if self.write is None or self._over or self._place.closing is not None:
             return False
+        batch = self._hub.look(self._place, self._feed.timing.write_bytes)
+        if not batch or not batch.complete or not self._follows(batch.frames):
+            return False
+        if batch.frames:
+            if not self.write(batch.raw):
+                return False
+            self._version, self._sent = batch.frames[-1].version, batch.frames[-1].position
+            self._written_at = asyncio.get_running_loop().time()
+        self._hub.move(self._place, batch)
+        return True
+
+    def _follows(self, found: Sequence[Frame]) -> bool:
+        version = self._version
+        for frame in found:
+            if frame.type in TERMINAL_EVENTS or version is None or frame.version != version + 1:
+                return False
+            version = frame.version
         return True
 
     async def _farewell(self, reason: Closing) -> bytes:

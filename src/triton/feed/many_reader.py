@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from triton.events.entries import Page
 from triton.events.render import show_entry
 from triton.feed import frames
+from triton.feed.bell import Bell
 from triton.feed.cursor import Cursor, Reason, epoch_id
 from triton.feed.hub import Closing, Hub, Subscription
 from triton.feed.ring import Frame
@@ -46,7 +47,7 @@ class ManyReader:
         tenant: str,
         turn: asyncio.Semaphore,
     ) -> None:
-        self.bell = asyncio.Event()
+        self.bell = Bell()
         self._hub = hub
         self._log = log
         self._wanted = wanted

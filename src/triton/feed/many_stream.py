@@ -20,7 +20,7 @@ from triton import keys
 from triton.errors import EvidenceError, HoleError, LogError, UnavailableError
 from triton.events.types import TERMINAL as TERMINAL_EVENTS
 from triton.feed import frames
-from triton.feed.contract import LookUp, Refused, Snapshot, Timing
+from triton.feed.contract import LookUp, Refused, Snapshot, Timing, Write
 from triton.feed.cursor import Reason
 from triton.feed.hub import Closing, Hub
 from triton.feed.many_reader import Found, ManyReader
@@ -113,7 +113,7 @@ class ManyFeed:
                     continue
                 if found or loop.time() >= until or reader.closing:
                     break
-                await _rings(reader.bell, until - loop.time())
+                await reader.bell.wait_for(until - loop.time())
             return CatchUp(found, reader.cursor(), len(found) < limit)
         finally:
             reader.close()
@@ -145,6 +145,7 @@ class ManyStream:
         self._caught_up = False
         self._sent = ""
         self._over = False
+        self.write: Write | None = None
 
     def close(self) -> None:
         """Whoever reads the pieces gets no more; safe to call again."""
@@ -285,7 +286,7 @@ class ManyStream:
         if not self._caught_up:
             self._caught_up = True
             return self._control("caught-up", {})
-        if await _rings(self._reader.bell, self._feed.timing.heartbeat):
+        if await self._reader.bell.wait_for(self._feed.timing.heartbeat):
             return b""
         # The log went on without anything for this subscriber: its cursor should not fall behind.
         moved = self._reader.cursor() != self._sent
@@ -301,12 +302,3 @@ class ManyStream:
     def _control(self, name: frames.Control, data: object) -> bytes:
         self._sent = self._reader.cursor()
         return frames.control(name, data, self._sent)
-
-
-async def _rings(bell: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(max(seconds, 0)):
-            await bell.wait()
-    except TimeoutError:
-        return False
-    return True

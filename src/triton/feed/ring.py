@@ -29,6 +29,18 @@ class Frame(NamedTuple):
     line: bytes
 
 
+class Batch(NamedTuple):
+    """Frames that follow one another for some topic, and their bytes."""
+
+    frames: tuple[Frame, ...]
+    raw: bytes
+    #: Whether these are all.
+    complete: bool
+
+
+NOTHING: Final = Batch((), b"", complete=True)
+
+
 class _Slot:
     __slots__ = ("entry", "frame", "size", "topics")
 
@@ -54,6 +66,9 @@ class Ring:
         self._slots: list[_Slot | None] = [None] * capacity
         self._index: dict[Topic, deque[int]] = {}
         self._pages: dict[tuple[int, int], Page] = {}
+        #: The newest answer of `read`, and what it answers: streams that were woken together ask the same.
+        self._asked: tuple[Topic, int, int] | None = None
+        self._batch = NOTHING
 
     def append(self, entry: Entry) -> tuple[Topic, ...]:
         """Take the next entry, dropping the oldest where there is no room. Answers its topics."""
@@ -63,6 +78,7 @@ class Ring:
         if self.last - self.oldest + 1 == self._capacity:
             self._drop()
         self.last = entry.position
+        self._asked = None
         self._slots[self.last % self._capacity] = slot
         self._bytes += slot.size
         for topic in slot.topics:
@@ -79,11 +95,18 @@ class Ring:
         slot = self._slots[self.last % self._capacity] if self.last >= self.oldest else None
         return slot.entry if slot else None
 
-    def read(self, topic: Topic, after: int, max_bytes: int) -> tuple[list[Frame], bool]:
-        """The topic's frames after a position, oldest first, and whether these are all.
+    def read(self, topic: Topic, after: int, max_bytes: int) -> Batch:
+        """The topic's frames after a position, oldest first.
 
         More than max_bytes only where one frame alone has more.
         """
+        asked = (topic, after, max_bytes)
+        if asked != self._asked:
+            self._batch = self._read(topic, after, max_bytes)
+            self._asked = asked
+        return self._batch
+
+    def _read(self, topic: Topic, after: int, max_bytes: int) -> Batch:
         positions: list[int] = []
         for position in reversed(self._index.get(topic, ())):
             if position <= after:
@@ -95,9 +118,9 @@ class Ring:
             frame = self.frame(position)
             size += len(frame.raw)
             if frames and size > max_bytes:
-                return frames, False
+                return _batch(frames, complete=False)
             frames.append(frame)
-        return frames, True
+        return _batch(frames, complete=True)
 
     def page(self, partition: int, after: int, most: int) -> Page | None:
         """The entries after a position, oldest first, up to a number of them; None for no entries.
@@ -140,3 +163,7 @@ class Ring:
             if not positions:
                 del self._index[topic]
         self.oldest += 1
+
+
+def _batch(frames: list[Frame], *, complete: bool) -> Batch:
+    return Batch(tuple(frames), b"".join([frame.raw for frame in frames]), complete)
