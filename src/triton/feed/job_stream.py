@@ -282,7 +282,7 @@ class JobStream:
 
     def _serve(self) -> bool:
         """Send what is new, where it is simple: all of it in the ring, no end, and a client that reads."""
-        if self.write is None or self._over or self._place.closing is not None:
+        if self.write is None:
             return False
         batch = self._hub.look(self._place, self._feed.timing.write_bytes)
         if not batch or not batch.complete or not self._follows(batch.frames):
