@@ -60,6 +60,28 @@ def test_a_slow_reader_that_fell_off_the_ring_misses_and_repeats_nothing(
     assert pages
 
 
+def test_a_reader_that_pauses_gets_all_and_holds_up_nobody(
+    module_settings: Settings, hand: Hand
+) -> None:
+    """Events go out on the spot until its connection takes no more; then its own task waits for it."""
+    job = hand.submit("pausing")
+    hand.start(job)
+    count = 350
+    with (
+        LiveApi(module_settings) as api,
+        Subscriber(url_of(api, job)) as pausing,
+        Subscriber(url_of(api, job)) as reading,
+    ):
+        pausing.until("triton.caught-up")
+        reading.until("triton.caught-up")
+        for number in range(count):
+            hand.output(job, f"{number:06}" + "x" * 20_000)
+            assert next(reading).json["data"]["chunk"][:6] == f"{number:06}"
+        hand.complete(job)
+        chunks = [e.json["data"]["chunk"][:6] for e in pausing if '"job.output"' in e.data]
+    assert chunks == [f"{number:06}" for number in range(count)]
+
+
 @pytest.mark.parametrize("indexed", [0, 20, 41], ids=["log only", "index then log", "index only"])
 def test_history_joins_the_ring_without_a_gap_at_every_cursor(
     module_settings: Settings, hand: Hand, indexed: int

@@ -67,14 +67,17 @@ class GzipStream:
         return self._stream.write
 
     @write.setter
-    def write(self, write: Write) -> None:
+    def write(self, write: Write | None) -> None:
+        self._stream.write = None if write is None else self._compressed(write)
+
+    def _compressed(self, write: Write) -> Write:
         def compressed(piece: bytes) -> bool:
             sent = write(self._blocks.of(piece))
             if sent:
                 self._count(piece)
             return sent
 
-        self._stream.write = compressed
+        return compressed
 
     async def pieces(self) -> AsyncIterator[bytes]:
         begin = _HEADER
