@@ -67,6 +67,7 @@ class Platform:
         self.requests = folder / "requests"
         self._offset = folder / "clock"
         self._settings = Settings(
+            auth="off",
             data=str(self.data),
             partitions=partitions,
             lease_ms=lease_ms,

@@ -53,6 +53,8 @@ PURE = {
     "api.selection",
     "api.dead_letters",
     "api.views",
+    "identity.permissions",
+    "identity.principal",
 }
 IMPURE = {"redis", "psycopg", "clickhouse_connect", "boto3", "socket", "subprocess", "random"}
 #: The write side and the read side meet in `events` only.
@@ -65,6 +67,7 @@ APART = {
     "events": {"broker", "projections", "feed", "api", "cli", "stack"},
     "extraction": {"broker", "events", "projections", "feed", "api", "cli", "stack", "documents"},
     "erasure": {"broker", "projections", "feed", "api", "cli", "stack"},
+    "identity": {"broker", "projections", "feed", "api", "cli"},
     "archive": {"broker", "events", "projections", "feed", "api", "cli", "stack"},
 }
 DRIVERS = {
@@ -98,6 +101,7 @@ DRIVERS = {
         "migration_targets",
         "outbox",
         "erasure",
+        "identity",
     },
     "clickhouse_connect": {
         "domain",

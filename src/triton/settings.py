@@ -11,6 +11,8 @@ import msgspec
 from triton.errors import ConfigurationError
 
 PREFIX = "TRITON_"
+#: What no other process needs, and no error may show.
+_OF_COMMANDS = frozenset({"api_key", "api_key_file"})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,10 +88,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     streams_per_user: Annotated[int, msgspec.Meta(ge=1)] = 100
     #: Whether live streams are compressed for clients that take gzip: events once for all who get them.
     gzip_streams: bool = False
-    #: Whether `/api/v1/audit` answers. Until there is authentication, whoever reaches the API is an auditor.
+    #: Whether `/api/v1/audit` answers those who may read it.
     audit_api: bool = True
+    #: required | off: whether every request must say who it comes from. `off` is for development, and refused
+    #: where the API listens on more than loopback.
+    auth: Literal["required", "off"] = "required"
+    #: Milliseconds for which an API process believes what it read of a key, a user or a session: what was
+    #: revoked counts for so long at most.
+    access_cache_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 5_000
     #: Where commands find the HTTP API, instead of looking it up by the data folder.
     api_url: str = ""
+    #: The key that commands send, instead of the one in the data folder's credentials.json.
+    api_key: str = ""
+    #: File that holds that key.
+    api_key_file: str = ""
     #: Prefix of every Redis key; two platforms can share one server under two namespaces.
     namespace: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}\Z")] = "triton"
     #: Number of log partitions; fixed when the log is created.
@@ -134,6 +146,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return {
             PREFIX + field.name.upper(): str(getattr(self, field.name))
             for field in msgspec.structs.fields(self)
+            if field.name not in _OF_COMMANDS
         }
 
     def module_names(self) -> list[str]:
@@ -155,8 +168,9 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
         try:
             msgspec.convert({name: value}, Settings, strict=False)
         except msgspec.ValidationError as error:
+            shown = "set" if name in _OF_COMMANDS else f"{value!r}"
             raise ConfigurationError(
-                f"{PREFIX}{name.upper()} is {value!r}: {error}", setting=name
+                f"{PREFIX}{name.upper()} is {shown}: {error}", setting=name
             ) from error
     return msgspec.convert(values, Settings, strict=False)
 

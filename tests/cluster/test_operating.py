@@ -26,6 +26,7 @@ def test_bulk_explain_cancel_and_requeue_reach_every_partition(
     engines: SimpleNamespace, namespace: str, database_url: str, tmp_path: Path
 ) -> None:
     settings = Settings(
+        auth="off",
         redis_url=engines.redis_url,
         database_url=database_url,
         clickhouse_url=engines.clickhouse_url,

@@ -30,6 +30,7 @@ def test_projectors_api_and_proof_read_a_cluster(
     tmp_path: Path,
 ) -> None:
     settings = Settings(
+        auth="off",
         redis_url=engines.redis_url,
         database_url=database_url,
         clickhouse_url=f"{engines.clickhouse_url.rpartition('/')[0]}/{clickhouse_database}",

@@ -33,6 +33,7 @@ def chosen(
 ) -> Settings:
     migrate.up(database_url)
     return Settings(
+        auth="off",
         redis_url=engines.redis_url,
         database_url=database_url,
         clickhouse_url=engines.clickhouse_url,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +21,7 @@ from triton.api.services import Services
 from triton.api.statements import sql
 from triton.api.submission import fresh_body
 from triton.audit.reasons import given
+from triton.errors import ForbiddenError
 from triton.events.client import send_async
 from triton.events.envelope import to_datetime, to_microseconds
 from triton.events.heads import read_many
@@ -63,12 +64,22 @@ async def dry_run(services: Services, action: Action, chosen: JobFilter) -> DryR
 
 
 async def act(
-    services: Services, action: Action, text: str, *, by: str, reason: str, limit: int
+    services: Services,
+    action: Action,
+    text: str,
+    *,
+    by: str,
+    reason: str,
+    limit: int,
+    sees: Callable[[str], bool],
 ) -> Acted:
     """Acts on up to `limit` jobs. Raises ValidationError for the token, or where no reason is given,
-    ConflictError for the token; UnavailableError and RedisError midway: the same call again does what is
-    missing."""
+    ConflictError for the token, ForbiddenError where it is of a tenant that is not seen; UnavailableError and
+    RedisError midway: the same call again does what is missing."""
     token = selection.read(text, action, _epochs(services))
+    # The token comes from outside: what it says is no more than what a filter says.
+    if not sees(token.filter.tenant or ""):
+        raise ForbiddenError("the token is of a dry run over other tenants: do one of your own")
     reason = given(reason)
     rows = await _page(services, token, limit)
     ids = [row["job"] for row in rows]

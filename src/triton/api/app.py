@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 
 import triton
 from triton.api import cors, failures, openapi
+from triton.api.access import authenticated
 from triton.api.bulk import BulkCall, BulkReply
 from triton.api.dead_letters import DeadLetterCounts, DeadLetterPage
 from triton.api.encoded_slash import EncodedSlashMiddleware
@@ -136,9 +137,9 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         documents,
         audit,
     ):
-        app.include_router(module.router, dependencies=[Depends(only_known)])
+        app.include_router(module.router, dependencies=[authenticated, Depends(only_known)])
     for router in domain.routers:
-        app.include_router(router, dependencies=[Depends(only_known)])
+        app.include_router(router, dependencies=[authenticated, Depends(only_known)])
     openapi.install(app, _WIRE)
     return app
 

@@ -6,19 +6,19 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from triton.api.identity import Identity
 from triton.api.services import Services
 from triton.audit.noting import note
 from triton.errors import ForbiddenError
 from triton.events.types import AuditRead
 from triton.history import History
+from triton.identity.principal import Principal
 
 T = TypeVar("T")
 
 
 async def audited(
     services: Services,
-    identity: Identity,
+    identity: Principal,
     what: str,
     asked: Mapping[str, str | None],
     reason: str,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -16,7 +16,7 @@ from triton.api.wire import decode
 from triton.archive import TooLargeError
 from triton.bulk import MAX_JOBS, Mode, Receipt, refused
 from triton.erasure.messages import Sealing
-from triton.errors import ErasedError, ValidationError
+from triton.errors import ErasedError, ForbiddenError, ValidationError
 from triton.events.scripts import Submission
 from triton.uniqueness import MAX_KEY
 
@@ -59,6 +59,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     by: str
     tenant: str
+    #: Whether it may name a tenant.
+    sees: Callable[[str], bool]
     traceparent: str
     #: What the jobs belong to that do not say it.
     correlation: str
@@ -103,6 +105,8 @@ def checked_item(
     if isinstance(item, Receipt):
         return item
     tenant = item.options.tenant or caller.tenant
+    if not caller.sees(tenant):
+        return refused(index, ForbiddenError(f"the tenant {tenant!r} is not that of {caller.by}"))
     try:
         return submission_for(
             item,

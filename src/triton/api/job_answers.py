@@ -10,15 +10,23 @@ from starlette.responses import Response
 from triton import keys
 from triton.api import views
 from triton.api.services import Services
+from triton.api.views import JobView
 from triton.api.wire import Json
 from triton.errors import NotFoundError
 from triton.events.scripts import Submission
+from triton.identity.principal import Principal
 
 
-async def show_job(services: Services, job: str, status: int) -> Response:
+async def visible_job(services: Services, who: Principal, job: str) -> JobView:
+    """The job as it is now. Raises NotFoundError, also for what is another tenant's."""
     view = await services.jobs.find(job)
-    if view is None:
+    if view is None or not who.sees(view.tenant):
         raise unknown_job(job)
+    return view
+
+
+async def show_job(services: Services, who: Principal, job: str, status: int) -> Response:
+    view = await visible_job(services, who, job)
     partition = keys.partition_of(job, services.settings.partitions)
     cursor = services.framer.cursor(
         services.hub.epoch(partition), partition, view.position, view.tenant

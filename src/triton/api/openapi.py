@@ -14,6 +14,7 @@ from triton.api.problems import STATUS, Problem
 _TEMPLATE: Final = "#/components/schemas/{name}"
 _REASONS: Final = {
     400: "The body is not what its type says.",
+    401: "Nobody knows who asks: no key or token, or none that counts.",
     403: "Who asks may not.",
     404: "There is no such thing.",
     409: "The request does not fit the present state.",
@@ -47,8 +48,9 @@ def answer(kind: type[msgspec.Struct], description: str) -> dict[str, Any]:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors of a route; 422 and 503 are every route's."""
-    return {status: answer(Problem, _REASONS[status]) for status in sorted({*statuses, 422, 503})}
+    """The errors of a route; 401, 403, 422 and 503 are every route's."""
+    every = {401, 403, 422, 503}
+    return {status: answer(Problem, _REASONS[status]) for status in sorted({*statuses, *every})}
 
 
 def install(app: FastAPI, kinds: list[type[msgspec.Struct]]) -> None:

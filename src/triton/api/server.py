@@ -23,6 +23,7 @@ from triton.api.protocol import BoundedProtocol
 from triton.api.services import FeedOptions, check
 from triton.api.sse import with_server_send
 from triton.errors import StartupError, TritonError
+from triton.identity.first_start import check_auth
 from triton.settings import Settings
 
 #: Seconds that requests and streams have to end after the signal.
@@ -89,6 +90,11 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] | None = None) 
     check(settings)
     given = settings.listen_fd >= 0
     listener = inherited(settings.listen_fd) if given else listen(settings.host, settings.port)
+    try:
+        check_auth(settings.auth, listener.getsockname()[0])
+    except BaseException:
+        listener.close()
+        raise
     url = url_of(listener)
     server = make_server(settings, on_ready=(lambda: on_ready(url)) if on_ready else None)
     uvicorn_log, quiet = logging.getLogger("uvicorn.error"), _KnownFailure(server)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -42,6 +44,7 @@ from triton.feed.secret import signing_key
 from triton.history import History as Whole
 from triton.history import Past
 from triton.history.index import Index
+from triton.identity.verifying import Verifier
 from triton.payloads import Payloads
 from triton.settings import Settings
 
@@ -88,6 +91,7 @@ class Services(msgspec.Struct, frozen=True):
     admission: Admission
     #: What compressed streams share.
     blocks: Blocks
+    verifier: Verifier
 
 
 async def services_of(request: Request) -> Services:
@@ -121,6 +125,9 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
         )
         stack.push_async_callback(pool.close)
         await pool.open(wait=False)
+        verifier = Verifier(pool, fresh=settings.access_cache_ms / 1000)
+        noting = asyncio.create_task(verifier.run())
+        stack.push_async_callback(ended, noting)
         archive = open_archive(settings.archive_url)
         keyring = keyring_of(settings)
         stack.callback(keyring.close)
@@ -185,7 +192,15 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
                     tenant=settings.streams_per_tenant,
                 )
             ),
+            verifier=verifier,
         )
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancels a task of ours, and waits until it is over."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def patient(client: redis.asyncio.Redis) -> redis.asyncio.Redis:

@@ -16,7 +16,6 @@ from fastapi import Request
 from starlette.responses import Response
 
 from triton.api import openapi
-from triton.api.identity import ANONYMOUS, Identity
 from triton.api.problems import Problem
 from triton.api.services import Services
 from triton.api.sse import EventStream, complete
@@ -25,6 +24,7 @@ from triton.feed import frames
 from triton.feed.admission import Full, Place
 from triton.feed.contract import Refused, Stream
 from triton.feed.gzipped import GzipStream, wants_gzip
+from triton.identity.principal import ANYBODY, Principal
 
 #: Seconds after which who has too many streams may ask again.
 RETRY_AFTER: Final = 5
@@ -44,7 +44,7 @@ _HAS: Final = {
 async def answer(
     request: Request,
     services: Services,
-    who: Identity,
+    who: Principal,
     open_stream: Callable[[], Awaitable[Stream | Refused | Literal["ended"]]],
     *,
     cursor: str | None = None,
@@ -81,7 +81,7 @@ def _response(request: Request, services: Services, stream: Stream, place: Place
 
 
 @contextmanager
-def counted(request: Request, services: Services, who: Identity) -> Iterator[None]:
+def counted(request: Request, services: Services, who: Principal) -> Iterator[None]:
     """Around a long poll, which is counted like a stream. Raises TooManyStreamsError."""
     place = _enter(request, services, who)
     if isinstance(place, Full):
@@ -94,11 +94,11 @@ def counted(request: Request, services: Services, who: Identity) -> Iterator[Non
         place.leave()
 
 
-def _enter(request: Request, services: Services, who: Identity) -> Place | Full:
+def _enter(request: Request, services: Services, who: Principal) -> Place | Full:
     return services.admission.enter(
         address=request.client.host if request.client else "",
         # Nobody in particular has no limit of its own.
-        user="" if who.by == ANONYMOUS else who.by,
+        user="" if who.by == ANYBODY.by else who.by,
         tenant=who.tenant,
     )
 

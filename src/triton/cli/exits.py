@@ -21,6 +21,7 @@ from triton.errors import (
     ConfigurationError,
     StartupError,
     TritonError,
+    UnauthenticatedError,
     UnavailableError,
     ValidationError,
 )
@@ -68,7 +69,9 @@ def ending_of(error: Exception) -> Ending | None:
     if package == "typer" or isinstance(error, BrokenPipeError):
         return None
     if isinstance(error, TritonError):
-        return Ending(_status_of(error), one_sentence(error.message))
+        hint = "; TRITON_API_KEY or TRITON_API_KEY_FILE gives a key."
+        asked = hint if isinstance(error, UnauthenticatedError) else ""
+        return Ending(_status_of(error), one_sentence(error.message) + asked)
     if package in _DRIVERS:
         said = one_sentence(str(error)) or type(error).__name__
         return Ending(AWAY, f"{_DRIVERS[package]}: {said}; `triton doctor` looks at every engine.")
@@ -87,6 +90,8 @@ def one_sentence(text: str) -> str:
 def _status_of(error: TritonError) -> int:
     if isinstance(error, UnavailableError):
         return AWAY
-    if isinstance(error, ConfigurationError | ValidationError | StartupError):
+    if isinstance(
+        error, ConfigurationError | ValidationError | StartupError | UnauthenticatedError
+    ):
         return USAGE
     return NO

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from triton import settings
-from triton.errors import UnavailableError
+from triton.errors import ConfigurationError, UnavailableError
+from triton.identity import credentials
 from triton.settings import Settings
 from triton.stack.folder import DataFolder, RunningStack, running_stack
 
@@ -46,14 +47,54 @@ def client(data: str | None, url: str | None) -> Client:
     """A client of that API; a person sees at once that it does not answer. Raises UnavailableError."""
     from triton.client import Client
 
-    return Client(api_url(data, url), repeats=0)
+    found = reach(data, url)
+    return Client(found.url, api_key=found.key or None, repeats=0)
 
 
 def async_client(data: str | None, url: str | None) -> AsyncClient:
     """The same for asyncio."""
     from triton.client import AsyncClient
 
-    return AsyncClient(api_url(data, url), repeats=0)
+    found = reach(data, url)
+    return AsyncClient(found.url, api_key=found.key or None, repeats=0)
+
+
+class Reach(NamedTuple):
+    """Where an API is, and what lets a command in; no key is sent where it is empty."""
+
+    url: str
+    key: str = ""
+
+    def __repr__(self) -> str:
+        return f"Reach({self.url})"
+
+
+def reach(data: str | None, url: str | None) -> Reach:
+    """The API as `api_url` finds it, with the key of TRITON_API_KEY or TRITON_API_KEY_FILE; else with that of
+    the data folder, which goes to the folder's own stack and to nobody else.
+
+    Raises UnavailableError as `api_url`, ConfigurationError for a file that cannot be read.
+    """
+    found = api_url(data, url)
+    chosen = settings.load(data=data)
+    if chosen.api_key or chosen.api_key_file:
+        return Reach(found, chosen.api_key or _key_in(Path(chosen.api_key_file)))
+    running = running_stack(Path(chosen.data))
+    if running is None or running.api != found:
+        return Reach(found)
+    known = credentials.read(Path(chosen.data))
+    return Reach(found, known.api_key if known else "")
+
+
+def _key_in(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"TRITON_API_KEY_FILE names {file}, which cannot be read "
+            f"({getattr(error, 'strerror', None) or 'it is no text'})",
+            setting="api_key_file",
+        ) from error
 
 
 def engines(data: str | None, *needed: str) -> Settings:

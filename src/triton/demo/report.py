@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 from triton.cli import output
 from triton.cli.jobs import EVENT_COLUMNS, event_rows, history
 from triton.cli.live import Event
+from triton.cli.target import Reach
 from triton.client import Client
 from triton.demo.work import Run
 from triton.settings import Settings
@@ -104,10 +105,10 @@ def analytics(settings: Settings, since: datetime) -> None:
     )
 
 
-def one_history(api_url: str, run: Run) -> None:
+def one_history(reach: Reach, run: Run) -> None:
     """A job's events; the middle of a long history is left out."""
     assert run.job is not None
-    with Client(api_url, repeats=0) as api:
+    with Client(reach.url, api_key=reach.key or None, repeats=0) as api:
         found = msgspec.convert(history(api, run.job.id), list[Event])
     title = f"The history of {output.safe(run.name)} (job {run.job.id})"
     left_out = len(found) - _HEAD - _TAIL

@@ -16,7 +16,7 @@ import msgspec
 
 from triton.cli import output
 from triton.cli.interrupt import Interrupt
-from triton.cli.target import api_url, engines
+from triton.cli.target import Reach, engines, reach
 from triton.cli.typed import typed
 from triton.cli.up import report_exit
 from triton.cli.verify import prove
@@ -33,7 +33,7 @@ class Place(NamedTuple):
     """Where the demo runs. `tend` looks after a stack of our own; `ours` says whether it is one."""
 
     settings: Settings
-    api: str
+    api: Reach
     tend: Callable[[], object]
     ours: bool
 
@@ -70,7 +70,7 @@ def _place(chosen: Settings, stack: ExitStack, *, any_port: bool) -> Place:
     data = str(Path(chosen.data).absolute())
     if running_stack(Path(data)) is not None:
         output.line(f"using the stack that runs on {data}")
-        return Place(engines(data), api_url(data, None), lambda: None, ours=False)
+        return Place(engines(data), reach(data, None), lambda: None, ours=False)
     workers = max(1, chosen.worker_processes)
     chosen = msgspec.structs.replace(chosen, worker_processes=workers)
     own = Stack(chosen, any_port=any_port, on_exit=report_exit)
@@ -83,7 +83,7 @@ def _place(chosen: Settings, stack: ExitStack, *, any_port: bool) -> Place:
         f"Valkey, PostgreSQL, ClickHouse, API, projectors and workers run on {data} "
         f"after {time.monotonic() - begun:.1f} s; the API is {own.api_url}"
     )
-    return Place(own.settings, own.api_url, own.engines.supervisor.poll, ours=True)
+    return Place(own.settings, reach(data, None), own.engines.supervisor.poll, ours=True)
 
 
 def _show(place: Place, chosen_files: Sequence[Path]) -> bool:
@@ -122,7 +122,7 @@ def _next(place: Place, *, keep: bool) -> None:
         rows.append((f"{command} up{option}", "run it again, on the same data; then, beside it:"))
     else:
         output.line("Where to look next:")
-        rows.append((f"{place.api}/docs", "the HTTP API"))
+        rows.append((f"{place.api.url}/docs", "the HTTP API"))
     rows += [
         (f"{command} jobs{option}", "every job; --json for programs"),
         (f"{command} replay{option}", "the log, folded again"),

@@ -11,12 +11,13 @@ from typing import Final, Protocol
 import msgspec
 
 from triton.cli.live import Event, LiveJob
+from triton.cli.target import Reach
 from triton.client import AsyncClient, Client
 from triton.errors import TritonError, UnavailableError
 
 #: Files on their way to the archive, and streams open, at the same time.
 _UPLOADS: Final = 4
-_STREAMS: Final = 200
+_STREAMS: Final = 90
 #: Seconds without any event after which the board says so.
 _QUIET: Final = 20.0
 _POLL: Final = 0.2
@@ -96,12 +97,12 @@ class _Work:
 
 
 async def run_all(
-    api_url: str, files: Sequence[Path], board: Board, tend: Callable[[], object]
+    reach: Reach, files: Sequence[Path], board: Board, tend: Callable[[], object]
 ) -> list[Run]:
     """Returns when every job has ended. `tend` is called again and again. Raises UnavailableError."""
     runs = [Run(path, path.name) for path in files]
-    with Client(api_url, repeats=0) as api:
-        async with AsyncClient(api_url, repeats=0) as client:
+    with Client(reach.url, api_key=reach.key or None, repeats=0) as api:
+        async with AsyncClient(reach.url, api_key=reach.key or None, repeats=0) as client:
             work = _Work(api, board, client)
             keeping = asyncio.create_task(work.keep(tend))
             try:

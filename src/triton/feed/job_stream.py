@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Literal
 
 from redis.exceptions import RedisError
@@ -47,11 +47,12 @@ class JobFeed:
         self.timing = timing or Timing()
 
     async def open(
-        self, job: str, cursor: str | None
+        self, job: str, cursor: str | None, *, sees: Callable[[str], bool] = lambda _: True
     ) -> JobStream | Refused | Literal["unknown", "ended"]:
         """A stream for who has seen `cursor` (None: nothing yet).
 
-        `unknown`: there is no such job. `ended`: the job is over and the cursor is at its end.
+        `unknown`: there is no such job, or none of a tenant that who asks sees. `ended`: the job is over
+        and the cursor is at its end.
         """
         refusal = self.hub.refusal()
         if refusal is not None:
@@ -61,7 +62,7 @@ class JobFeed:
         stream = JobStream(self, job, subscription)
         opened = False
         try:
-            answer = await stream.begin(cursor)
+            answer = await stream.begin(cursor, sees)
             opened = answer is stream
         except (UnavailableError, RedisError, LogError):
             return self._refused("unavailable")
@@ -106,11 +107,13 @@ class JobStream:
         self._place.bell.set()
         self._hub.detach(self._place)
 
-    async def begin(self, cursor: str | None) -> JobStream | Literal["unknown", "ended"]:
+    async def begin(
+        self, cursor: str | None, sees: Callable[[str], bool]
+    ) -> JobStream | Literal["unknown", "ended"]:
         """Find out where the stream starts."""
         self._requested = cursor
         state = await self._feed.look_up(self._job)
-        if state is None:
+        if state is None or not sees(state.tenant):
             return "unknown"
         self._state = state
         if cursor is None:

@@ -19,6 +19,7 @@ import msgspec
 from triton import migrate, worker
 from triton.api.listener import listen, url_of
 from triton.errors import StartupError
+from triton.identity.first_start import check_auth, embedded_key
 from triton.settings import Settings
 from triton.stack.engines import Engines
 from triton.stack.folder import already_runs, running_stack
@@ -76,6 +77,7 @@ class Stack:
         """Returns when the API answers. Raises StartupError, and leaves nothing running then."""
         self._listener = listener = self._listen()
         try:
+            check_auth(self._given.auth, listener.getsockname()[0])
             self.engines.start()
             self.settings = msgspec.structs.replace(
                 self._given,
@@ -89,6 +91,9 @@ class Stack:
             )
             self.api_url = url_of(listener)
             migrate.up(self.settings.database_url, self.settings.clickhouse_url)
+            if self.settings.auth == "required":
+                # Whoever may read the folder may do everything already: its engines are there.
+                embedded_key(self.settings, ours=not self._given.database_url)
             for spec in self._roles(listener.fileno()):
                 self.engines.supervisor.spawn(spec)
             self._await_api()

@@ -10,13 +10,15 @@ import zipfile
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+import msgspec
 from fastapi import APIRouter, Depends, Query
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response
 
 from triton.api import openapi, views
+from triton.api.access import requires
 from triton.api.auditing import audited, check
-from triton.api.identity import Identity, identify
+from triton.api.job_answers import unknown_job, visible_job
 from triton.api.parameters import JobId, Name
 from triton.api.services import Services, services_of
 from triton.api.time_limits import unhurried
@@ -30,6 +32,8 @@ from triton.audit.timeline import Chosen, JobAt, JobsAt, job_at, jobs_at
 from triton.audit.why import Why, why
 from triton.errors import ValidationError
 from triton.history import Filter, History
+from triton.identity.permissions import Permission
+from triton.identity.principal import Principal
 from triton.submit import MAX_NAME
 
 router = APIRouter(
@@ -61,10 +65,13 @@ _Many = Annotated[
 async def why_job(
     job_id: JobId,
     services: Annotated[Services, Depends(services_of)],
-    identity: Annotated[Identity, Depends(identify)],
+    identity: Annotated[Principal, requires(Permission.AUDIT_READ)],
     reason: _Reason = "",
 ) -> Response:
     """From the log, its archive included. That you asked is an event of the log (`audit.read`)."""
+
+    if not identity.any_tenant:
+        await visible_job(services, identity, job_id)
 
     async def ask(history: History) -> Why:
         return await why(history, job_id)
@@ -89,7 +96,7 @@ async def why_job(
 )
 async def as_of(
     services: Annotated[Services, Depends(services_of)],
-    identity: Annotated[Identity, Depends(identify)],
+    identity: Annotated[Principal, requires(Permission.AUDIT_READ)],
     instant: Annotated[str, _When],
     job: Name = None,
     status: _State | None = None,
@@ -105,11 +112,15 @@ async def as_of(
     chosen = Chosen(status=status, queue=queue, tenant=tenant, actor=actor)
     if job is not None and chosen != Chosen():
         raise ValidationError("job goes with no other filter: name one job, or filter all")
+    chosen = msgspec.structs.replace(chosen, tenant=identity.reads(tenant))
 
     async def ask(history: History) -> JobAt | JobsAt:
         cut = await cut_of(history, when, job)
         if job is not None:
-            return await job_at(history, job, cut)
+            found = await job_at(history, job, cut)
+            if not identity.sees(found.job.tenant):
+                raise unknown_job(job)
+            return found
         return await jobs_at(history, cut, chosen, limit=limit)
 
     asked = {"instant": when.text, "job": job, "status": status}
@@ -124,7 +135,7 @@ async def as_of(
 )
 async def changed(
     services: Annotated[Services, Depends(services_of)],
-    identity: Annotated[Identity, Depends(identify)],
+    identity: Annotated[Principal, requires(Permission.AUDIT_READ)],
     begin: Annotated[
         str, Query(alias="from", max_length=64, description="An instant, as for `at`.")
     ],
@@ -133,6 +144,8 @@ async def changed(
     reason: _Reason = "",
 ) -> Response:
     """Reads all of the log up to the second instant. That you asked is an event of the log."""
+    # What changed is told of all tenants at once.
+    identity.demand(Permission.TENANTS_ANY)
     first, second = _instant(begin), _instant(to)
 
     async def ask(history: History) -> Difference:
@@ -157,7 +170,7 @@ async def changed(
 )
 async def export(
     services: Annotated[Services, Depends(services_of)],
-    identity: Annotated[Identity, Depends(identify)],
+    identity: Annotated[Principal, requires(Permission.AUDIT_READ)],
     form: Annotated[Format, Query(alias="format")] = "jsonl",
     since: Annotated[str | None, _When] = None,
     until: Annotated[str, _When] = "now",
@@ -179,7 +192,7 @@ async def export(
     given = {
         "job": job,
         "queue": queue,
-        "tenant": tenant,
+        "tenant": _tenants(identity, tenant),
         "actor": actor,
         "type": kind,
         "correlation": correlation,
@@ -227,6 +240,13 @@ def _zipped(folder: Path) -> Path:
             if path.is_file():
                 archive.write(path, path.relative_to(root))
     return file
+
+
+def _tenants(identity: Principal, named: list[str] | None) -> list[str] | None:
+    """Raises ForbiddenError."""
+    for one in named or ():
+        identity.reads(one)
+    return named if named or identity.any_tenant else [identity.tenant]
 
 
 def _instant(text: str) -> Instant:

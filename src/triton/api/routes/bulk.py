@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from triton import keys
 from triton.api import openapi, views
+from triton.api.access import requires
 from triton.api.actors import Declared, declared, sealing_of
 from triton.api.bulk import (
     MAX_BULK,
@@ -29,7 +30,6 @@ from triton.api.bulk import (
     is_keyed,
     item_of,
 )
-from triton.api.identity import Identity, identify
 from triton.api.job_answers import shrunk
 from triton.api.request_id import correlation_of
 from triton.api.services import Services, services_of
@@ -38,6 +38,8 @@ from triton.bulk import Receipt, existing, nothing_submitted, receipt_of, waves
 from triton.errors import UnavailableError
 from triton.events.client import send_async
 from triton.events.scripts import Submission, answers
+from triton.identity.permissions import Permission
+from triton.identity.principal import Principal
 from triton.uniqueness import MAX_KEY
 
 #: Jobs that are checked before other requests have their turn.
@@ -62,7 +64,7 @@ router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
 async def submit_many(
     request: Request,
     services: Annotated[Services, Depends(services_of)],
-    identity: Annotated[Identity, Depends(identify)],
+    identity: Annotated[Principal, requires(Permission.JOBS_SUBMIT)],
     idempotency_key: Annotated[
         str | None,
         Header(min_length=1, max_length=MAX_KEY, description="The same key is the same call."),
@@ -82,7 +84,8 @@ async def submit_many(
     check_count(call)
     caller = Caller(
         by=identity.by,
-        tenant=identity.tenant,
+        tenant=identity.writes_as(None),
+        sees=identity.sees,
         traceparent=traceparent,
         correlation=correlation_of(request),
         at_ms=time.time_ns() // 1_000_000,

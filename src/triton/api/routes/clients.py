@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 from triton.api import openapi
+from triton.api.access import public
 from triton.errors import NotFoundError
 
 #: What is served, and how a browser must take it.
@@ -18,7 +19,7 @@ _TYPES: Final = {
     "triton.d.ts": "text/plain; charset=utf-8",
     "react.d.ts": "text/plain; charset=utf-8",
 }
-router = APIRouter(tags=["service"])
+router = APIRouter(tags=["service"], dependencies=[public])
 
 
 def folder() -> Path:

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from triton.api import openapi, views
-from triton.api.identity import Identity, identify
-from triton.api.job_answers import prefix_of, show_job, unknown_job
+from triton.api.access import requires
+from triton.api.job_answers import prefix_of, show_job, unknown_job, visible_job
 from triton.api.parameters import JobId
 from triton.api.problems import request_id_of
 from triton.api.services import Services, services_of
@@ -22,6 +22,8 @@ from triton.errors import ConflictError
 from triton.events.client import send_async
 from triton.events.heads import read_body
 from triton.events.scripts import Call, answers
+from triton.identity.permissions import Permission
+from triton.identity.principal import Principal
 
 router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
 
@@ -41,11 +43,13 @@ async def cancel(
     job_id: JobId,
     request: Request,
     services: Annotated[Services, Depends(services_of)],
-    identity: Annotated[Identity, Depends(identify)],
+    identity: Annotated[Principal, requires(Permission.JOBS_ACT)],
 ) -> Response:
     """What waits ends at once; what runs is asked to stop. 409 for a job that ended before. A reason is
     required: it is kept in the event."""
     reason = given((await read_json(request, ReasonRequest, optional=True)).reason)
+    if not identity.any_tenant:
+        await visible_job(services, identity, job_id)
     call = services.scripts.cancel(
         prefix_of(services, job_id),
         [job_id],
@@ -59,7 +63,9 @@ async def cancel(
     if answer in ("ended", "missing"):
         raise ConflictError(f"job {job_id} has ended: there is nothing to cancel", job=job_id)
     view = await services.jobs.find(job_id)
-    return await show_job(services, job_id, 200 if view and view.state == "cancelled" else 202)
+    return await show_job(
+        services, identity, job_id, 200 if view and view.state == "cancelled" else 202
+    )
 
 
 @router.post(
@@ -76,11 +82,13 @@ async def requeue(
     job_id: JobId,
     request: Request,
     services: Annotated[Services, Depends(services_of)],
-    identity: Annotated[Identity, Depends(identify)],
+    identity: Annotated[Principal, requires(Permission.JOBS_ACT)],
 ) -> Response:
     """The job begins another life under its id, with its retry policy from the start. A reason is required:
     it is kept in the event."""
     reason = given((await read_json(request, ReasonRequest, optional=True)).reason)
+    if not identity.any_tenant:
+        await visible_job(services, identity, job_id)
     settings = services.settings
     body = await read_body(services.redis, settings.namespace, settings.partitions, job_id)
     call = services.scripts.requeue(
@@ -109,7 +117,7 @@ async def requeue(
             job=job_id,
             state=view.state,
         )
-    return await show_job(services, job_id, 202)
+    return await show_job(services, identity, job_id, 202)
 
 
 async def _one(services: Services, call: Call) -> str:

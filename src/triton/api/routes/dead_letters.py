@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from triton.api import openapi, pages, views
+from triton.api.access import requires
 from triton.api.dead_letters import (
     DeadLetterCounts,
     DeadLetterFilter,
@@ -22,6 +23,8 @@ from triton.api.parameters import Name, Word, aware
 from triton.api.services import Services, services_of
 from triton.api.wire import Json
 from triton.events.envelope import to_datetime
+from triton.identity.permissions import Permission
+from triton.identity.principal import Principal
 
 router = APIRouter(prefix=f"{views.PREFIX}/dead-letters", tags=["dead letters"])
 
@@ -53,6 +56,7 @@ async def chosen(
 )
 async def list_dead_letters(
     services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Principal, requires(Permission.JOBS_READ)],
     chosen: Annotated[DeadLetterFilter, Depends(chosen)],
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     next: Annotated[str | None, Query(description="From the page before.")] = None,  # noqa: A002
@@ -65,6 +69,7 @@ async def list_dead_letters(
         "dead_letters",
         {
             **msgspec.structs.asdict(chosen),
+            "tenant": identity.reads(chosen.tenant),
             "last_at": to_datetime(last.at) if last else None,
             "last_job": last.id if last else None,
             "limit": limit,
@@ -83,6 +88,7 @@ async def list_dead_letters(
 )
 async def count_dead_letters(
     services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Principal, requires(Permission.JOBS_READ)],
     chosen: Annotated[DeadLetterFilter, Depends(chosen)],
     by: Annotated[
         list[Group] | None,
@@ -94,6 +100,7 @@ async def count_dead_letters(
         "dead_letter_counts",
         {
             **msgspec.structs.asdict(chosen),
+            "tenant": identity.reads(chosen.tenant),
             "by": list(by or ("actor", "error", "reason")),
             "limit": limit,
         },

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from triton.api import openapi, views
-from triton.api.identity import Identity, identify
+from triton.api.access import requires
 from triton.api.parameters import DocumentId, Name
 from triton.api.services import Services, services_of
 from triton.api.uploads import DEFAULT_NAME, FIELD, File, chunks
@@ -23,6 +23,8 @@ from triton.archive import Stored
 from triton.archive.store import CHUNK_BYTES, too_large
 from triton.documents import repository
 from triton.documents.repository import Document
+from triton.identity.permissions import Permission
+from triton.identity.principal import Principal
 
 #: A form's own bytes around the file, at most: what Content-Length may exceed the limit by.
 _ENVELOPE: Final = 64 * 1024
@@ -75,7 +77,7 @@ router = APIRouter(prefix=f"{views.PREFIX}/documents", tags=["documents"])
 async def upload(
     request: Request,
     services: Annotated[Services, Depends(services_of)],
-    identity: Annotated[Identity, Depends(identify)],
+    identity: Annotated[Principal, requires(Permission.DOCUMENTS_WRITE)],
     filename: Annotated[str, Query(description="Of a raw body; a form has its own.")] = "",
     tenant: Name = None,
 ) -> Response:
@@ -85,7 +87,7 @@ async def upload(
     stored = await _store(request, services, file)
     document = Document(
         id=str(uuid_utils.uuid7()),
-        tenant=tenant or identity.tenant,
+        tenant=identity.writes_as(tenant),
         filename=file.filename,
         media_type=file.media_type,
         sha256=stored.sha256,
@@ -107,13 +109,13 @@ async def upload(
 async def read(
     document_id: DocumentId,
     services: Annotated[Services, Depends(services_of)],
-    identity: Annotated[Identity, Depends(identify)],
+    identity: Annotated[Principal, requires(Permission.DOCUMENTS_READ)],
     tenant: Name = None,
 ) -> Response:
     found = await _with_connection(
         services,
         lambda connection: repository.get(
-            connection, document_id, tenant=tenant or identity.tenant
+            connection, document_id, tenant=identity.writes_as(tenant)
         ),
     )
     return Json(_view(found))

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from triton.api import openapi, records, views
+from triton.api.access import requires
 from triton.api.etags import etag, expected, known
-from triton.api.identity import Identity, identify
 from triton.api.parameters import Name, Word
 from triton.api.records import Asker
 from triton.api.services import Services, services_of
@@ -40,6 +40,8 @@ from triton.domain.records import (
     TemplateStatus,
 )
 from triton.errors import NotFoundError
+from triton.identity.permissions import Permission
+from triton.identity.principal import Principal
 
 # No deferred annotations here: the routes of a kind are made in a function, with its own dependencies.
 
@@ -65,17 +67,20 @@ _IF_MATCH: Final = {
 
 
 async def asker(
-    identity: Annotated[Identity, Depends(identify)],
+    who: Annotated[Principal, requires(Permission.DOMAIN_WRITE)],
     tenant: Name = None,
     reason: Annotated[
         str, Query(max_length=2000, pattern=r"^[^\x00]*$", description="Why; kept in the event.")
     ] = "",
 ) -> Asker:
-    return Asker(identity.by, tenant or identity.tenant, reason)
+    return Asker(who.by, who.writes_as(tenant), reason)
 
 
-async def reader(identity: Annotated[Identity, Depends(identify)], tenant: Name = None) -> Asker:
-    return Asker(identity.by, tenant or identity.tenant)
+async def reader(
+    who: Annotated[Principal, requires(Permission.DOMAIN_READ)], tenant: Name = None
+) -> Asker:
+    # One tenant at a time, also for who sees all of them.
+    return Asker(who.by, who.writes_as(tenant))
 
 
 async def of_clients(

@@ -10,14 +10,16 @@ from starlette.responses import Response
 
 from triton import keys
 from triton.api import openapi, streaming, views
-from triton.api.identity import Identity, identify
-from triton.api.job_answers import unknown_job
+from triton.api.access import requires
+from triton.api.job_answers import unknown_job, visible_job
 from triton.api.parameters import JobId
 from triton.api.services import Services, services_of
 from triton.api.sse import MEDIA_TYPE
 from triton.api.wire import Json
 from triton.events.render import EventView, Shown
 from triton.feed.contract import Refused, Stream
+from triton.identity.permissions import Permission
+from triton.identity.principal import Principal
 
 
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,13 +40,12 @@ router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["events"])
 async def history(
     job_id: JobId,
     services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Principal, requires(Permission.EVENTS_READ)],
     after_version: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
     """Complete up to the moment of the request: the index as far as the projector has come, then the log."""
-    view = await services.jobs.find(job_id)
-    if view is None:
-        raise unknown_job(job_id)
+    view = await visible_job(services, identity, job_id)
     partition = keys.partition_of(job_id, services.settings.partitions)
     found: list[Shown] = []
     position, version = 0, after_version
@@ -93,7 +94,7 @@ async def subscribe(
     request: Request,
     job_id: JobId,
     services: Annotated[Services, Depends(services_of)],
-    who: Annotated[Identity, Depends(identify)],
+    who: Annotated[Principal, requires(Permission.EVENTS_READ)],
     last_event_id: Annotated[
         str | None, Header(description="Resume: exactly the events after it. Wins over the query.")
     ] = None,
@@ -108,7 +109,7 @@ async def subscribe(
     cursor = last_event_id or last_event_id_query or None
 
     async def open_stream() -> Stream | Refused | Literal["ended"]:
-        opened = await services.feed.open(job_id, cursor)
+        opened = await services.feed.open(job_id, cursor, sees=who.sees)
         if opened == "unknown":
             raise unknown_job(job_id)
         return opened

@@ -8,12 +8,15 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from triton.api import openapi, views
+from triton.api.access import requires
 from triton.api.explaining import facts_of
-from triton.api.job_answers import unknown_job
+from triton.api.job_answers import visible_job
 from triton.api.parameters import JobId
 from triton.api.services import Services, services_of
 from triton.api.wire import Json
 from triton.explain import Explanation, explain
+from triton.identity.permissions import Permission
+from triton.identity.principal import Principal
 
 router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
 
@@ -24,11 +27,11 @@ router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
     responses={200: openapi.answer(Explanation, "In plain words."), **openapi.problems(404)},
 )
 async def explain_job(
-    job_id: JobId, services: Annotated[Services, Depends(services_of)]
+    job_id: JobId,
+    services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Principal, requires(Permission.JOBS_READ)],
 ) -> Response:
     """From the job's head, its queue and its history, as they are now: `summary` says where it is and why,
     `because` the events that led there (the newest 50, without progress and output), `next` what follows."""
-    view = await services.jobs.find(job_id)
-    if view is None:
-        raise unknown_job(job_id)
+    view = await visible_job(services, identity, job_id)
     return Json(explain(await facts_of(services, view)))

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 import triton
 from triton.api import openapi
+from triton.api.access import public
 from triton.api.services import Services, services_of
 from triton.api.statements import sql
 from triton.api.wire import Json
@@ -62,7 +63,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     streams: int
 
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[public])
 
 
 @router.get(

@@ -14,8 +14,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from triton.api import openapi, views
+from triton.api.access import requires
 from triton.api.actors import declared, sealing_of
-from triton.api.identity import Identity, identify
 from triton.api.job_answers import prefix_of, show_job, shrunk, unknown_job
 from triton.api.job_reader import Filter, next_page
 from triton.api.parameters import JobId, Name, aware
@@ -26,6 +26,8 @@ from triton.api.views import JobView
 from triton.api.wire import Json, read_json
 from triton.events.client import send_async
 from triton.events.scripts import Submission, answers
+from triton.identity.permissions import Permission
+from triton.identity.principal import Principal
 from triton.uniqueness import MAX_KEY
 from triton.verdict import verdict_of
 
@@ -61,7 +63,7 @@ router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
 async def submit(
     request: Request,
     services: Annotated[Services, Depends(services_of)],
-    identity: Annotated[Identity, Depends(identify)],
+    identity: Annotated[Principal, requires(Permission.JOBS_SUBMIT)],
     idempotency_key: Annotated[
         str | None,
         Header(min_length=1, max_length=MAX_KEY, description="The same key is the same job."),
@@ -72,7 +74,7 @@ async def submit(
     marked `existing`; with another actor or other arguments it is a 422. A 409 says that the job was to be
     unique and is not, or that its queue drains."""
     wanted = await read_json(request, SubmitRequest)
-    tenant = wanted.options.tenant or identity.tenant
+    tenant = identity.writes_as(wanted.options.tenant)
     namespace = services.settings.namespace
     actor = (await declared(services.redis, namespace, [wanted.actor]))[wanted.actor]
     sealing = sealing_of(services.keyring, {wanted.actor: actor})
@@ -112,6 +114,7 @@ async def submit(
 )
 async def list_jobs(
     services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Principal, requires(Permission.JOBS_READ)],
     status: Annotated[list[State] | None, Query(description="May be repeated.")] = None,
     queue: Name = None,
     actor: Name = None,
@@ -126,7 +129,7 @@ async def list_jobs(
         states=status,
         queue=queue,
         actor=actor,
-        tenant=tenant,
+        tenant=identity.reads(tenant),
         after=aware("submitted_after", submitted_after),
         before=aware("submitted_before", submitted_before),
     )
@@ -140,9 +143,13 @@ async def list_jobs(
     summary="Read a job",
     responses={200: openapi.answer(JobView, "The job as it is now."), **openapi.problems(404)},
 )
-async def read(job_id: JobId, services: Annotated[Services, Depends(services_of)]) -> Response:
+async def read(
+    job_id: JobId,
+    services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Principal, requires(Permission.JOBS_READ)],
+) -> Response:
     """Found from the moment it was submitted, however far behind the projectors are."""
-    return await show_job(services, job_id, 200)
+    return await show_job(services, identity, job_id, 200)
 
 
 async def _existing(services: Services, job: str) -> SubmitReply:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from triton.api import openapi, streaming, views
-from triton.api.identity import Identity, identify
+from triton.api.access import requires
 from triton.api.parameters import aware
 from triton.api.services import Services, services_of
 from triton.api.sse import MEDIA_TYPE
@@ -22,6 +22,8 @@ from triton.events.types import TYPES
 from triton.feed.contract import Refused, Stream
 from triton.feed.wanted import MOST, Begin, Wanted
 from triton.history.filters import Filter
+from triton.identity.permissions import Permission
+from triton.identity.principal import Principal
 from triton.submit import MAX_NAME
 
 #: Milliseconds that a long poll waits at most.
@@ -41,7 +43,7 @@ class EventBatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wanted_of(
-    who: Annotated[Identity, Depends(identify)],
+    who: Annotated[Principal, requires(Permission.EVENTS_READ)],
     job_id: Names = None,
     queue: Names = None,
     actor: Names = None,
@@ -77,7 +79,7 @@ def wanted_of(
 
     return Wanted(
         Filter(
-            tenants=frozenset((who.tenant,)),
+            tenants=frozenset((who.tenant,)) if who.tenant else None,
             jobs=some(job_id),
             queues=some(queue),
             actors=some(actor),
@@ -146,7 +148,7 @@ def start_of(
 async def subscribe(
     request: Request,
     services: Annotated[Services, Depends(services_of)],
-    who: Annotated[Identity, Depends(identify)],
+    who: Annotated[Principal, requires(Permission.EVENTS_READ)],
     wanted: Annotated[Wanted, Depends(wanted_of)],
     start: Annotated[Start, Depends(start_of)],
     limit: Annotated[int, Query(ge=1, le=1000, description="JSON only.")] = 100,
@@ -172,7 +174,7 @@ def wants_json(accept: str) -> bool:
 
 
 async def _caught_up(
-    services: Services, who: Identity, wanted: Wanted, start: Start, limit: int, wait: float
+    services: Services, who: Principal, wanted: Wanted, start: Start, limit: int, wait: float
 ) -> Response:
     found = await services.many.catch_up(
         wanted, who.tenant, start.cursor, start.begin, limit=limit, wait=wait

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from triton import keys
 from triton.api import openapi, streaming, views
-from triton.api.identity import Identity, identify
+from triton.api.access import requires
 from triton.api.parameters import QueueName
 from triton.api.queues import QueueList, QueueView, WorkerList, queue_views, worker_views
 from triton.api.services import Services, services_of
@@ -20,6 +20,8 @@ from triton.api.wire import Json, read_json
 from triton.events.client import send_async
 from triton.events.scripts import Hold
 from triton.feed.contract import Refused, Stream
+from triton.identity.permissions import Permission
+from triton.identity.principal import Principal
 
 router = APIRouter(prefix=views.PREFIX, tags=["queues and workers"])
 _log: Final = structlog.get_logger("triton.api")
@@ -30,7 +32,10 @@ _log: Final = structlog.get_logger("triton.api")
     summary="List queues",
     responses={200: openapi.answer(QueueList, "All queues, by name."), **openapi.problems()},
 )
-async def list_queues(services: Annotated[Services, Depends(services_of)]) -> Response:
+async def list_queues(
+    services: Annotated[Services, Depends(services_of)],
+    _: Annotated[Principal, requires(Permission.QUEUES_READ)],
+) -> Response:
     """As Redis has them now: no projector is asked."""
     return Json(QueueList(queues=await queue_views(services.redis, services.settings)))
 
@@ -53,7 +58,7 @@ async def list_queues(services: Annotated[Services, Depends(services_of)]) -> Re
 async def subscribe_queues(
     request: Request,
     services: Annotated[Services, Depends(services_of)],
-    who: Annotated[Identity, Depends(identify)],
+    who: Annotated[Principal, requires(Permission.QUEUES_READ)],
 ) -> Response:
     """But for a user, address or tenant with too many streams, every answer is one that a browser's
     EventSource survives."""
@@ -69,7 +74,10 @@ async def subscribe_queues(
     summary="List living workers",
     responses={200: openapi.answer(WorkerList, "Who lives, by id."), **openapi.problems()},
 )
-async def list_workers(services: Annotated[Services, Depends(services_of)]) -> Response:
+async def list_workers(
+    services: Annotated[Services, Depends(services_of)],
+    _: Annotated[Principal, requires(Permission.WORKERS_READ)],
+) -> Response:
     """A worker is listed from its first heartbeat until a lease after its last one."""
     return Json(WorkerList(workers=await worker_views(services.redis, services.settings)))
 
@@ -92,7 +100,7 @@ def _command(name: str, state: Hold, summary: str, said: str) -> None:
         name: QueueName,
         request: Request,
         services: Annotated[Services, Depends(services_of)],
-        identity: Annotated[Identity, Depends(identify)],
+        identity: Annotated[Principal, requires(Permission.QUEUES_ACT)],
     ) -> Response:
         wanted = await read_json(request, ReasonRequest, optional=True)
         await queue_views(services.redis, services.settings, only=name)

@@ -10,11 +10,14 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from triton.api import openapi, views
-from triton.api.job_answers import unknown_job
+from triton.api.access import requires
+from triton.api.job_answers import visible_job
 from triton.api.parameters import JobId
 from triton.api.services import Services, services_of
 from triton.api.wire import Json
 from triton.errors import ConflictError
+from triton.identity.permissions import Permission
+from triton.identity.principal import Principal
 from triton.references import reference_in
 
 router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
@@ -31,13 +34,15 @@ router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
         **openapi.problems(404, 409),
     },
 )
-async def result_of(job_id: JobId, services: Annotated[Services, Depends(services_of)]) -> Response:
+async def result_of(
+    job_id: JobId,
+    services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Principal, requires(Permission.JOBS_READ)],
+) -> Response:
     """The same as `result` of the job, with one difference: a result of more than 64 KiB is in the archive,
     and the job shows a reference (`triton.archived`); here it is fetched. 409 says that the job has not
     completed."""
-    view = await services.jobs.find(job_id)
-    if view is None:
-        raise unknown_job(job_id)
+    view = await visible_job(services, identity, job_id)
     if view.state != "completed":
         raise ConflictError(
             f"job {job_id} is {view.state}: only a completed job has a result", state=view.state

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 import triton
 from triton.api import openapi, views
+from triton.api.access import public
 from triton.api.wire import Json
 
 
@@ -17,7 +18,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     links: dict[str, str]
 
 
-router = APIRouter(tags=["service"])
+router = APIRouter(tags=["service"], dependencies=[public])
 
 
 @router.get("/", summary="The service", responses={200: openapi.answer(Service, "Name and links.")})

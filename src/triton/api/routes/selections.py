@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
+import msgspec
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from triton.api import acting, openapi, selection, views
-from triton.api.identity import Identity, identify
+from triton.api.access import requires
 from triton.api.selection import Acted, Action, DryRun, SelectionRequest
 from triton.api.services import Services, services_of
 from triton.api.wire import Json, read_json
+from triton.identity.permissions import Permission
+from triton.identity.principal import Principal
 
 router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
 
@@ -41,7 +44,7 @@ _EXAMPLE: Final = {
 async def requeue_many(
     request: Request,
     services: Annotated[Services, Depends(services_of)],
-    identity: Annotated[Identity, Depends(identify)],
+    identity: Annotated[Principal, requires(Permission.JOBS_ACT)],
 ) -> Response:
     """First a dry run with the filter: it counts, shows a sample, and answers a token. Then calls with the
     token, until `next` is null. Only jobs that the dry run counted are requeued, and only those to which
@@ -60,7 +63,7 @@ async def requeue_many(
 async def cancel_many(
     request: Request,
     services: Annotated[Services, Depends(services_of)],
-    identity: Annotated[Identity, Depends(identify)],
+    identity: Annotated[Principal, requires(Permission.JOBS_ACT)],
 ) -> Response:
     """As for requeue. What waits ends at once, what runs is asked to stop. Jobs that were submitted after the
     dry run are left alone; a job that has started since is cancelled only where the filter's `status` says
@@ -69,12 +72,14 @@ async def cancel_many(
 
 
 async def _answer(
-    request: Request, services: Services, identity: Identity, action: Action
+    request: Request, services: Services, identity: Principal, action: Action
 ) -> Response:
     wanted = await read_json(request, SelectionRequest)
     selection.check(wanted, action)
     if wanted.filter is not None:
-        return Json(await acting.dry_run(services, action, wanted.filter))
+        tenant = identity.reads(wanted.filter.tenant)
+        chosen = msgspec.structs.replace(wanted.filter, tenant=tenant)
+        return Json(await acting.dry_run(services, action, chosen))
     assert wanted.token is not None, "checked above"
     return Json(
         await acting.act(
@@ -84,5 +89,6 @@ async def _answer(
             by=identity.by,
             reason=wanted.reason,
             limit=wanted.limit,
+            sees=identity.sees,
         )
     )

@@ -1,0 +1,1 @@
+DROP TABLE login_failures, refresh_tokens, sessions, api_keys, users, organizations;

@@ -1,0 +1,94 @@
+"""Owns who a request comes from, and that each route names what it takes to be let in.
+
+    @router.get("/jobs", ...)
+    async def list_jobs(who: Annotated[Principal, requires(Permission.JOBS_READ)], ...)
+
+A route without `requires`, `authenticated` or `public` fails a test: there is no way in by forgetting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+
+from triton.api.services import Services
+from triton.errors import UnauthenticatedError
+from triton.identity.permissions import Permission
+from triton.identity.principal import ANYBODY, Principal
+
+_HOW: Final = "send an API key or an access token: `Authorization: Bearer ...`"
+
+
+async def principal_of(request: Request) -> Principal:
+    """Who asks; looked up once for a request. Raises UnauthenticatedError, UnavailableError."""
+    known = getattr(request.state, "principal", None)
+    if isinstance(known, Principal):
+        return known
+    found = await _identified(request)
+    request.state.principal = found
+    return found
+
+
+async def _identified(request: Request) -> Principal:
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    if services.settings.auth == "off":
+        return ANYBODY
+    credential = credential_of(request)
+    if not credential:
+        raise UnauthenticatedError(f"nobody is named in this request: {_HOW}")
+    return await services.verifier.key(credential)
+
+
+def credential_of(request: Request) -> str:
+    """The key or token of a request; empty for none. Raises UnauthenticatedError for what is no Bearer."""
+    header = request.headers.get("authorization", "")
+    if not header:
+        return request.headers.get("x-api-key", "").strip()
+    scheme, _, credential = header.partition(" ")
+    if scheme.lower() != "bearer" or not credential.strip():
+        raise UnauthenticatedError(f"the Authorization header is no Bearer one: {_HOW}")
+    return credential.strip()
+
+
+class _Demand:
+    """The dependency that lets in who has a permission; routes are asked for theirs by it."""
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    async def __call__(self, request: Request) -> Principal:
+        who = await principal_of(request)
+        who.demand(self.permission)
+        return who
+
+
+async def _anyone() -> None:
+    """Of a route that everybody may ask."""
+
+
+def requires(permission: Permission) -> Any:
+    """A dependency that answers the Principal. Raises UnauthenticatedError (401), ForbiddenError (403)."""
+    return Depends(_Demand(permission))
+
+
+#: Of a route that answers without a key. Health, login, `/` and what documents the API: no others.
+public: Final[Any] = Depends(_anyone)
+#: Of a router: who nobody knows learns nothing more than that, not even what is wrong with the request.
+authenticated: Final[Any] = Depends(principal_of)
+
+
+def demanded_by(dependant: Dependant) -> tuple[set[Permission], bool]:
+    """The permissions that a route demands, and whether it says that everybody may ask it."""
+    calls = list(_calls(dependant))
+    permissions = {one.permission for one in calls if isinstance(one, _Demand)}
+    return permissions, _anyone in calls
+
+
+def _calls(dependant: Dependant) -> Iterable[object]:
+    for one in dependant.dependencies:
+        yield one.call
+        yield from _calls(one)

@@ -1,0 +1,1 @@
+"""Who may do what: principals, permissions, keys, users and their sessions."""
