@@ -74,6 +74,7 @@ DRIVERS = {
     "redis": {
         "restore",
         "audit",
+        "expiry",
         "events",
         "broker",
         "keeper",
@@ -88,6 +89,7 @@ DRIVERS = {
     "psycopg": {
         "restore",
         "audit",
+        "expiry",
         "projections",
         "evidence",
         "documents",

@@ -150,6 +150,13 @@ class HoleError(LogError):
     code = "log_hole"
 
 
+class ExpiredError(HoleError):
+    """What was asked for has expired, as an event of the log says: `details` holds `partition`, and `until`,
+    the last position that expired."""
+
+    code = "log_expired"
+
+
 class ForeignEntryError(LogError):
     """The stream holds an entry that Triton's scripts did not write."""
 

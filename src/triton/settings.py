@@ -52,6 +52,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     #: The newest events that legal holds may keep in Redis, for each partition; 0 for none. The archive keeps
     #: what is held in any case.
     hold_events: Annotated[int, msgspec.Meta(ge=0)] = 100_000
+    #: Milliseconds between two looks of an archiver at what has outlived its retention and may expire; 0
+    #: leaves it to `triton audit retention apply`. Nothing expires before somebody sets a retention.
+    expire_ms: Annotated[int, msgspec.Meta(ge=0)] = 3_600_000
     #: file:///folder or postgresql:// URL of the keys of data subjects, outside of all backups of the rest;
     #: the same for every process that sends, runs or reads personal data. `triton up` has one below `data`.
     subject_keys: str = ""

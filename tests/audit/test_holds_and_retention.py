@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from past_log import PastLog
-
 from triton.audit.outliving import Contents
-from triton.audit.planning import plan
 from triton.audit.rules import DAY, Hold, Retention, days_of, held_by
 from triton.events.entries import Page
 
@@ -48,19 +45,3 @@ def test_a_segment_is_kept_as_long_as_its_longest_kept_event() -> None:
         assert contents.kept_by(rules, [hold], 10_000 * DAY) == f"h holds {scope} {value}"
     other = Hold("h", "job", "j3", "why", "user:ann", 1)
     assert contents.kept_by(rules, [other], 10_000 * DAY) == ""
-
-
-def test_the_plan_ends_at_the_first_segment_that_something_keeps(past: PastLog) -> None:
-    rules = [Retention("", "", 1)]
-
-    def planned(*holds: Hold, days: int = 100) -> list[tuple[int, int, str]]:
-        now = max(event.at for event in past.events) + days * DAY
-        found = past.ask(lambda history: plan(history, rules, holds, now))
-        return [(one.partition, one.first, one.kept_by) for one in found]
-
-    last = "it is the last one"
-    assert planned() == [(0, 1, ""), (0, 41, last), (1, 1, ""), (1, 41, last)]
-    (job,) = [e.job for e in past.events if (e.partition, e.position) == (1, 1)]
-    held = planned(Hold("h", "job", job, "why", "user:ann", 1))
-    assert held == [(0, 1, ""), (0, 41, last), (1, 1, f"h holds job {job}")]
-    assert all("kept until" in why for _, _, why in planned(days=0))

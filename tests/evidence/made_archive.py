@@ -36,8 +36,8 @@ def records(count: int, *, after: int = 0, job: str = "j") -> list[bytes]:
     return segment.records_of(page(jobs))[after:]
 
 
-def expiry(position: int, said: Manifest) -> bytes:
-    """The record of the event that a segment expired."""
+def expiry(position: int, said: Manifest, **changes: object) -> bytes:
+    """The record of the event that a segment expired, as the manifest has it but for what is changed."""
     data = SegmentExpired(
         partition=said.partition,
         epoch=said.epoch,
@@ -48,9 +48,10 @@ def expiry(position: int, said: Manifest) -> bytes:
         root=said.root,
         reason="older than 30 days",
     )
+    changed = msgspec.structs.replace(data, **changes)
     values = (
         *(b"segment.expired", b"", b"0", b"0", b"1800000000000000", b"system", b"", b"", b""),
-        *(b"default", b"", b"1", encode_data(data)),
+        *(b"default", b"", b"1", encode_data(changed)),
     )
     return record_of(position, [part for value in values for part in (b"", value)])
 
@@ -152,6 +153,24 @@ class MadeArchive:
         self.write(layout.manifest_of(key), raw)
         if signed:
             self.publish(self.head())
+
+    def expire(self, number: int, **changes: object) -> Path:
+        """Lets a segment expire as it should be: its leaf hashes stay, and a sealed event declares it, which
+        says what is changed otherwise. Answers where its bytes were."""
+        path = self.segments[number]
+        raw = path.with_suffix(".json").read_bytes()
+        said = manifest.decode(raw)
+        leaves = b"".join(self.hashes[said.first_position - 1 : said.last_position])
+        path.with_suffix(".leaves").write_bytes(leaves)
+        more = {
+            "events": said.events,
+            "manifest": manifest.digest(raw),
+            "leaves": manifest.digest(leaves),
+        }
+        at = len(self.records) + 1
+        self.seal([expiry(at, said, **{**more, **changes}), *records(20 + at, after=0)[at:]])
+        path.unlink()
+        return path
 
     def read_tile(self, tile: Tile) -> bytes:
         return self.path(layout.tile(self.tree, tile)).read_bytes()

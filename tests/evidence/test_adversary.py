@@ -382,6 +382,7 @@ def test_lives_of_a_log(made: MadeArchive) -> None:
 
 
 def test_expired_segments_are_not_missing_if_the_log_says_so(made: MadeArchive) -> None:
+    """Events as they were first: they name no leaf hashes, and the tree goes on from a manifest."""
     gone = [made.segments[0], made.segments[1]]
     said = [manifest.decode(path.with_suffix(".json").read_bytes()) for path in gone]
     for path in gone:
@@ -391,17 +392,133 @@ def test_expired_segments_are_not_missing_if_the_log_says_so(made: MadeArchive) 
     made.seal([expiry(1001, said[0]), *records(1021)[1001:]])
     code, report = verify(made.root, "--key", KEY)
     assert (code, report["position"], report["until"]) == (INCOMPLETE, 301, 800)
-    made.seal([expiry(1022, msgspec.structs.replace(said[1], sha256="00" * 32))])
-    assert verify(made.root, "--key", KEY)[0] == INCOMPLETE
+    made.seal([expiry(1022, said[1], sha256="00" * 32)])
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"], report["until"]) == (TAMPERED, 301, 800)
     made.seal([expiry(1023, said[1])])
     code, report = verify(made.root, "--key", KEY)
-    assert (code, report["logs"][0]["expired"]) == (WHOLE, [[1, 300], [301, 800]])
-    assert "800 more expired as the log says" in report["sentence"]
-    path = made.segments[0]  # the third one
-    path.rename(made.root / "kept")
-    said.append(manifest.decode(path.with_suffix(".json").read_bytes()))
-    made.seal([expiry(1024, said[2])])
+    assert (code, report["logs"][0]["expired"]) == (WHOLE, [[1, 300, 1001], [301, 800, 1023]])
+    assert "800 more, up to 800 of triton/0/e1, expired by declared events at" in report["sentence"]
+
+
+def test_what_stays_of_expired_segments_proves_all_that_was_signed(made: MadeArchive) -> None:
+    """300 is no whole tile: the leaf hashes of both sides are needed for it."""
+    old = made.root / "old"
+    old.write_bytes(made.head(137))
+    made.expire(0)
+    code, report = verify(made.root, "--key", KEY, "--seen", str(old))
+    assert (code, report["logs"][0]["expired"]) == (WHOLE, [[1, 300, 1001]]), report
+    assert (
+        "300 more, up to 300 of triton/0/e1, expired by declared event at position 1001"
+        in (report["sentence"])
+    )
+    forked = made.root / "forked"
+    root = tree.root_of(made.hashes[1:138])
+    forked.write_bytes(notes.sign_head(TreeHead(made.origin, 137, root), [made.signer]))
+    code, report = verify(made.root, "--key", KEY, "--seen", str(forked))
+    assert code == TAMPERED
+    for path in made.segments[:1]:  # what spans the expired and the kept is proved too
+        assert path.name.startswith(f"{301:020d}")
+    rewrite_kept = made.segments[0]
+    data = bytearray(rewrite_kept.read_bytes())
+    rewrite_kept.write_bytes(bytes(data[:-1]))
+    assert verify(made.root, "--key", KEY)[0] == TAMPERED
+
+
+def test_changed_or_lost_leaf_hashes_of_an_expired_segment(made: MadeArchive) -> None:
+    leaves = made.expire(0).with_suffix(".leaves")
+    raw = leaves.read_bytes()
+    leaves.write_bytes(raw[:32] + bytes(32) + raw[64:])
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"], report["until"]) == (TAMPERED, 1, 256)
+    leaves.write_bytes(raw[:-32])
+    assert verify(made.root, "--key", KEY)[0] == TAMPERED
+    leaves.unlink()
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"], report["until"]) == (INCOMPLETE, 1, 300)
+    assert "leaf hashes are missing" in report["sentence"]
+    leaves.write_bytes(raw)
     assert verify(made.root, "--key", KEY)[0] == WHOLE
+    leaves.with_suffix(".json").unlink()
+    assert verify(made.root, "--key", KEY)[0] == INCOMPLETE
+
+
+def test_a_segment_that_is_merely_gone_is_missing_whatever_lies_beside_it(
+    made: MadeArchive,
+) -> None:
+    path = made.segments[0]
+    path.with_suffix(".leaves").write_bytes(b"".join(made.hashes[:300]))
+    path.unlink()
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"], report["until"]) == (INCOMPLETE, 1, 300)
+    # A claim for another range, or of another log, says nothing for it.
+    said = manifest.decode(path.with_suffix(".json").read_bytes())
+    made.seal([expiry(1001, said, epoch="e2"), expiry(1002, said, partition=1)])
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"], report["until"]) == (INCOMPLETE, 1, 300)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"root": "00" * 32},
+        {"sha256": "00" * 32},
+        {"manifest": "00" * 32},
+        {"leaves": "00" * 32},
+        {"events": 299},
+        {"key": "log/triton/p0/e1/segments/other.zst"},
+        {"last": 299},
+        {"last": 800},
+        {"first": 2},
+        {"first": 300, "last": 1},
+    ],
+)
+def test_a_declaration_that_does_not_fit(made: MadeArchive, lie: dict[str, object]) -> None:
+    made.expire(0, **lie)
+    assert verify(made.root, "--key", KEY)[0] == TAMPERED
+
+
+def test_a_lie_about_a_segment_that_is_there_is_one_too(made: MadeArchive) -> None:
+    path = made.segments[0]
+    raw = path.read_bytes()
+    made.expire(0, root="00" * 32)
+    path.write_bytes(raw)
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"], report["until"]) == (TAMPERED, 1, 300)
+    assert "declares another root" in report["sentence"]
+
+
+def test_a_declaration_that_expired_itself_is_carried_by_the_next(made: MadeArchive) -> None:
+    """The newest one stands for all before: they hang together by their manifests."""
+    made.expire(0)  # said at 1001, in the segment from there on
+    for _ in range(3):
+        made.expire(0)
+    code, report = verify(made.root, "--key", KEY)
+    ends = [300, 800, 1000, 1021]
+    assert (code, [last for _, last, _ in report["logs"][0]["expired"]]) == (WHOLE, ends), report
+    assert report["logs"][0]["expired"][0] == [1, 300, 1064], "whoever said so at first is gone"
+    path = made.path(layout.manifest(made.tree, 1, 300))
+    said = msgspec.structs.replace(manifest.decode(path.read_bytes()), sha256="00" * 32)
+    path.write_bytes(manifest.encode(said))
+    assert verify(made.root, "--key", KEY)[0] == TAMPERED
+
+
+def test_an_event_in_a_later_life_declares_for_the_one_before(made: MadeArchive) -> None:
+    said = manifest.decode(made.segments[0].with_suffix(".json").read_bytes())
+    raw = made.segments[0].with_suffix(".json").read_bytes()
+    second = MadeArchive(made.root, made.signer, epoch="e2")
+    origins = second.origin, made.origin
+    second.write(lives.key_of(second.tree), lives.declaration(*origins, 1000, [made.signer]))
+    second.seal(made.records[:])
+    leaves = b"".join(made.hashes[:300])
+    made.segments[0].with_suffix(".leaves").write_bytes(leaves)
+    made.segments[0].unlink()
+    assert verify(made.root, "--key", KEY)[0] == INCOMPLETE
+    more = {"manifest": manifest.digest(raw), "leaves": manifest.digest(leaves)}
+    second.seal([expiry(1001, said, **more)])
+    code, report = verify(made.root, "--key", KEY)
+    assert code == WHOLE, report
+    assert report["logs"][0]["expired"] == [[1, 300, 1001]]
 
 
 def test_what_is_behind_a_gap_leads_to_signed_roots(made: MadeArchive) -> None:

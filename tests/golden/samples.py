@@ -84,7 +84,17 @@ SAMPLES: Final[tuple[EventData, ...]] = (
     RetentionSet(),
     RetentionSet(tenant="acme", queue="mail", days=400, before=0, reason="the law"),
     SegmentExpired(
-        partition=0, epoch="e", first=1, last=9, key="k", sha256="ab", root="cd", reason="30 days"
+        partition=0,
+        epoch="e",
+        first=1,
+        last=9,
+        key="k",
+        sha256="ab",
+        root="cd",
+        events=9,
+        manifest="ef",
+        leaves="01",
+        reason="30 days",
     ),
     SubjectErased(subject="5f2c", tenant="acme", reason="article 17"),
     RecordChanged(

@@ -44,7 +44,8 @@ def settings(stores: Settings, namespace: str) -> Settings:
     with psycopg.connect(stores.database_url, autocommit=True) as connection:
         connection.execute(
             "TRUNCATE job_events, job_states, job_submissions, checkpoints, parked_events, insert_intents,"
-            " log_epochs, lost_events, failed_jobs, segments, tree_heads, holds, retention"
+            " log_epochs, lost_events, failed_jobs, segments, tree_heads, holds, retention,"
+            " expiries"
         )
         for name in ("postgres", "clickhouse"):
             connection.execute(f"DROP SCHEMA IF EXISTS triton_shadow_{name} CASCADE")

@@ -42,6 +42,7 @@ STATUS: Final[Mapping[str, int]] = {
     # The log broke a promise: nothing is wrong with the request.
     "log": 503,
     "log_hole": 503,
+    "log_expired": 410,
     "log_foreign_entry": 503,
     "log_forked": 503,
 }

@@ -51,7 +51,7 @@ def _is_known(report: Report, path: str, position: int) -> bool:
 
 
 class Count(NamedTuple):
-    """How many positions a store has of a partition, up to its checkpoint."""
+    """How many positions a store has of a partition, up to its checkpoint, of those that did not expire."""
 
     store: str
     partition: int
@@ -65,8 +65,8 @@ async def count_stores(
     """Counts the distinct positions of both stores; what is missing is added to the report."""
     cursor = await connection.execute(sql("proof_checkpoints"))
     counts = []
-    for store, partition, position, parked in await cursor.fetchall():
-        values = {"partition": partition, "position": position}
+    for store, partition, position, parked, expired in await cursor.fetchall():
+        values = {"partition": partition, "position": position, "expired": expired}
         if store == "postgres":
             rows = await connection.execute(sql("proof_count"), values)
             found = await rows.fetchall()
@@ -74,7 +74,8 @@ async def count_stores(
             query = sql("proof_count_clickhouse").decode()
             result = await asyncio.to_thread(clickhouse.query, query, parameters=values)
             found = result.result_rows
-        counts.append(Count(store, partition, found[0][0], position - parked))
+        expected = max(0, position - expired) - parked
+        counts.append(Count(store, partition, found[0][0], expected))
         if counts[-1].events != counts[-1].expected:
             path = f"{log.namespace}/{partition}/{log.epochs[partition]}"
             text = (

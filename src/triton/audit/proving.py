@@ -11,7 +11,7 @@ from typing import Final
 from triton.archive import ArchiveStore
 from triton.errors import EvidenceError, NotFoundError
 from triton.events.log import Log
-from triton.evidence import layout, notes, proofs, segment, tree
+from triton.evidence import layout, notes, proofs, segment, tiled, tree
 from triton.evidence.layout import Tree
 from triton.evidence.notes import TreeHead, VerifierKey
 from triton.evidence.proofs import Proof
@@ -46,8 +46,9 @@ class Prover:
     async def prove(self, position: int) -> Proof:
         """The proof against the newest signed head that covers the position.
 
-        Raises NotFoundError for a position that the log does not have, EvidenceError where no head covers it
-        in time or the log is not what was signed, HoleError, UnavailableError.
+        Raises NotFoundError for a position that the log does not have, ExpiredError for one that expired,
+        EvidenceError where no head covers it in time or the log is not what was signed, HoleError,
+        UnavailableError.
         """
         partition = self._tree.partition
         end = await self._log.position(partition)
@@ -58,12 +59,20 @@ class Prover:
                 position=position,
             )
         raw, head = await self._head(position)
-        sealed = await asyncio.to_thread(self._sealed, head.size)
+        (record,) = await self._records(position - 1, position)
+        sealed, expired = await asyncio.to_thread(self._sealed, head.size)
         loop = asyncio.get_running_loop()
 
         def read_leaves(first: int, after: int) -> list[bytes]:
-            found = asyncio.run_coroutine_threadsafe(self._records(first, after), loop)
-            return tree.leaf_hashes(found.result())
+            hashes: list[bytes] = []
+            for begin, end in expired:
+                if begin <= after and end > first:
+                    key = layout.segment(self._tree, begin, end)
+                    asked = max(begin, first + 1), min(end, after)
+                    hashes += tiled.kept_leaves(self._archive, key, begin, *asked)
+            begin = first + len(hashes)
+            found = asyncio.run_coroutine_threadsafe(self._records(begin, after), loop)
+            return hashes + tree.leaf_hashes(found.result())
 
         reader = HashReader(
             head.size,
@@ -72,7 +81,6 @@ class Prover:
             read_leaves,
         )
         hashes = await asyncio.to_thread(reader.inclusion, position - 1)
-        (record,) = await self._records(position - 1, position)
         proof = Proof(position - 1, tuple(hashes), raw, record)
         proofs.verify_proof(proof, self._keys, self._origin)
         return proof
@@ -99,14 +107,19 @@ class Prover:
             return raw, notes.open_head(raw, self._keys, self._origin)
         return None
 
-    def _sealed(self, size: int) -> int:
-        """The last position whose tiles are in the archive for sure: the end of a manifest's segment."""
-        ends = [0]
-        for key in self._archive.list(layout.segments(self._tree)):
-            if key.endswith(".json"):
-                found = layout.range_of(key.removesuffix(".json") + ".zst")
-                ends.append(found[1] if found and found[1] <= size else 0)
-        return max(ends)
+    def _sealed(self, size: int) -> tuple[int, list[tuple[int, int]]]:
+        """The last position whose tiles are in the archive for sure, the end of a manifest's segment; and the
+        segments of which only hashes are there, the oldest first."""
+        keys = set(self._archive.list(layout.segments(self._tree)))
+        ends, expired = [0], []
+        for key in keys:
+            stem, _, kind = key.rpartition(".")
+            found = layout.range_of(f"{stem}.zst")
+            if kind == "json" and found and found[1] <= size:
+                ends.append(found[1])
+            if kind == "leaves" and found and f"{stem}.zst" not in keys:
+                expired.append(found)
+        return max(ends), sorted(expired)
 
     async def _records(self, first: int, after: int) -> list[bytes]:
         """The records of leaves `first` up to before `after`."""

@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from triton.archive import ArchiveStore
 from triton.errors import EvidenceError, HoleError, NotFoundError
 from triton.events.log import Log
-from triton.events.types import KeyRotated, SegmentExpired
 from triton.evidence import columns, segment, tree
 from triton.evidence.tree import Frontier
 from triton.verifier import triton_verify
@@ -104,14 +103,12 @@ async def verify_log(report: Report, archive: ArchiveStore, log: Log) -> None:
     that were signed. Adds what is wrong to the report."""
     keys = triton_verify.Keys([triton_verify.parse_key(text) for text in report.keys], check)
     source = Source(archive)
-    expired: list[SegmentExpired] = []
     for partition in range(log.partitions):
         path = f"{log.namespace}/{partition}/{log.epochs[partition]}"
         found = next((each for each in report.trees if each.path == path), None)
         if any(each.log == path and each.verdict == TAMPERED for each in report.findings):
             continue  # what does not hold together is not gone on from
-        await _follow(report, source, log, keys, partition, found, expired)
-    _forgive(report, log.namespace, expired)
+        await _follow(report, source, log, keys, partition, found)
 
 
 async def _follow(
@@ -121,7 +118,6 @@ async def _follow(
     keys: triton_verify.Keys,
     partition: int,
     found: TreeReport | None,
-    expired: list[SegmentExpired],
 ) -> None:
     path = f"{log.namespace}/{partition}/{log.epochs[partition]}"
     size = found.frontier.size if found else 0
@@ -139,7 +135,7 @@ async def _follow(
     archived = len(found.rotated)
     try:
         for until in sorted({*(head.size for head in heads), end}):
-            grown = await _read_to(log, found, grown, min(until, end), expired)
+            grown = await _read_to(log, found, grown, min(until, end))
             for head in heads:
                 if head.size != grown.size:
                     continue
@@ -194,26 +190,7 @@ def _fresh(source: Source, path: str, keys: triton_verify.Keys, after: int) -> l
         return []  # the archive's own check has said so
 
 
-def _forgive(report: Report, namespace: str, expired: Sequence[SegmentExpired]) -> None:
-    """What is missing because it expired a moment ago: the archive has the segment no more, and does not have
-    the event yet that says so."""
-    for each in report.trees:
-        for said in expired:
-            path = f"{namespace}/{said.partition}/{said.epoch}"
-            missing = [
-                finding
-                for finding in report.findings
-                if (finding.verdict, finding.log) == (INCOMPLETE, path)
-                and (finding.position, finding.until) == (said.first, said.last)
-            ]
-            if each.path == path and missing and (said.first, said.last) in each.manifests:
-                each.expired.append((said.first, said.last))
-                report.findings = [one for one in report.findings if one not in missing]
-
-
-async def _read_to(
-    log: Log, found: TreeReport, grown: Frontier, size: int, expired: list[SegmentExpired]
-) -> Frontier:
+async def _read_to(log: Log, found: TreeReport, grown: Frontier, size: int) -> Frontier:
     while grown.size < size:
         count = min(_PAGE, size - grown.size)
         page = await log.page(found.partition, grown.size, until=size, count=count)
@@ -221,11 +198,7 @@ async def _read_to(
             return grown
         grown = grown.extend(tree.leaf_hashes(segment.records_of(page)))
         for index, kind in enumerate(page.columns[0]):
-            if kind not in (triton_verify.EXPIRED, triton_verify.ROTATED):
-                continue
-            data = page.entry(index).event().data
-            if isinstance(data, SegmentExpired):
-                expired.append(data)
-            elif isinstance(data, KeyRotated):
-                found.rotated.append((page.positions[index], msgspec.structs.asdict(data)))
+            if kind == triton_verify.ROTATED:
+                data = msgspec.structs.asdict(page.entry(index).event().data)
+                found.rotated.append((page.positions[index], data))
     return grown

@@ -68,6 +68,7 @@ def _lines(one: ArchiveStatus) -> list[str]:
         f"partition {one.partition}, epoch {one.epoch}",
         f"  log       ends at {one.log_end}; in Redis: {in_redis}",
         f"  segments  {one.segments} with {one.events} events, {one.bytes} bytes{each}{being}",
+        *((f"  expired   1 to {one.expired}",) if one.expired else ()),
         f"  sealed    up to {one.sealed}, {_ago(one.sealed_seconds_ago)}; "
         f"{one.unsealed} events are not sealed yet",
         f"  head      {head}",

@@ -320,17 +320,19 @@ def _own(settings: Settings) -> VerifierKey | None:
 
 def _say(report: Report, counts: Sequence[Count]) -> None:
     from triton.cli import output
+    from triton.verifier.triton_verify import expired_of
 
     for tree in report.trees:
         live = f", live log to {tree.live}" if tree.live else ""
-        for position, said in tree.rotated:
+        gone = f"; {said}" if (said := expired_of(tree)) else ""
+        for position, rotated in tree.rotated:
             output.line(
-                f"{tree.path}: key {said.get('key')} signs heads of more than {said.get('size', 0)} events, "
-                f"as position {position} says"
+                f"{tree.path}: key {rotated.get('key')} signs heads of more than {rotated.get('size', 0)} "
+                f"events, as position {position} says"
             )
         output.line(
             f"{tree.origin or tree.path}: {tree.events} events from {tree.first} to {tree.last} in "
-            f"{tree.segments} segments{live}; newest signed head {tree.newest_head}"
+            f"{tree.segments} segments{live}; newest signed head {tree.newest_head}{gone}"
         )
     for count in counts:
         output.line(

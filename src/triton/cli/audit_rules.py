@@ -13,9 +13,9 @@ import typer
 from triton.cli.options import Data, Json
 
 if TYPE_CHECKING:
-    from triton.audit.planning import Planned
-    from triton.audit.rules import Hold, Retention, Scope
+    from triton.audit.rules import Scope
     from triton.audit.ruling import Connection, Note
+    from triton.expiry.expiring import Expirer
     from triton.settings import Settings
 
 _T = TypeVar("_T")
@@ -163,38 +163,84 @@ def rules(data: Data = None, as_json: Json = False) -> None:
 
 @_retention.command("plan")
 def planned(data: Data = None, as_json: Json = False) -> None:
-    """Show which segments of the archive have outlived their retention. Nothing is removed."""
-    import time
+    """Show which segments of the archive have outlived their retention, and what keeps the next one.
+    Nothing is removed."""
+    _show_plan(data, as_json=as_json)
 
-    from triton.audit.planning import plan
+
+@_retention.command("apply")
+def apply(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show the plan; nothing is declared or removed.")
+    ] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Let segments expire that have outlived their retention: an event declares each, and once that is
+    sealed, its file goes. Archivers do the same (TRITON_EXPIRE_MS); run it again to go on."""
     from triton.cli import output
-    from triton.cli.replay import open_log
-    from triton.cli.target import engines
-    from triton.events.client import connect_async
 
-    settings = engines(data, "redis_url", "database_url")
-    rules, held = _run(data, _rules_and_holds)
-
-    async def ask() -> list[Planned]:
-        client = connect_async(settings.redis_url)
-        try:
-            history = await open_log(client, settings)
-            return await plan(history, rules, held, time.time_ns() // 1000)
-        finally:
-            await client.aclose()
-
-    found = asyncio.run(ask())
+    if dry_run:
+        _show_plan(data, as_json=as_json)
+        return
+    found = _expire(data, lambda expirer, partition: expirer.step(partition))
     if as_json:
         output.document({"segments": found})
         return
-    rows = [(one.partition, one.first, one.last, one.kept_by or "may expire") for one in found]
-    output.table("", ("partition>", "from>", "to>", "what keeps it"), rows)
+    for one in found:
+        where = f"partition {one.partition}: positions {one.first} to {one.last}"
+        if one.state == "expired":
+            output.line(f"{where} expired; event segment.expired at position {one.position}")
+        else:
+            said = f"{one.state} at position {one.position}" if one.position else "kept"
+            output.line(f"{where}: {said}; {one.waits_for}")
+    if not found:
+        output.line("nothing may expire now: `triton audit retention plan` says what keeps it")
 
 
-async def _rules_and_holds(connection: Connection, _: Note) -> tuple[list[Retention], list[Hold]]:
-    from triton.audit.ruling import holds, retention
+def _show_plan(data: str | None, *, as_json: bool) -> None:
+    from triton.cli import output
 
-    return await retention(connection), await holds(connection)
+    found = _expire(data, lambda expirer, partition: expirer.plan(partition))
+    if as_json:
+        output.document({"segments": found})
+        return
+    rows = [
+        (one.partition, one.first, one.last, one.bytes, one.kept_by or "may expire")
+        for one in found
+    ]
+    output.table("", ("partition>", "from>", "to>", "bytes>", "what keeps it"), rows)
+
+
+def _expire(data: str | None, ask: Callable[[Expirer, int], Awaitable[list[_T]]]) -> list[_T]:
+    """What an Expirer answers of each partition."""
+    from triton.cli.target import engines
+
+    return asyncio.run(_expired(engines(data, "redis_url", "database_url", "archive_url"), ask))
+
+
+async def _expired(
+    settings: Settings, ask: Callable[[Expirer, int], Awaitable[list[_T]]]
+) -> list[_T]:
+    import psycopg
+
+    from triton.archive import open_archive
+    from triton.cli.audit_reading import person
+    from triton.cli.replay import open_log
+    from triton.events.client import connect_async
+    from triton.events.scripts import Scripts
+    from triton.expiry.expiring import Expirer
+
+    archive = await asyncio.to_thread(open_archive, settings.archive_url)
+    async with (
+        connect_async(settings.redis_url) as client,
+        await psycopg.AsyncConnection.connect(
+            settings.database_url, autocommit=True, connect_timeout=10
+        ) as connection,
+    ):
+        log = await open_log(client, settings)
+        expirer = Expirer(log, connection, archive, Scripts(), by=person())
+        return [one for partition in range(log.partitions) for one in await ask(expirer, partition)]
 
 
 def _run(data: str | None, work: Callable[[Connection, Note], Awaitable[_T]]) -> _T:

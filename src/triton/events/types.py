@@ -211,8 +211,10 @@ class RetentionSet(Administrative, frozen=True, tag="retention.set"):
 class SegmentExpired(Administrative, frozen=True, tag="segment.expired"):
     """A segment of the archive was removed, because all that it held had outlived its retention.
 
-    `sha256` (hex) is of the file that went, `root` (hex) the root of the partition's tree after `last`:
-    both are in the manifest and the tiles, which stay.
+    `sha256` (hex) is of the file that went, `root` (hex) the root of the partition's tree after `last`,
+    `events` their number. What stays: the manifest, whose SHA-256 is `manifest`; the leaf hashes, a file
+    whose SHA-256 is `leaves`; and the tiles. A manifest names the one before, and what is older expired
+    before: so the event also stands for all segments of the same tree before it.
     """
 
     partition: int
@@ -222,6 +224,9 @@ class SegmentExpired(Administrative, frozen=True, tag="segment.expired"):
     key: str
     sha256: str
     root: str
+    events: int = 0
+    manifest: str = ""
+    leaves: str = ""
     reason: str = ""
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from triton.archive import ArchiveStore
-from triton.errors import NotFoundError, UnavailableError
+from triton.errors import HoleError, NotFoundError, UnavailableError
 from triton.events.codec import digest_of
 from triton.events.log import Log
 from triton.events.scripts import Scripts
@@ -19,6 +19,7 @@ from triton.evidence import layout, lives, recovering, tiled
 from triton.evidence.bounds import Bounds, Holds
 from triton.evidence.heads import Follower
 from triton.evidence.holding import LegalHolds
+from triton.evidence.inheriting import inherit
 from triton.evidence.layout import Tree
 from triton.evidence.ledger import Ledger
 from triton.evidence.notes import Signer
@@ -102,16 +103,17 @@ class Archiver:
         """Find where the last one ended. Raises LogError, EvidenceError, UnavailableError."""
         lease = self.ledger.lease
         known = await self.ledger.segments()
-        found = await self._recovered(known)
+        found = await self._recovered(known) or await self._inherited()
         if found == known:
-            await self._log.validate(lease.partition, lease.checkpoint)
+            await self._validate()
         sealed = [one for one in found if one.sealed]
         end = sealed[-1].last if sealed else 0
         if lease.checkpoint.position != end:
             # A new tree, after an adoption; its first events may be in the archive only.
-            digest = digest_of(await self._source.record(end)) if end else ""
+            readable = bool(sealed) and not sealed[-1].expired
+            digest = digest_of(await self._source.record(end)) if readable else ""
             await self.ledger.place(end, digest)
-            await self._log.validate(lease.partition, lease.checkpoint)
+            await self._validate()
         await self._declare()
         await self.follower.start(sealed, lease.checkpoint)
         frontier = await asyncio.to_thread(tiled.frontier, self._archive, self.tree, sealed)
@@ -133,6 +135,29 @@ class Archiver:
         await self.ledger.recovered(found, heads)
         self._say.warning("archiver.recovered", segments=len(found), from_position=found[0].first)
         return await self.ledger.segments()
+
+    async def _validate(self) -> None:
+        """Raises LogForkedError; HoleError where what follows is nowhere."""
+        lease = self.ledger.lease
+        try:
+            await self._log.validate(lease.partition, lease.checkpoint)
+        except HoleError:
+            # What follows may be in the segments of an earlier life: the follower reads it there, or stops.
+            if not await self.ledger.earlier():
+                raise
+
+    async def _inherited(self) -> list[Segment]:
+        """The segments of a new tree that had expired in the life before."""
+        for before, common in await self.ledger.earlier():
+            all_ = await self.ledger.segments_of(before, after=1, limit=100_000)
+            gone = [one for one in all_ if one.expired and one.last <= common]
+            if gone:
+                origin = self.tree.origin(self._name)
+                found = await asyncio.to_thread(inherit, self._archive, self.tree, origin, gone)
+                await self.ledger.recovered(found, [])
+                self._say.info("archiver.inherited", expired=found[-1].last)
+                return await self.ledger.segments()
+        return []
 
     async def _declare(self) -> None:
         """Say once, signed, which life of the log this one goes on from, where that one is archived."""

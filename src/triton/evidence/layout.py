@@ -50,6 +50,11 @@ def manifest_of(segment_key: str) -> str:
     return segment_key.removesuffix(".zst") + ".json"
 
 
+def leaves_of(segment_key: str) -> str:
+    """The key of a segment's leaf hashes, which are there once it expires."""
+    return segment_key.removesuffix(".zst") + ".leaves"
+
+
 def tile(tree: Tree, at: Tile) -> str:
     return tree.prefix + at.path
 

@@ -30,6 +30,8 @@ class Found(msgspec.Struct, frozen=True):
     manifest_sha256: str | None = None
     #: Whether a signed head covers it.
     signed: bool = False
+    #: Its bytes are gone, and its leaf hashes stay.
+    expired: bool = False
 
     @property
     def state(self) -> str:
@@ -58,7 +60,12 @@ def segments_behind(
     signed = _signed(archive, tree)
     found: list[Found] = []
     previous = manifest_sha256
-    for key in archive.list(layout.segments(tree)):
+    keys = set(archive.list(layout.segments(tree)))
+    # One that expired has no bytes, but all the rest.
+    expired = {
+        f"{key.removesuffix('.leaves')}.zst" for key in keys if key.endswith(".leaves")
+    } - keys
+    for key in sorted(keys | expired):
         bounds = layout.range_of(key)
         if bounds is None or bounds[0] <= last:
             continue
@@ -70,7 +77,8 @@ def segments_behind(
                 "or a manifest is missing; bring it back from another copy of the archive",
                 key=key,
             )
-        found.append(_described(archive, key, first, end, previous, signed))
+        one = _described(archive, key, first, end, previous, signed)
+        found.append(msgspec.structs.replace(one, expired=key in expired))
         previous = found[-1].manifest_sha256 or ""
     return found
 
@@ -116,6 +124,7 @@ async def write_recovered(
             "first_at": said.first_at if said else None,
             "last_at": said.last_at if said else None,
             "root": bytes.fromhex(said.root) if said else None,
+            "expired": one.expired,
         }
         cursor = await connection.execute(sql("segment_recovered"), {**place, **values})
         if cursor.rowcount != 1:

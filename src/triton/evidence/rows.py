@@ -29,6 +29,8 @@ class Segment(msgspec.Struct, frozen=True, array_like=True):
     root: bytes | None
     first_at: int | None
     last_at: int | None
+    #: Its bytes are gone, or go: manifest, tiles and leaf hashes stay.
+    expired: bool = False
 
     @property
     def sealed(self) -> bool:
@@ -99,9 +101,9 @@ class Rows:
             row = await cursor.fetchone()
             return (bytes(row[0]), row[1]) if row else None
 
-    async def summary(self) -> tuple[int, int, int, int, int, float | None]:
-        """Sealed segments, their events, their bytes; unsealed ones; the last sealed position, and seconds
-        since it was sealed."""
+    async def summary(self) -> tuple[int, int, int, int, int, float | None, int]:
+        """Sealed segments that did not expire, their events, their bytes; unsealed ones; the last sealed
+        position, and seconds since it was sealed; the last position that expired."""
         async with self._lock:
             cursor = await self._run("status", {})
             row: Any = await cursor.fetchone()

@@ -20,6 +20,7 @@ from triton.evidence.archiver import Archiver
 from triton.evidence.ledger import ARCHIVER
 from triton.evidence.notes import Signer
 from triton.evidence.signing import open_signer
+from triton.expiry.running import run_expiry
 from triton.projections.keeping import Keeping, opened, released
 from triton.projections.lag import PROJECTORS
 from triton.settings import Settings
@@ -56,6 +57,7 @@ async def run_archiver(settings: Settings, stop: asyncio.Event) -> None:
             for partition in range(settings.partitions):
                 keeper = Keeper(log, archive, signer, settings, partition)
                 group.create_task(keeper.run(stop))
+            group.create_task(run_expiry(log, archive, settings, stop))
     finally:
         await client.aclose()
 

@@ -70,7 +70,7 @@ class Source:
             if position > common:
                 continue
             for found in await self._rows.segments_of(tree, after=position):
-                if found.sealed and found.first <= position:
+                if found.sealed and not found.expired and found.first <= position:
                     page = await self._block(found, position)
                     begin = position - page.positions[0]
                     return page.part(begin, begin + min(until, common) - position + 1)

@@ -37,6 +37,8 @@ class ArchiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     bytes: int
     sealing: int
+    #: The last position that expired, 0 for none: the segments are of what follows.
+    expired: int
     #: Since the last segment was sealed, and the last head was signed; None where there is none.
     sealed_seconds_ago: float | None
     signed_seconds_ago: float | None
@@ -89,7 +91,7 @@ async def _of(log: Log, rows: Rows, settings: Settings) -> ArchiveStatus:
         keep_ms=settings.keep_ms,
         holds=[LegalHolds(log, rows, hold_events=settings.hold_events)],
     )
-    segments, events, size, sealing, sealed, sealed_ago = await rows.summary()
+    segments, events, size, sealing, sealed, sealed_ago, expired = await rows.summary()
     signed = await rows.newest_head()
     head = notes.parse_head(notes.parse_note(signed[0]).text) if signed else None
     return ArchiveStatus(
@@ -103,6 +105,7 @@ async def _of(log: Log, rows: Rows, settings: Settings) -> ArchiveStatus:
         events=events,
         bytes=size,
         sealing=sealing,
+        expired=expired,
         sealed_seconds_ago=sealed_ago,
         signed_seconds_ago=max(0.0, time.time() - signed[1] / 1e6) if signed else None,
         root=head.root.hex() if head else "",

@@ -21,13 +21,16 @@ def hash_reader(archive: ArchiveStore, of: Tree, segments: Sequence[Segment]) ->
     size = segments[-1].last if segments else 0
 
     def read_leaves(first: int, after: int) -> list[bytes]:
-        records: list[bytes] = []
+        hashes: list[bytes] = []
         for found in segments:
-            if found.last > first and found.first <= after:
-                records += _records(
-                    archive, found, max(first + 1, found.first), min(after, found.last)
-                )
-        return tree.leaf_hashes(records)
+            if found.last <= first or found.first > after:
+                continue
+            begin, end = max(first + 1, found.first), min(after, found.last)
+            if found.expired:
+                hashes += kept_leaves(archive, found.key, found.first, begin, end)
+            else:
+                hashes += tree.leaf_hashes(_records(archive, found, begin, end))
+        return hashes
 
     return HashReader(size, size, lambda tile: archive.read(layout.tile(of, tile)), read_leaves)
 
@@ -49,6 +52,21 @@ def frontier(archive: ArchiveStore, of: Tree, segments: Sequence[Segment]) -> tr
             position=found.size,
         )
     return found
+
+
+def kept_leaves(
+    archive: ArchiveStore, segment_key: str, start: int, first: int, last: int
+) -> list[bytes]:
+    """The leaf hashes of positions of a segment that begins at `start`, as they stay when it expires."""
+    offset, size = (first - start) * tree.HASH_BYTES, (last - first + 1) * tree.HASH_BYTES
+    key = layout.leaves_of(segment_key)
+    raw = archive.read_range(key, offset, size)
+    if len(raw) != size:
+        raise EvidenceError(
+            f"{key} ends before position {last}: bring it back from another copy of the archive",
+            key=key,
+        )
+    return [raw[at : at + tree.HASH_BYTES] for at in range(0, size, tree.HASH_BYTES)]
 
 
 def _described(archive: ArchiveStore, last: Segment) -> tree.Frontier:

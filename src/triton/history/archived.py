@@ -14,7 +14,13 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from triton.archive import ArchiveStore
-from triton.errors import EvidenceError, NotFoundError, TritonError, UnavailableError
+from triton.errors import (
+    EvidenceError,
+    ExpiredError,
+    NotFoundError,
+    TritonError,
+    UnavailableError,
+)
 from triton.events.entries import Page
 from triton.evidence import segment as file
 from triton.evidence.layout import Tree
@@ -23,7 +29,7 @@ from triton.history.blocks import page_of_block
 from triton.history.catalogue import Catalogue
 from triton.history.filters import AT, JOB, only
 from triton.history.kept import Kept
-from triton.history.segments import Segment
+from triton.history.segments import Expired, Segment, expired_error
 
 #: Bytes of records, and of footers' indexes, that are kept.
 _BLOCK_BYTES: Final = 32 * 1024 * 1024
@@ -73,6 +79,12 @@ class Archived:
                 footer = await self._footer(tree, segment)
                 await self._block(tree, segment, footer, footer.block_at(position))
 
+    async def expired(self, tree: Tree) -> Expired:
+        """What has expired, as it is now. Raises UnavailableError."""
+        if self._store is not None:
+            await self._explained(tree, 1, self.catalogue.look(tree, 1))
+        return self.catalogue.expired(tree)
+
     async def first_position(self, tree: Tree, live: int) -> int:
         """The oldest position of any segment, or `live`, which is where Redis begins."""
         if self._store is None or live <= 1:
@@ -98,8 +110,8 @@ class Archived:
                 low = middle + 1
             else:
                 high = middle
-        if low == 0:
-            return 0
+        if low == 0:  # what expired was before all that is there
+            return min(self.catalogue.expired(tree).until, before - 1)
         segment = known[low - 1]
         if 0 < segment.last_at <= at:
             return min(segment.last, before - 1)
@@ -206,8 +218,20 @@ class Archived:
             ) from error
         except NotFoundError as error:
             self.catalogue.forget(tree)
+            expired = await self._expired_meanwhile(tree, position)
+            if expired is not None:
+                raise expired from error
             raise EvidenceError(
                 f"{where}, and its segment is missing: {error.message} Restore it from a copy.",
                 partition=tree.partition,
                 position=position,
             ) from error
+
+    async def _expired_meanwhile(self, tree: Tree, position: int) -> ExpiredError | None:
+        """Why a segment that was there has no file now."""
+        with contextlib.suppress(UnavailableError, NotFoundError):
+            await self.catalogue.look(tree, position)
+        expired = self.catalogue.expired(tree)
+        if position > expired.until:
+            return None
+        return expired_error(tree.partition, position, position, expired)

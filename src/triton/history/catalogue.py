@@ -13,7 +13,7 @@ from triton.evidence import layout
 from triton.evidence.layout import Tree
 from triton.history import segments
 from triton.history.index import Index
-from triton.history.segments import Segment
+from triton.history.segments import NOT_EXPIRED, Expired, Segment
 
 #: Lives of a log that are looked through backwards.
 _LIVES: Final = 100
@@ -27,6 +27,11 @@ class Catalogue:
         self._index = index
         self._archive = archive
         self._known: dict[Tree, Sequence[Segment]] = {}
+        self._expired: dict[Tree, Expired] = {}
+
+    def expired(self, tree: Tree) -> Expired:
+        """What has expired of a tree and the lives before it, as it was last seen."""
+        return self._expired.get(tree, NOT_EXPIRED)
 
     async def find(self, tree: Tree, position: int) -> Segment | None:
         """The segment with a position; None where there is none. Raises UnavailableError where that
@@ -51,37 +56,43 @@ class Catalogue:
         """All segments in order, as they are now; by the archive's keys where PostgreSQL has none with
         a position. Raises UnavailableError."""
         known: Sequence[Segment] | None = None
+        expired = NOT_EXPIRED
         if self._index is not None:
             with contextlib.suppress(UnavailableError):
-                known = await self._from_index(self._index, tree)
+                known, expired = await self._from_index(self._index, tree)
         if self._archive is not None and (known is None or segments.at(known, position) is None):
-            archived = await self._from_archive(tree)
+            archived, gone = await self._from_archive(tree)
             if known is None or segments.at(archived, position) is not None:
                 known = archived
-        known = known or ()
-        self._known[tree] = known
+            expired = gone if gone.until > expired.until else expired
+        known = segments.behind(known or (), expired)
+        self._known[tree], self._expired[tree] = known, expired
         return known
 
     def forget(self, tree: Tree) -> None:
         """What was known is not so any more."""
         self._known.pop(tree, None)
 
-    async def _from_index(self, index: Index, tree: Tree) -> list[Segment]:
+    async def _from_index(self, index: Index, tree: Tree) -> tuple[list[Segment], Expired]:
         rows = await index.rows("lives", {"partition": tree.partition})
         before = {row["epoch"]: (row["previous_epoch"], row["common"]) for row in rows}
         lives: list[tuple[Sequence[Segment], int | None]] = []
         epoch, common = tree.epoch, None
+        expired = NOT_EXPIRED
         for _ in range(_LIVES):
             values = {"partition": tree.partition, "epoch": epoch}
+            for row in await index.rows("expired", values):
+                gone = Expired(*row.values())
+                expired = max(expired, gone, key=lambda each: each.until)
             lives.append((segments.of_rows(epoch, await index.rows("segments", values)), common))
             if epoch not in before:
                 break
             epoch, shared = before[epoch]
             common = shared if common is None else min(common, shared)
-        return segments.joined(lives)
+        return segments.joined(lives), expired
 
-    async def _from_archive(self, tree: Tree) -> list[Segment]:
+    async def _from_archive(self, tree: Tree) -> tuple[list[Segment], Expired]:
         assert self._archive is not None
         archive = self._archive
         keys = await asyncio.to_thread(lambda: list(archive().list(layout.segments(tree))))
-        return segments.of_keys(tree.epoch, keys)
+        return segments.of_keys(tree.epoch, keys), segments.expired_in(keys)

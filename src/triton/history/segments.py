@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from triton.errors import ExpiredError
 from triton.evidence import layout
 
 
@@ -28,6 +29,33 @@ class Segment(msgspec.Struct, frozen=True):
     size: int = 0
     first_at: int = 0
     last_at: int = 0
+
+
+class Expired(msgspec.Struct, frozen=True):
+    """Positions 1 to `until` of a partition have expired. `event` is the position of the event that says so,
+    0 where only the archive was asked; `at` the day (text), empty likewise."""
+
+    until: int = 0
+    event: int = 0
+    at: str = ""
+
+
+NOT_EXPIRED: Final = Expired()
+
+
+def expired_error(partition: int, first: int, last: int, expired: Expired) -> ExpiredError:
+    """The error for positions that were asked for, of which at least the first has expired."""
+    said = ", as an event segment.expired says"
+    if expired.event:
+        said = f" on {expired.at}, as the event segment.expired at position {expired.event} says"
+    return ExpiredError(
+        f"positions {first} to {min(last, expired.until)} of partition {partition} are not there any more: "
+        f"all up to {expired.until} has expired{said}. The log begins at {expired.until + 1}",
+        partition=partition,
+        position=first,
+        until=expired.until,
+        event=expired.event,
+    )
 
 
 def of_rows(epoch: str, rows: Iterable[Mapping[str, Any]]) -> list[Segment]:
@@ -54,6 +82,30 @@ def of_keys(epoch: str, keys: Iterable[str]) -> list[Segment]:
         Segment(span[0], span[1], epoch, key) for key, span in ranges.items() if span is not None
     ]
     return sorted(found, key=lambda segment: segment.first)
+
+
+def expired_in(keys: Iterable[str]) -> Expired:
+    """Up to where a tree has expired, by its archive's keys: leaf hashes are there and no bytes."""
+    there = set(keys)
+    ends = [
+        span[1]
+        for key in there
+        if key.endswith(".leaves")
+        and (segment := f"{key.removesuffix('.leaves')}.zst") not in there
+        and (span := layout.range_of(segment))
+    ]
+    return Expired(max(ends)) if ends else NOT_EXPIRED
+
+
+def behind(segments: Iterable[Segment], expired: Expired) -> list[Segment]:
+    """Those of what did not expire; an earlier life may have other bounds, and its files still."""
+    return [
+        segment
+        if segment.first > expired.until
+        else msgspec.structs.replace(segment, first=expired.until + 1)
+        for segment in segments
+        if segment.last > expired.until
+    ]
 
 
 def joined(lives: Sequence[tuple[Sequence[Segment], int | None]]) -> list[Segment]:

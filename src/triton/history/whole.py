@@ -21,6 +21,7 @@ from triton.events.envelope import Event
 from triton.events.log import Log
 from triton.evidence.layout import Tree
 from triton.history.past import Past
+from triton.history.segments import expired_error
 
 #: Entries in one read of Redis.
 PAGE: Final = 1000
@@ -170,7 +171,10 @@ class WholeLog(Log):
         ]
 
     def hole(self, partition: int, first: int, last: int) -> HoleError:
-        """The error where positions are in neither place."""
+        """The error where positions are in neither place, just now."""
+        expired = self.past.archived.catalogue.expired(self.tree(partition))
+        if first <= expired.until:
+            return expired_error(partition, first, last, expired)
         if self.past.archived.there:
             where = "neither in Redis nor in the archive"
         else:

@@ -9,7 +9,9 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from typing import Any, Final, NamedTuple, Protocol
 
-from triton.errors import HoleError
+import structlog
+
+from triton.errors import ExpiredError, HoleError
 from triton.events.entries import Page
 from triton.events.log import Checkpoint
 from triton.projections.checkpoint import Lease
@@ -114,6 +116,7 @@ class Projector:
         begun = await self._projection.open(self.lease)
         if begun is not None:
             await self._apply(await self._begun(begun))
+        await self._pass_expired()
         stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
         reading: asyncio.Future[Any] = asyncio.ensure_future(self._read(self.lease.checkpoint))
         try:
@@ -134,6 +137,23 @@ class Projector:
         finally:
             for task in (reading, stopping):
                 await _ended(task)
+
+    async def _pass_expired(self) -> None:
+        """A store that is made anew, or came back from a copy, goes on behind what has expired meanwhile."""
+        at = self.lease.checkpoint
+        try:
+            await self._log.page(self._partition, at.position, count=1)
+        except ExpiredError as error:
+            until = int(error.details["until"])
+            await self.lease.fenced("advance", {"to": until, "digest": ""})
+            self.lease.checkpoint = Checkpoint(at.epoch, until, "")
+            structlog.get_logger("triton.projector").warning(
+                "projector.expired",
+                projector=self.lease.projector,
+                partition=self._partition,
+                error=error.message,
+                goes_on_at=until + 1,
+            )
 
     async def _apply(self, batch: Any) -> None:
         now = time.monotonic()

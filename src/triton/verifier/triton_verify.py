@@ -909,7 +909,7 @@ _SIZED = {
 # log/NAMESPACE/keys/NUMBER.
 
 TREE = re.compile(r"log/([^/]+)/p(0|[1-9][0-9]*)/([^/]+)/")
-SEGMENT = re.compile(r"segments/(\d{20})-(\d{20})\.(zst|json)")
+SEGMENT = re.compile(r"segments/(\d{20})-(\d{20})\.(zst|json|leaves)")
 TAMPERED, INCOMPLETE, UNKNOWN, WHOLE = "tampered", "incomplete", "cannot tell", "whole"
 EXITS = {WHOLE: 0, TAMPERED: 1, INCOMPLETE: 2, UNKNOWN: 3}
 EXPIRED = b"segment.expired"
@@ -975,7 +975,8 @@ class TreeReport:
         self.newest_head = 0
         #: The end of the live log, where that was read too.
         self.live = 0
-        self.expired: list[tuple[int, int]] = []
+        #: First and last position of what expired, and the position of the event that says so.
+        self.expired: list[tuple[int, int, int]] = []
         #: Position of each event key.rotated, and what it says: previous, key, size.
         self.rotated: list[tuple[int, dict[str, Any]]] = []
         #: Witness -> the size of the largest head that it signed.
@@ -1011,7 +1012,13 @@ class Tree:
         self.frontier = self.report.frontier
         self.good = 0  # the last size whose root is a signed one
         self.gone: list[dict[str, Any]] = []  # manifests whose segments are not there
-        self.declared: list[dict[str, Any]] = []  # data of the events segment.expired
+        # position and data of each event segment.expired
+        self.declared: list[tuple[int, dict[str, Any]]] = []
+        self.leaves: dict[tuple[int, int], str] = {}  # SHA-256 of the leaf hashes that stayed
+        # bounds of a segment -> the event that rightly says that it expired: its position, whether it names
+        # the manifest and so all before, its data; and those of whom only something wrong is said
+        self.proved: dict[tuple[int, int], tuple[int, bool, dict[str, Any]]] = {}
+        self.misdeclared: set[tuple[int, int]] = set()
         self.marks: set[int] = set()  # sizes whose roots are of interest
         self.strangers: list[tuple[Head, str]] = []  # heads that nobody signed who is trusted
 
@@ -1166,7 +1173,7 @@ class Tree:
             if not isinstance(fields["data"], dict):
                 continue
             if fields["type"] == EXPIRED.decode():
-                self.declared.append(fields["data"])
+                self.declared.append((fields["position"], fields["data"]))
             elif fields["type"] == ROTATED.decode():
                 self.report.rotated.append((fields["position"], fields["data"]))
 
@@ -1218,6 +1225,7 @@ class Tree:
             manifest, previous = self.read_manifest(first, last, previous)
             self.report.manifests[first, last] = previous
             manifest["stored"] = "zst" in kinds
+            manifest["leaves"] = "leaves" in kinds
             self.manifests[first, last] = manifest
         return sorted(found)
 
@@ -1282,14 +1290,16 @@ class Tree:
                 )
                 continue
             begun = True
-            self.report.first = self.report.first or first
             if manifest is not None and not manifest["stored"]:
                 self.gone.append(manifest)
+                if manifest["leaves"]:
+                    self.read_leaves(manifest)
                 continue
+            self.report.first = self.report.first or first
             self.read_segment(first, last, manifest or {})
         last = self.report.sealed
         at_end = begun and self.gone and self.gone[-1]["last_position"] == last
-        if at_end and not self.resume(last + 1):
+        if at_end and self.frontier.size < last and not self.resume(last + 1):
             text = f"the tree of {last} events is not known, as its last ones are missing"
             self.find(UNKNOWN, self.frontier.size + 1, last, text)
 
@@ -1308,19 +1318,98 @@ class Tree:
                 return True
         return False
 
-    def settle(self, declared: Sequence[dict[str, Any]]) -> None:
-        """Segments that are gone are missing, unless an event of the log says that they expired."""
+    def read_leaves(self, manifest: dict[str, Any]) -> None:
+        """Takes in the leaf hashes that stay of a segment that expired. They prove themselves: they must lead
+        to the roots that were signed."""
+        first, last = manifest["first_position"], manifest["last_position"]
+        name = name_of(first, last)
+        try:
+            raw = self.source.read(f"{self.prefix}segments/{name}.leaves")
+        except OSError as error:
+            text = f"the file {name}.leaves cannot be read ({error.strerror})"
+            self.find(INCOMPLETE, first, last, text)
+            return
+        if len(raw) != 32 * (last - first + 1):
+            text = (
+                f"the file {name}.leaves holds {len(raw)} bytes, expected {32 * (last - first + 1)}"
+            )
+            self.stop(first, last, text)
+        self.leaves[first, last] = hashlib.sha256(raw).hexdigest()
+        self.grow([raw[at : at + 32] for at in range(0, len(raw), 32)], "")
+        self.check_root(manifest, f"the leaf hashes {name}.leaves do")
+
+    def judge_declared(self, others: Sequence[Tree]) -> None:
+        """What is declared to have expired must be so: a segment of these bounds, hash, root and manifest.
+        `others` are all logs of the same partition, this one too: an event may be in any of them."""
+        place = self.report.partition, self.report.epoch
+        wrong: dict[tuple[int, int], str] = {}
+        for position, data in (each for other in others for each in other.declared):
+            if (data.get("partition"), data.get("epoch")) != place:
+                continue
+            first, last = data.get("first"), data.get("last")
+            event = f"the event segment.expired at position {position} declares"
+            if not (isinstance(first, int) and isinstance(last, int) and first <= last):
+                self.find(TAMPERED, 1, 1, f"{event} nothing that can be")
+                continue
+            manifest = self.manifests.get((first, last))
+            differs = self.contradicts(manifest, data) if manifest else ""
+            if manifest and not differs:
+                self.proved[first, last] = (position, bool(data.get("manifest")), data)
+            elif manifest:
+                wrong[first, last] = (
+                    f"{event} another {differs} for {first} to {last} than is proved"
+                )
+            elif any(begin <= last and first <= end for begin, end in self.manifests):
+                text = f"{event} that {first} to {last} expired, and no segment has these bounds"
+                self.find(TAMPERED, first, last, text)
+        for (first, last), text in wrong.items():
+            if (first, last) not in self.proved:  # nor is there an event that is right
+                self.find(TAMPERED, first, last, text)
+                self.misdeclared.add((first, last))
+
+    def contradicts(self, manifest: dict[str, Any], data: dict[str, Any]) -> str:
+        """In what an event segment.expired differs from the manifest; empty where it fits."""
+        bounds = manifest["first_position"], manifest["last_position"]
+        said = {name: manifest[name] for name in ("key", "sha256", "root")}
+        # What older events do not say.
+        more = {
+            "events": manifest["events"],
+            "manifest": self.report.manifests.get(bounds),
+            "leaves": self.leaves.get(bounds, data.get("leaves")),
+        }
+        said.update((name, value) for name, value in more.items() if data.get(name))
+        return next((name for name, value in said.items() if data.get(name) != value), "")
+
+    def settle(self, others: Sequence[Tree]) -> None:
+        """Segments that are gone are missing, unless an event of the log says that they expired.
+
+        It is an event of their own; else, as that may have expired in turn, a later one, of this log or of
+        another life of it: what is older expired before, and each manifest names the one before it.
+        """
+        chains = [
+            (last, event)
+            for other in others
+            for (_, last), (event, chained, _) in other.proved.items()
+            if chained
+        ]
+        until, newest = max(chains, default=(0, 0))
         for manifest in self.gone:
             first, last = manifest["first_position"], manifest["last_position"]
-            fields = ("partition", "epoch", "key", "sha256", "root")
-            said = {name: manifest[name] for name in fields}
-            said.update(first=first, last=last)
-            if any(
-                all(event.get(name) == value for name, value in said.items()) for event in declared
-            ):
-                self.report.expired.append((first, last))
+            if (first, last) in self.proved:
+                event, _, data = self.proved[first, last]
+            elif last <= until and (first, last) not in self.misdeclared:
+                event, data = newest, {}
             else:
-                self.missing(first, last)
+                if (first, last) not in self.misdeclared:
+                    self.missing(first, last)
+                continue
+            self.report.expired.append((first, last, event))
+            if data.get("leaves") and (first, last) not in self.leaves:
+                text = (
+                    f"the segment {name_of(first, last)} expired as position {event} says, but its leaf "
+                    "hashes are missing"
+                )
+                self.find(INCOMPLETE, first, last, text)
 
     def is_signed(self, size: int) -> bool:
         return any(head.root == self.frontier.root() for head in self.wanted.get(size, []))
@@ -1435,17 +1524,7 @@ class Tree:
     def check_manifest(self, manifest: dict[str, Any], seen: Seen, altered: bool) -> None:
         first, last = manifest["first_position"], manifest["last_position"]
         name = name_of(first, last)
-        root = self.frontier.root()
-        if manifest["root"] != root.hex():
-            low, high = self.locate(last)
-            self.stop(
-                low,
-                high,
-                f"the records of the segment {name}.zst do not have the root that its manifest names: one of "
-                f"positions {low} to {high} was changed",
-            )
-        if manifest["peaks"] != [peak.hex() for peak in self.frontier.peaks]:
-            self.stop(first, last, f"the manifest {name}.json has other peaks than its tree")
+        self.check_root(manifest, f"the records of the segment {name}.zst do")
         if altered:
             self.stop(
                 first,
@@ -1467,6 +1546,20 @@ class Tree:
                     last,
                     f"the manifest {name}.json says {field} {manifest[field]!r}, the records {value!r}",
                 )
+
+    def check_root(self, manifest: dict[str, Any], what: str) -> None:
+        first, last = manifest["first_position"], manifest["last_position"]
+        if manifest["root"] != self.frontier.root().hex():
+            low, high = self.locate(last)
+            self.stop(
+                low,
+                high,
+                f"{what} not have the root that its manifest names: one of positions {low} to {high} was "
+                "changed",
+            )
+        if manifest["peaks"] != [peak.hex() for peak in self.frontier.peaks]:
+            name = name_of(first, last)
+            self.stop(first, last, f"the manifest {name}.json has other peaks than its tree")
 
     # The end
 
@@ -1815,10 +1908,11 @@ class Report:
             return f"{worst.verdict}{at}{where}: {worst.sentence}"
         # What the live log has behind the last segment was read and hashed as well.
         events = sum(tree.events + max(0, tree.live - tree.sealed) for tree in self.trees)
-        first = " of those asked for" if any(tree.first > 1 for tree in self.trees) else ""
+        begins = (max((last for _, last, _ in tree.expired), default=0) for tree in self.trees)
+        asked = (tree.first > begin + 1 for tree, begin in zip(self.trees, begins))
+        first = " of those asked for" if any(asked) else ""
         logs = "1 log" if len(self.trees) == 1 else f"{len(self.trees)} logs"
-        gone = sum(last - first + 1 for tree in self.trees for first, last in tree.expired)
-        said = f"; {gone} more expired as the log says" if gone else ""
+        said = "".join(f"; {text}" for tree in self.trees if (text := expired_of(tree)))
         open_ends = (tree.newest_head - max(tree.sealed, tree.live) for tree in self.trees)
         signed = sum(end for end in open_ends if end > 0)
         said += f"; {signed} more are signed, but not sealed in this copy" if signed else ""
@@ -1838,6 +1932,18 @@ class Report:
             "pinned": self.pinned,
             "logs": [tree.document() for tree in self.trees],
         }
+
+
+def expired_of(tree: TreeReport) -> str:
+    """What has expired of a log, and by which events; empty for nothing."""
+    if not tree.expired:
+        return ""
+    gone = sum(last - first + 1 for first, last, _ in tree.expired)
+    events = sorted({event for _, _, event in tree.expired})
+    by = ", ".join(str(event) for event in events[-3:])
+    said = "event" if len(events) == 1 else "events" if len(events) < 4 else "events, last"
+    last = max(last for _, last, _ in tree.expired)
+    return f"{gone} more, up to {last} of {tree.path}, expired by declared {said} at position {by}"
 
 
 def check_archive(
@@ -1875,9 +1981,7 @@ def check_archive(
                 by_size.setdefault(head.size, []).append(head)
         trees.append(Tree(source, path, keys, options, by_size))
     run_lives(trees, keys)
-    for tree in trees:
-        others = [other for other in trees if other.path.split("/")[0] == tree.path.split("/")[0]]
-        tree.settle([event for other in others for event in other.declared])
+    settle_expired(trees)
     for tree in trees:
         report.trees.append(tree.report)
         report.findings += tree.findings
@@ -1899,6 +2003,18 @@ def check_archive(
             Finding(UNKNOWN, "", 0, 0, "no key was given (--key), so anyone may have signed" + said)
         )
     return report
+
+
+def settle_expired(trees: Sequence[Tree]) -> None:
+    """Tells what expired from what is missing, once all logs were read."""
+    lives: dict[str, list[Tree]] = {}
+    for tree in trees:
+        lives.setdefault(tree.path.rpartition("/")[0], []).append(tree)
+    for same in lives.values():
+        for tree in same:
+            tree.judge_declared(same)
+        for tree in same:
+            tree.settle(same)
 
 
 def trusted_keys(rings: dict[str, list[Key]], pinned: Sequence[Key]) -> list[Key]:
@@ -2471,6 +2587,7 @@ def _line(tree: TreeReport) -> str:
     return (
         f"{name}: positions {tree.first} to {tree.last} in {tree.segments} segments; "
         f"{tree.heads} signed heads, the newest of size {tree.newest_head}"
+        + "".join(f"; {text}" for text in [expired_of(tree)] if text)
         + "".join(f"; {name} saw {size}" for name, size in sorted(tree.witnesses.items()))
     )
 

@@ -1,0 +1,2 @@
+DROP TABLE expiries;
+ALTER TABLE segments DROP COLUMN expired_at;

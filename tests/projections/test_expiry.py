@@ -1,0 +1,298 @@
+"""Segments expire: only those that may, provably, and whoever reads is told what is not there any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import psycopg
+import pytest
+from archiving import archive_once, signer_of, with_archive
+from interruption import Interrupted, Killed
+from log_writer import LogWriter
+from projecting import opened, project, run
+
+from triton.archive import open_archive
+from triton.audit import counting, verifying
+from triton.audit.rules import DAY
+from triton.events.scripts import Scripts
+from triton.events.types import Completed
+from triton.evidence import layout
+from triton.expiry.expiring import Done, Expirer
+from triton.history import History
+from triton.projections.checkpoint import Connection
+from triton.projections.engines import open_engines
+from triton.settings import Settings
+from triton.verifier.triton_verify import Report, parse_key
+
+
+@pytest.fixture
+def archived(settings: Settings, tmp_path: Path) -> Settings:
+    return with_archive(settings, tmp_path)
+
+
+def keep_for(postgres: psycopg.Connection, days: int, *, tenant: str = "", queue: str = "") -> None:
+    postgres.execute(
+        "INSERT INTO retention (tenant, queue, days, reason, set_by) VALUES (%s, %s, %s, 'law', 'user:a')",
+        (tenant, queue, days),
+    )
+
+
+def jobs(writer: LogWriter, count: int) -> list[str]:
+    """So many jobs that ended, one after the other: three events each."""
+    made = []
+    for _ in range(count):
+        made.append(writer.submit())
+        for job in writer.claim(1):
+            writer.finish(job, Completed())
+    return made
+
+
+def settle(settings: Settings) -> None:
+    """Everything is archived, projected and trimmed, as far as it may be."""
+    for _ in range(2):
+        run(archive_once(settings))
+        project(settings)
+    run(archive_once(settings))
+
+
+def later(writer: LogWriter, days: int) -> int:
+    seconds, rest = writer.client.time()
+    return int(seconds * 1_000_000 + rest + days * DAY)
+
+
+async def with_expirer(settings: Settings, ask: Callable[[Expirer], Any]) -> Any:
+    async with opened(settings) as (log, connection):
+        assert isinstance(log, History)
+        return await ask(
+            Expirer(log, connection, open_archive(settings.archive_url), Scripts(), by="user:op")
+        )
+
+
+def plan(settings: Settings, now: int) -> list[tuple[int, int, str]]:
+    found = run(with_expirer(settings, lambda expirer: expirer.plan(0, now=now)))
+    return [(one.first, one.last, one.kept_by) for one in found]
+
+
+def step(settings: Settings, now: int) -> list[Done]:
+    done: list[Done] = run(with_expirer(settings, lambda expirer: expirer.step(0, now=now)))
+    return done
+
+
+def expire(settings: Settings, now: int) -> list[Done]:
+    """Declared, sealed, removed."""
+    step(settings, now)
+    run(archive_once(settings))
+    done = step(settings, now)
+    project(settings)
+    run(archive_once(settings))
+    return done
+
+
+def files(settings: Settings, writer: LogWriter) -> dict[tuple[int, int], set[str]]:
+    """Bounds of each segment, and what is there of it."""
+    tree = layout.Tree(settings.namespace, 0, writer.epoch)
+    found: dict[tuple[int, int], set[str]] = {}
+    for key in open_archive(settings.archive_url).list(layout.segments(tree)):
+        stem, _, kind = key.rpartition(".")
+        bounds = layout.range_of(f"{stem}.zst")
+        assert bounds is not None
+        found.setdefault(bounds, set()).add(kind)
+    return found
+
+
+async def verified(settings: Settings) -> tuple[Report, list[counting.Count]]:
+    archive = open_archive(settings.archive_url)
+    pinned = [parse_key(str(signer_of(settings).key))]
+    async with open_engines(settings) as (log, connection, clickhouse):
+        rows = await counting.sealed_rows(connection)
+        report = verifying.verify_archive(archive, settings.namespace, pinned, live=True)
+        await verifying.verify_log(report, archive, log)
+        counting.compare_rows(report, settings.namespace, rows)
+        return report, await counting.count_stores(report, connection, clickhouse, log)
+
+
+def alone(settings: Settings) -> Report:
+    """A copy of the archive, without anything else."""
+    pinned = [parse_key(str(signer_of(settings).key))]
+    return verifying.verify_archive(open_archive(settings.archive_url), settings.namespace, pinned)
+
+
+def test_segments_expire_in_order_and_all_that_was_signed_is_still_proved(
+    archived: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    jobs(writer, 6)
+    settle(archived)
+    keep_for(postgres, 30)
+    assert "at least" in plan(archived, later(writer, 1))[0][2]
+    assert step(archived, later(writer, 1)) == []
+    now = later(writer, 40)
+    ends = [(first, last) for first, last, why in plan(archived, now) if not why]
+    assert len(ends) == 3
+    declared = step(archived, now)
+    assert [(one.first, one.last) for one in declared] == ends
+    assert {one.state for one in declared} == {"declared"}
+    assert "not sealed yet" in declared[0].waits_for
+    assert all("zst" in kinds for kinds in files(archived, writer).values()), (
+        "not before it is sealed"
+    )
+    assert alone(archived).verdict == "whole", alone(archived).sentence()
+    run(archive_once(archived))
+    done = step(archived, now)
+    assert [one.state for one in done] == ["expired"] * 3
+    assert step(archived, later(writer, 1)) == [], "the rest is young"
+    kinds = files(archived, writer)
+    assert all(kinds[bounds] == {"json", "leaves"} for bounds in ends)
+    assert all("zst" in kinds[bounds] for bounds in kinds.keys() - set(ends))
+    report = alone(archived)
+    assert report.verdict == "whole", report.sentence()
+    assert [tuple(one) for one in report.trees[0].expired] == [
+        (one.first, one.last, one.position) for one in done
+    ]
+    assert "expired by declared events at position" in report.sentence()
+    project(archived)
+    report, counts = run(verified(archived))
+    assert report.verdict == "whole", report.sentence()
+    assert all(one.events == one.expected for one in counts)
+    row = postgres.execute(
+        "SELECT type, data FROM job_events WHERE position = %s", (done[0].position,)
+    ).fetchone()
+    assert row is not None
+    assert row[0] == "segment.expired"
+    assert (row[1]["first"], row[1]["last"], row[1]["events"]) == (*ends[0], ends[0][1])
+
+
+def test_what_keeps_a_segment_keeps_all_behind_it(
+    archived: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    """A segment goes only with all of its events; and what keeps it is asked again before it goes."""
+    (first, *_) = jobs(writer, 6)
+    lives = writer.submit(due=later(writer, 99))
+    jobs(writer, 4)
+    settle(archived)
+    now = later(writer, 40)
+    assert "nobody said" in plan(archived, now)[0][2]
+    keep_for(postgres, 30)
+    *may, kept = plan(archived, now)
+    assert [why for _, _, why in may] == ["", "", ""]
+    assert kept[2] == f"job {lives} has not ended"
+    keep_for(postgres, 0, queue="default")
+    assert "for ever" in plan(archived, now)[0][2]
+    postgres.execute("DELETE FROM retention WHERE queue = 'default'")
+    assert len(step(archived, now)) == 3
+    run(archive_once(archived))
+    postgres.execute(
+        "INSERT INTO holds (hold, scope, value, reason, placed_by) VALUES ('h', 'job', %s, 'w', 'a')",
+        (first,),
+    )
+    held, *others = step(archived, now)
+    assert (held.state, held.waits_for) == ("declared", f"h holds job {first}")
+    assert {one.waits_for for one in others} == {"an older segment is not gone yet"}
+    assert alone(archived).verdict == "whole", "declared, and not gone"
+    assert all("zst" in kinds for kinds in files(archived, writer).values())
+    postgres.execute("UPDATE holds SET lifted_by = 'a', lifted_at = now()")
+    assert [one.state for one in step(archived, now)] == ["expired"] * 3
+
+
+def test_nothing_expires_that_somebody_may_still_read(
+    archived: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    jobs(writer, 6)
+    keep_for(postgres, 1)
+    now = later(writer, 9)
+    lagging = msgspec.structs.replace(archived, keep_events=1000)
+    settle(lagging)
+    assert plan(archived, now)[0][2] == "its events are still in Redis"
+    settle(archived)
+    assert plan(archived, now)[0][2] == ""
+    postgres.execute("UPDATE checkpoints SET position = 3 WHERE projector = 'clickhouse'")
+    assert plan(archived, now)[0][2] == "clickhouse has not read it"
+
+
+class Attempt:
+    """One run of an expirer that is interrupted on the way."""
+
+    def __init__(self, settings: Settings, now: int) -> None:
+        self._settings = settings
+        self._now = now
+
+    async def interrupted(self, at: int, how: Literal["kill", "cancel"]) -> bool:
+        """False where the run ended before its n-th await."""
+        async with opened(self._settings) as (log, _):
+            connection = await psycopg.AsyncConnection.connect(
+                self._settings.database_url, autocommit=True
+            )
+            attempt = Interrupted(self._run(log, connection), at, how)
+            try:
+                await attempt
+            except (Killed, asyncio.CancelledError):
+                return True
+            finally:
+                # What the kernel does with a dead process: its sockets are closed.
+                connection.pgconn.finish()
+                attempt.bury()
+            return False
+
+    async def _run(self, log: Any, connection: Connection) -> None:
+        archive = open_archive(self._settings.archive_url)
+        await Expirer(log, connection, archive, Scripts()).step(0, now=self._now)
+
+
+async def alone_again(settings: Settings) -> None:
+    """Until the server has noticed that the killed one is gone."""
+    async with opened(settings) as (_, connection):
+        await connection.execute("SELECT pg_advisory_lock(hashtext('triton.expiry'), 0)")
+
+
+@pytest.mark.parametrize(("how", "stride"), [("kill", 1), ("cancel", 3)])
+def test_interrupted_at_every_await(
+    archived: Settings,
+    writer: LogWriter,
+    postgres: psycopg.Connection,
+    how: Literal["kill", "cancel"],
+    stride: int,
+) -> None:
+    """Whenever it dies, nothing is gone that is not declared and sealed, and the next one ends it."""
+    jobs(writer, 3)
+    settle(archived)
+    keep_for(postgres, 1)
+    at, interrupted, rounds = 0, True, 0
+    while interrupted:
+        at += stride
+        rounds += 1
+        if not plan_left(archived, writer, postgres):
+            jobs(writer, 3)
+            settle(archived)
+        interrupted = run(Attempt(archived, later(writer, 9)).interrupted(at, how))
+        run(alone_again(archived))
+        assert alone_is_whole(archived), f"after await {at}"
+        run(archive_once(archived))
+    now = later(writer, 9)
+    expire(archived, now)
+    step(archived, now)
+    assert at > 40
+    rows = postgres.execute(
+        "SELECT first_position, last_position, state FROM expiries ORDER BY 1"
+    ).fetchall()
+    kinds = files(archived, writer)
+    for first, last, state in rows:
+        if state == "expired":
+            assert kinds[first, last] == {"json", "leaves"}
+    gone = {bounds for bounds, found in kinds.items() if "zst" not in found}
+    assert gone == {(first, last) for first, last, state in rows if state == "expired"}
+    assert alone(archived).verdict == "whole", alone(archived).sentence()
+
+
+def plan_left(settings: Settings, writer: LogWriter, postgres: psycopg.Connection) -> bool:
+    """Whether there is anything left to be done."""
+    row = postgres.execute("SELECT count(*) FROM expiries WHERE state <> 'expired'").fetchone()
+    return bool(row and row[0]) or any(not why for _, _, why in plan(settings, later(writer, 9)))
+
+
+def alone_is_whole(settings: Settings) -> bool:
+    report = alone(settings)
+    # What was said just now is signed and not sealed.
+    return report.verdict == "whole" or "not sealed yet" in report.sentence()
