@@ -10,19 +10,29 @@ from collections.abc import Iterator
 
 import msgspec
 
+from triton.api.services import FeedOptions
 from triton.settings import Settings
 
 SERVE = """
 import sys, msgspec
-from triton.api.server import serve
+from triton.api.server import listen, make_server, serve
+from triton.api.services import FeedOptions
 from triton.settings import Settings
-settings = msgspec.json.decode(sys.stdin.buffer.read(), type=Settings)
-serve(settings, on_ready=lambda url: print(url, flush=True))
+settings, feed = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[Settings, FeedOptions | None])
+say = lambda url: print(url, flush=True)
+if feed is None:
+    serve(settings, on_ready=say)
+else:
+    listener = listen(settings.host, settings.port)
+    url = "http://%s:%d" % listener.getsockname()
+    make_server(settings, feed=feed, on_ready=lambda: say(url)).run(sockets=[listener])
 """
 
 
 @contextlib.contextmanager
-def process(settings: Settings) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def process(
+    settings: Settings, feed: FeedOptions | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """The API as a process of its own; the URL that it said when it was ready."""
     child = subprocess.Popen(
         [sys.executable, "-c", SERVE],
@@ -33,7 +43,7 @@ def process(settings: Settings) -> Iterator[tuple[subprocess.Popen[bytes], str]]
     try:
         assert child.stdin is not None
         assert child.stdout is not None
-        child.stdin.write(msgspec.json.encode(settings))
+        child.stdin.write(msgspec.json.encode((settings, feed)))
         child.stdin.close()
         yield child, child.stdout.readline().decode().strip()
     finally:

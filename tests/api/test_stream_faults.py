@@ -8,7 +8,6 @@ import json
 import random
 import signal
 import socket
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import msgspec
 import pytest
 from api_process import process
 from live_api import Hand, LiveApi, log_events, project
+from own_valkey import started
 from sse_reader import Subscriber, data_of
 
 from eventually import eventually
@@ -26,7 +26,6 @@ from triton.api.services import FeedOptions
 from triton.feed.contract import Timing
 from triton.feed.history import Page
 from triton.settings import Settings
-from triton.stack.valkey import _binary
 
 TINY = FeedOptions(ring_capacity=8)
 
@@ -284,7 +283,7 @@ def test_a_stream_outlives_kill_9_of_redis(module_settings: Settings, tmp_path: 
     settings = msgspec.structs.replace(
         module_settings, redis_url=f"redis://127.0.0.1:{port}/0", namespace="killed"
     )
-    server = _valkey(port, tmp_path)
+    server = started(port, tmp_path)
     try:
         hand = Hand(settings.redis_url, settings.namespace)
         job = hand.submit("outlive")
@@ -302,7 +301,7 @@ def test_a_stream_outlives_kill_9_of_redis(module_settings: Settings, tmp_path: 
             assert bye.json["reason"] == "unavailable"
             assert api.http.get("/health").status_code == 200
             assert api.http.get("/health/ready").status_code == 503
-            server = _valkey(port, tmp_path)
+            server = started(port, tmp_path)
             hand.output(job, "after")
             hand.complete(job)
             rest = list(stream)
@@ -320,7 +319,7 @@ def test_a_log_that_lost_its_tail_stops_the_feed_instead_of_lying(
     settings = msgspec.structs.replace(
         module_settings, redis_url=f"redis://127.0.0.1:{port}/0", namespace="lost"
     )
-    server = _valkey(port, tmp_path)
+    server = started(port, tmp_path)
     try:
         hand = Hand(settings.redis_url, settings.namespace)
         job = hand.submit("lost")
@@ -339,24 +338,6 @@ def test_a_log_that_lost_its_tail_stops_the_feed_instead_of_lying(
     finally:
         server.kill()
         server.wait()
-
-
-def _valkey(port: int, folder: Path) -> subprocess.Popen[bytes]:
-    """A server of its own that a test may kill; its log is on disk with every write."""
-    options = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", ""]
-    server = subprocess.Popen(
-        [_binary(), *options, "--appendonly", "yes", "--appendfsync", "always"],
-        stdout=subprocess.DEVNULL,
-    )
-
-    def answers() -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as probe:
-            probe.sendall(b"PING\r\n")
-            return probe.recv(64).startswith(b"+PONG")
-        return False
-
-    eventually(answers)
-    return server
 
 
 def test_a_snapshot_that_is_ahead_of_the_ring_is_not_repeated(

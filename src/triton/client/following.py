@@ -37,6 +37,7 @@ _FAREWELLS: Final[Mapping[str, str | None]] = {
     "expired": None,
     "draining": "the server is being stopped",
     "overloaded": "the server has too many streams",
+    "limited": "there are too many streams of this user, address or tenant",
     "unavailable": "the server cannot reach its log",
     "log": "the server cannot read its log",
 }
@@ -89,8 +90,9 @@ class Following:
         self._epoch = ""
         self._failures = 0
         self._heard: float | None = None
-        #: Whether the server was there: it took a connection, or said when to come back.
-        self._there = False
+        #: Whether there is a server to wait for: it took a connection, said when to come back, or gave the
+        #: cursor; otherwise a wrong address is told at once.
+        self._there = bool(opening.cursor) or patience is None
         self._reason: str | None = None
         self._asked: float | None = None
 

@@ -189,7 +189,8 @@ class Client:
         """The events of a job (its id), of several (their ids), of all that fit `Filters`, or of every job.
 
         `from_`: a cursor, "now" (the default), "earliest", or a time. `patience`: seconds for which a server
-        that was there may be away, None for ever. For the callbacks see `Tell`.
+        that was there may be away, None for ever; a wrong address is told at once. For the callbacks see
+        `Tell`.
 
         Iterating raises NotFoundError for a job that never was, CursorGoneError where events were lost and
         there is no `on_reset`, UnavailableError when patience is over.
