@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -53,7 +54,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     correlation: str
     traceparent: str
     #: What is special to the type.
-    data: dict[str, Any]
+    data: Mapping[str, Any]
 
 
 class Shown(NamedTuple):
@@ -82,7 +83,14 @@ def rfc3339(microseconds: int) -> str | None:
     """`2026-01-31T12:00:00.000001Z` of microseconds since 1970; None for 0, which means "not yet"."""
     if microseconds == 0:
         return None
-    return to_datetime(microseconds).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return f"{_second(seconds)}.{rest:06}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    """Events come many to the second."""
+    return to_datetime(seconds * 1_000_000).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def message_of(body: bytes) -> Message:
@@ -182,7 +190,7 @@ def _shown(event: Event, data: Mapping[str, Any], source: str) -> Shown:
         causation=event.causation,
         correlation=event.correlation,
         traceparent=event.traceparent,
-        data=dict(data),
+        data=data,
     )
     try:
         line = one_line(view)

@@ -105,7 +105,7 @@ class ManyReader:
         if read == "invalid":
             return "invalid"
         end = min(read.first + len(read.positions), self._hub.partitions)
-        covered = [self._hub.epoch(partition) for partition in range(read.first, end)]
+        covered = tuple(self._hub.epoch(partition) for partition in range(read.first, end))
         if read.epoch != epoch_id(covered):
             return "epoch"
         found = [(place, read.position(place.partition)) for place in self._places]
@@ -218,8 +218,8 @@ class ManyReader:
     def _of(self, place: Subscription) -> int:
         return self._seen[place.partition - self._first]
 
-    def _epochs(self) -> list[str]:
-        return [
+    def _epochs(self) -> tuple[str, ...]:
+        return tuple(
             self._hub.epoch(partition)
             for partition in range(self._first, self._first + len(self._seen))
-        ]
+        )
