@@ -9,7 +9,8 @@ from typing import Final
 
 import psycopg
 
-from soak.evidence import Evidence, read_log
+from soak.evidence import Evidence
+from soak.history import read_history
 from soak.platform import PROJECTORS, Platform
 from soak.rules import Objection
 from soak.tail import Cut, cut
@@ -44,7 +45,7 @@ def cut_and_adopt(
     named.append("triton log adopt")
     settings = platform.settings
     with connect(settings.redis_url) as client:
-        left = read_log(client, settings.namespace, settings.partitions)
+        left = read_history(client, settings)
     missing, events = _missing(whole, {event.job for event in left}), len(whole.events) - len(left)
     yield from _compared(settings.database_url, missing, events)
     proof = platform.triton("verify")

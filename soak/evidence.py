@@ -11,15 +11,12 @@ from typing import Any, cast
 import msgspec
 import redis
 
-from soak.records import Asked, Injected, Note, Wish, read
-from triton import keys
+from soak.history import read_history
+from soak.records import Asked, Injected, Note, Wish, now, read
 from triton.events.client import connect
-from triton.events.codec import decode_entry
 from triton.events.envelope import Event
 from triton.events.types import Submitted
 from triton.settings import Settings
-
-_PAGE = 2000
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +50,8 @@ class Evidence:
         keys: dict[str, Key] | None = None,
         partitions: int = 1,
         lease_ms: int = 15_000,
+        result_ms: int = 600_000,
+        read_at: int = 0,
         clock_stepped: bool = False,
         namespace: str = "triton",
         dead: Mapping[int, int] | None = None,
@@ -66,6 +65,10 @@ class Evidence:
         self.keys = keys
         self.partitions = partitions
         self.lease_ms = lease_ms
+        #: Milliseconds for which a head stays after its job's end, at least.
+        self.result_ms = result_ms
+        #: When the server was looked at, in microseconds by the machine's clock; 0: at once.
+        self.read_at = read_at
         #: Whether the server's clock was not the machine's for a while.
         self.clock_stepped = clock_stepped
         self.namespace = namespace
@@ -137,13 +140,15 @@ def collect(
     written = list(read(notes, Note, "word"))
     with connect(settings.redis_url) as client:
         return Evidence(
-            events=read_log(client, settings.namespace, settings.partitions),
+            events=read_history(client, settings),
             asked=list(read(journal, Asked, "kind")),
             wishes=list(read(journal, Wish, "what")),
             notes=written,
             keys=_keys(client),
             partitions=settings.partitions,
             lease_ms=settings.lease_ms,
+            result_ms=settings.result_ms,
+            read_at=now(),
             clock_stepped=clock_stepped,
             namespace=settings.namespace,
             dead=_dead(injected, written),
@@ -157,19 +162,6 @@ def _dead(injected: Sequence[Injected], notes: Sequence[Note]) -> dict[int, int]
         if each.kind.startswith("kill-worker"):
             found |= dict.fromkeys(each.pids, each.begun)
     return found
-
-
-def read_log(client: redis.Redis, namespace: str, partitions: int) -> list[Event]:
-    """Every entry, as it is: holes are for the checker to find. Raises ForeignEntryError, DecodeError."""
-    events: list[Event] = []
-    for partition in range(partitions):
-        key = keys.log(keys.prefix(namespace, partition))
-        after = "-"
-        while entries := client.execute_command("XRANGE", key, after, "+", "COUNT", _PAGE):
-            found = [decode_entry(partition, entry, fields) for entry, fields in entries]
-            events += found
-            after = f"({found[-1].position}-0"
-    return events
 
 
 def _keys(client: redis.Redis) -> dict[str, Key]:

@@ -10,10 +10,10 @@ from typing import Final, Literal
 import msgspec
 import redis
 
-from soak.platform import PROJECTORS, RELAYS, WORKERS, Platform
+from soak.platform import ARCHIVERS, PROJECTORS, RELAYS, WORKERS, Platform
 
 #: What shows that a part works again. `none`: nothing does from outside.
-Gauge = Literal["none", "log", "postgres", "clickhouse", "api", "outbox"]
+Gauge = Literal["none", "log", "postgres", "clickhouse", "api", "outbox", "archive"]
 #: Takes a fault back.
 Undo = Callable[[], None]
 
@@ -70,6 +70,16 @@ def kill_projector(platform: Platform, chance: Random) -> Done:
 
 def stop_projector(platform: Platform, chance: Random) -> Done:
     return _stop(platform, chance.choice(PROJECTORS), chance.uniform(0.5, 6.0), "postgres")
+
+
+def kill_archiver(platform: Platform, chance: Random) -> Done:
+    name = chance.choice(ARCHIVERS)
+    return Done(target=name, gauge="archive", pids=platform.kill(name))
+
+
+def stop_archiver(platform: Platform, chance: Random) -> Done:
+    """For up to a minute its lease is its own: longer than that it stands by when it wakes up."""
+    return _stop(platform, chance.choice(ARCHIVERS), chance.uniform(0.5, 8.0), "archive")
 
 
 def kill_relay(platform: Platform, chance: Random) -> Done:
@@ -189,6 +199,8 @@ FAULTS: Final[dict[str, tuple[int, Fault]]] = {
     "end-worker": (3, end_worker),
     "kill-projector": (4, kill_projector),
     "stop-projector": (2, stop_projector),
+    "kill-archiver": (4, kill_archiver),
+    "stop-archiver": (2, stop_archiver),
     "kill-relay": (3, kill_relay),
     "stop-relay": (1, stop_relay),
     "kill-api": (3, kill_api),

@@ -28,6 +28,10 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
     last_log: int = 0
     postgres: int = -1
     clickhouse: int = -1
+    #: The last sealed one.
+    archive: int = -1
+    #: Bytes that the server's data takes.
+    memory: int = -1
     api: bool = False
     #: Rows of the outbox, and the age in seconds of the oldest.
     outbox: int = -1
@@ -51,7 +55,7 @@ class Gauges:
     def read(self) -> Readings:
         """The last readings, or new ones when those are old."""
         if time.monotonic() - self._seen >= INTERVAL:
-            log, jobs = self._log()
+            log, jobs, memory = self._log()
             checkpoints = self._checkpoints()
             rows, age = self._outbox()
             self._last = Readings(
@@ -59,6 +63,8 @@ class Gauges:
                 last_log=max(log, self._last.last_log),
                 postgres=checkpoints.get("postgres", -1),
                 clickhouse=checkpoints.get("clickhouse", -1),
+                memory=memory,
+                archive=checkpoints.get("archiver", -1),
                 api=self._api(),
                 outbox=rows,
                 outbox_age=age,
@@ -72,7 +78,7 @@ class Gauges:
         if self._database is not None:
             self._database.close()
 
-    def _log(self) -> tuple[int, int]:
+    def _log(self) -> tuple[int, int, int]:
         settings = self._platform.settings
         prefixes = [keys.prefix(settings.namespace, p) for p in range(settings.partitions)]
         try:
@@ -80,15 +86,16 @@ class Gauges:
                 for prefix in prefixes:
                     pipe.hget(keys.meta(prefix), "pos")
                     pipe.smembers(keys.queues(prefix))
-                found = pipe.execute()
+                pipe.info("memory")
+                *found, memory = pipe.execute()
                 position = sum(int(value or 0) for value in found[::2])
                 for prefix, queues in zip(prefixes, found[1::2], strict=True):
                     for queue in cast("set[bytes]", queues):
                         for kind in (keys.ready, keys.due, keys.leases):
                             pipe.zcard(kind(prefix, queue.decode()))
-                return position, sum(pipe.execute())
+                return position, sum(pipe.execute()), memory["used_memory_dataset"]
         except redis.RedisError:
-            return -1, -1
+            return -1, -1, -1
 
     def _checkpoints(self) -> dict[str, int]:
         rows = self._query("SELECT projector, sum(position) FROM checkpoints GROUP BY 1")

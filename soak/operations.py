@@ -40,6 +40,8 @@ OPERATIONS: Final = {
 _DRAWN: Final = [name for name, kind in KINDS.items() if kind.weight and name not in OPERATIONS]
 _WEIGHTS: Final = [KINDS[name].weight for name in _DRAWN]
 _TRIES: Final = 6
+#: Seconds after which nobody sends a message a second time.
+_REPEATED: Final = 30.0
 
 
 class Load:
@@ -64,7 +66,8 @@ class Load:
         self._patient: deque[str] = deque(maxlen=40)
         self._failing: deque[str] = deque(maxlen=40)
         self._keys: deque[int] = deque(maxlen=40)
-        self._messages: deque[Message[Any]] = deque(maxlen=40)
+        #: With the monotonic seconds at which they were sent.
+        self._messages: deque[tuple[Message[Any], float]] = deque(maxlen=40)
         self.asked = 0
 
     def step(self) -> None:
@@ -89,7 +92,7 @@ class Load:
         if remembered is not None:
             remembered.append(message.message_id)
         if kind == "quick":
-            self._messages.append(message)
+            self._messages.append((message, time.monotonic()))
         delay = self._chance.randint(50, 6000) if kind == "delayed" else None
         self._submit(kind, message, delay=delay, calls_back=kind == "called_back")
 
@@ -236,7 +239,10 @@ class Load:
         if self._keys and self._chance.random() < 0.5:
             self._call(self._chance.choice(self._keys))
         elif self._messages:
-            self._submit("quick", self._chance.choice(self._messages))
+            message, sent = self._chance.choice(self._messages)
+            # Without an idempotency key a job is known for as long as a result stays.
+            if time.monotonic() - sent < _REPEATED:
+                self._submit("quick", message)
 
     def _invalid(self) -> None:
         message = actors.quick.message("x" * (600 * 1024 if self._chance.random() < 0.3 else 1))

@@ -19,15 +19,17 @@ import msgspec
 
 from soak.kinds import NOTES
 from triton import migrate
+from triton.api.listener import listen
 from triton.errors import StartupError
 from triton.settings import Settings
 from triton.stack.engines import Engines
 from triton.stack.processes import Child, Spec, Supervisor
-from triton.stack.up import free_port
+from triton.verifier import triton_verify
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 WORKERS: Final = ("worker-1", "worker-2", "worker-3")
 PROJECTORS: Final = ("projector-1", "projector-2")
+ARCHIVERS: Final = ("archiver-1", "archiver-2")
 RELAYS: Final = ("relay-1", "relay-2")
 #: The last of the workers and of the relays, the API and half of the load reach Redis through the proxy.
 PROXIED: Final = ("worker-3", "relay-2", "api")
@@ -75,6 +77,11 @@ class Platform:
             modules="triton.handlers,soak.actors",
             worker_processes=1,
             worker_threads=4,
+            seal_events=400,
+            seal_ms=3000,
+            keep_events=300,
+            keep_ms=3000,
+            result_ms=45_000,
         )
         self.settings = self._settings
         self._engines = Engines(self.data)
@@ -136,6 +143,8 @@ class Platform:
             self._spawn("proxy", ("soak.cutting_proxy", listen, server, control), stage=1)
             for name in PROJECTORS:
                 self._spawn(name, ("triton", "projector"), stage=2)
+            for name in ARCHIVERS:
+                self._spawn(name, ("triton", "archiver"), stage=2)
             for name in RELAYS:
                 self._spawn(name, ("triton", "relay"), stage=2)
             self._spawn("api", ("triton", "api"), stage=3)
@@ -185,6 +194,18 @@ class Platform:
             [sys.executable, "-m", "triton", *arguments],
             env=self.environment(),
             cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def verify_alone(self) -> subprocess.CompletedProcess[str]:
+        """What the archive says by itself to who has triton-verify, the key, and nothing of Triton."""
+        key = self.triton("audit", "key").stdout.split()
+        return subprocess.run(
+            [sys.executable, "-I", "-S", triton_verify.__file__, str(self.data / "archive")]
+            + [part for one in key if "+" in one for part in ("--key", one)],
             capture_output=True,
             text=True,
             timeout=120,
@@ -248,7 +269,9 @@ def _steady_port() -> int:
     first = int(_LOCAL_PORTS.read_text().split()[0]) if _LOCAL_PORTS.exists() else 32768
     while True:
         with contextlib.suppress(StartupError):
-            return free_port("127.0.0.1", first - 1 - secrets.randbelow(8000))
+            port = first - 1 - secrets.randbelow(8000)
+            listen("127.0.0.1", port).close()
+            return port
 
 
 def _group_of(group: int) -> set[int]:

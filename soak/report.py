@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from statistics import median
 
 from soak.evidence import Evidence
 from soak.records import Injected
@@ -18,6 +19,7 @@ def lines(verdict: Verdict) -> Iterator[str]:
     yield from _jobs(evidence)
     yield from _faults(verdict.injected)
     yield from _recovery(evidence, verdict.injected)
+    yield from _memory(verdict.memory)
     if verdict.cuts:
         yield ""
         yield "| bytes cut from the log's file | events lost | accepted jobs lost | named by |"
@@ -44,6 +46,21 @@ def _jobs(evidence: Evidence) -> Iterator[str]:
     yield f"| given back by a worker that stopped | {kinds['released']:,} |"
     yield f"| leases lost, so redelivered or ended | {kinds['lease_lost']:,} |"
     yield f"| runs that outlived their lease, outcome refused | {_late(evidence):,} |"
+
+
+def _memory(memory: Sequence[tuple[float, int, int]]) -> Iterator[str]:
+    """What the server held, in quarters of the load."""
+    if not memory:
+        return
+    end = memory[-1][0]
+    yield ""
+    yield "| quarter of the load | events ever written | data in Redis, median | most |"
+    yield "|---|---|---|---|"
+    for quarter in range(4):
+        part = [one for one in memory if quarter <= 4 * one[0] / (end + 1) < quarter + 1]
+        if part:
+            held = [one[2] / 1e6 for one in part]
+            yield f"| {quarter + 1} | {part[-1][1]:,} | {median(held):.1f} MB | {max(held):.1f} MB |"
 
 
 def _late(evidence: Evidence) -> int:

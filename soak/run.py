@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Final
 
 import msgspec
@@ -25,6 +26,10 @@ _POLL: Final = 0.03
 #: Operations of the load per second at most.
 RATE: Final = 30.0
 LEASE_MS: Final = 3000
+#: Seconds of load from which on old jobs have left; how much more the last quarter of it may hold than the
+#: second: with faults, a log waits for its projectors and archivers now and then.
+_LONG: Final = 240.0
+_FLAT: Final = 1.25
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +58,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     #: Roles that ended, and with which status: by our hand (-9, -15), or by themselves.
     exits: Counter[str]
     seconds: float
+    #: What the server held during the load: seconds since its begin, events ever, bytes of data.
+    memory: list[tuple[float, int, int]]
 
 
 Say = Callable[[str], None]
@@ -73,7 +80,8 @@ def soak(plan: Plan, folder: Path, say: Say) -> Verdict:
     with platform:
         gauges = Gauges(platform)
         schedule = Schedule(platform, gauges, plan.seed, plan.only)
-        objections = _hurt(platform, schedule, plan, exits, say)
+        memory: list[tuple[float, int, int]] = []
+        objections = _hurt(platform, schedule, plan, exits, memory, gauges, say)
         objections += _calm(platform, schedule, gauges, plan, say)
         platform.end(WORKERS)
         say("reading the log, the stores and every key")
@@ -86,6 +94,7 @@ def soak(plan: Plan, folder: Path, say: Say) -> Verdict:
         )
         objections += check(evidence)
         objections += _verified(platform)
+        objections += flat(memory)
         cuts: list[Cut] = []
         if not objections and plan.cuts:
             say("cutting the tail of the append-only file")
@@ -103,11 +112,18 @@ def soak(plan: Plan, folder: Path, say: Say) -> Verdict:
         cuts=cuts,
         exits=exits,
         seconds=time.monotonic() - begun,
+        memory=memory,
     )
 
 
 def _hurt(
-    platform: Platform, schedule: Schedule, plan: Plan, exits: Counter[str], say: Say
+    platform: Platform,
+    schedule: Schedule,
+    plan: Plan,
+    exits: Counter[str],
+    memory: list[tuple[float, int, int]],
+    gauges: Gauges,
+    say: Say,
 ) -> list[Objection]:
     """Load and faults, side by side, until the load's process ends."""
     say(f"{plan.seconds:.0f} s of load and faults")
@@ -118,10 +134,14 @@ def _hurt(
         *("--journal", str(platform.requests), "--proxy", platform.proxy_url),
         *("--api", platform.api_url),
     )
-    deadline = time.monotonic() + plan.seconds + 60
+    begun = time.monotonic()
+    deadline = begun + plan.seconds + 60
     while load.running() and time.monotonic() < deadline:
         platform.poll()
         schedule.step()
+        after, seen = time.monotonic() - begun, gauges.read()
+        if seen.memory >= 0 and after >= len(memory):
+            memory.append((after, seen.last_log, seen.memory))
         time.sleep(_POLL)
     schedule.end()
     platform.poll()
@@ -141,7 +161,7 @@ def _calm(
         platform.poll()
         schedule.step(more=False)
         seen = gauges.read()
-        read = seen.log == seen.postgres == seen.clickhouse
+        read = seen.log == seen.postgres == seen.clickhouse == seen.archive
         quiet = seen.jobs == 0 == seen.outbox and seen.api and read
         calm = calm + 1 if quiet else 0
         if calm > 20:
@@ -157,12 +177,34 @@ def _calm(
 
 
 def _verified(platform: Platform) -> list[Objection]:
-    """What `triton verify` says of both stores."""
-    done = platform.triton("verify")
-    if done.returncode == 0:
+    """What is said of both stores, of the archive, and of the archive by who knows nothing else."""
+    found = []
+    for rule, done in (
+        ("projections equal the fold", platform.triton("verify")),
+        ("the archive is what was signed", platform.triton("audit", "verify")),
+        ("the archive proves itself", platform.verify_alone()),
+    ):
+        if done.returncode != 0:
+            text = f"it ended with {done.returncode}: {done.stdout}{done.stderr}"
+            found.append(Objection(rule=rule, text=text))
+    return found
+
+
+def flat(memory: Sequence[tuple[float, int, int]]) -> list[Objection]:
+    """What the server holds must not grow with what was ever written, once old jobs leave it too."""
+    if not memory or memory[-1][0] < _LONG:
         return []
-    text = f"triton verify ended with {done.returncode}: {done.stdout}{done.stderr}"
-    return [Objection(rule="projections equal the fold", text=text)]
+    end = memory[-1][0]
+    second, last = (
+        median(held for after, _, held in memory if share <= after / end < share + 0.25)
+        for share in (0.25, 0.75)
+    )
+    if last <= _FLAT * second:
+        return []
+    text = (
+        f"{second / 1e6:.1f} MB in the second quarter of the load, {last / 1e6:.1f} MB in the last"
+    )
+    return [Objection(rule="the server's memory is flat", text=text)]
 
 
 def _cut(platform: Platform, evidence: Evidence, plan: Plan) -> list[Cut | Objection]:

@@ -114,6 +114,8 @@ def _works(each: _Open, readings: Readings) -> bool:
         case "outbox":
             # The application goes on writing rows; that some are taken is seen by the oldest.
             return readings.outbox_age < _FRESH
+        case "archive":
+            return readings.archive >= each.position
         case "api":
             return readings.api
         case "postgres":

@@ -128,7 +128,9 @@ def heads_equal_the_fold(evidence: Evidence) -> Iterator[str]:
         head = evidence.keys.get(keys.job(prefix, job))
         last, _, state = list(states(events))[-1]
         if head is None:
-            yield f"{job} is {state}, and has no head"
+            since_ms = (evidence.read_at - last.at) / 1000
+            if state not in ENDS or since_ms < evidence.result_ms:
+                yield f"{job} is {state}, and has no head"
             continue
         yield from _compared(job, head.content, last, state)
         if state != "completed":

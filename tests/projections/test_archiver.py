@@ -400,3 +400,21 @@ def test_a_tail_that_was_signed_and_lost_before_any_store_knew_it_is_a_fork_to_a
     archive = open_archive(archived.archive_url)
     second = Tree(archived.namespace, 0, done.epoch)
     assert head_in(archive, second, archived).size == writer.position
+
+
+def test_what_a_store_saw_after_the_last_head_that_fits_is_not_lost(
+    archived: Settings, writer: LogWriter
+) -> None:
+    archived = changed(archived, seal_ms=3_600_000, seal_events=1000)
+    grow(writer, 20)
+    run(archive_once(archived))
+    grow(writer, 25)
+    project(archived)
+    backup, common = Backup(writer), writer.position
+    grow(writer, 30)
+    project(archived)
+    run(archive_once(archived))
+    signed = writer.position
+    backup.come_back()
+    done = adopted(archived)
+    assert (done.common, done.lost_until) == (common, signed)

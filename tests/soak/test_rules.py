@@ -9,6 +9,7 @@ import pytest
 from soak.evidence import Evidence, Key
 from soak.records import Note
 from soak.rules import RULES, check
+from soak.run import flat
 from soak_story import Story, changed, honest
 
 from triton.events.types import Completed, Due, Progressed, Started, StepCompleted, Submitted
@@ -259,6 +260,29 @@ def test_a_key_of_another_namespace_is_found_and_a_missing_head_too() -> None:
         "other (string) is outside of the namespace",
         "plain is completed, and has no head",
     }
+
+
+def test_an_ended_job_s_head_may_be_gone_once_its_result_was_there_for_long_enough() -> None:
+    story = honest()
+    evidence = story.evidence()
+    assert evidence.keys is not None
+    del evidence.keys["{triton:0}:job:plain"]
+    ended = story.events[index(story, "plain", "completed")].at
+    evidence.result_ms = 5000
+    evidence.read_at = ended + 4_999_000
+    assert [objection.text for objection in check(evidence)] == [
+        "plain is completed, and has no head"
+    ]
+    evidence.read_at = ended + 5_000_000
+    assert check(evidence) == []
+
+
+def test_what_grows_with_the_log_is_not_flat() -> None:
+    def held(last: int) -> list[tuple[float, int, int]]:
+        return [(float(n), 40 * n, last if n > 225 else 1000) for n in range(300)]
+
+    assert flat(held(1250)) == []
+    assert [found.rule for found in flat(held(1300))] == ["the server's memory is flat"]
 
 
 def test_every_rule_is_tried() -> None:

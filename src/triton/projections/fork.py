@@ -80,19 +80,22 @@ async def find_fork(
         _CLICKHOUSE: await _clickhouse_end(connection, clickhouse, partition),
     }
     log_end = await log.position(partition)
-    shared = []
+    shared, seen = [], 0
     for store, end in ends.items():
         common = await _common(log, connection, clickhouse, store, partition, min(end, log_end))
+        seen = max(seen, common)
         # A store that is behind the fork says nothing of where it is.
         shared.append(common if common < end else max(*ends.values(), log_end))
     tree = Tree(log.namespace, partition, checkpoint[0])
     archived = await log.past.archived.last_position(tree)
     if archived:
         common = await _common_with_archive(log, tree, min(archived, log_end))
+        seen = max(seen, common)
         shared.append(common if common < archived else max(archived, log_end))
     signed, common = await _common_with_heads(log, connection, partition, checkpoint[0])
     if common < signed:
-        shared.append(common)
+        # Heads are few: between the last that fits and the next, others may have seen more.
+        shared.append(max(common, seen))
     known = max(archived, signed, *ends.values())
     return Fork(
         partition=partition,
