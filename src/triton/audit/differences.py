@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from triton.audit.cuts import check_kept
 from triton.audit.instants import Cut
 from triton.audit.states import HeldQueue, Standing, States, by_queue, by_state
 from triton.audit.timeline import AsOf, as_of, pages
@@ -71,7 +72,9 @@ class _Seen:
 
 
 async def difference(history: History, before: Cut, after: Cut, *, limit: int = 100) -> Difference:
-    """Raises ValidationError where the second instant is before the first one."""
+    """Raises ValidationError where the second instant is before the first one, ExpiredError where nothing is
+    left of what was then."""
+    check_kept(before)
     places = zip(before.positions, after.positions, strict=True)
     if after.at < before.at or any(late < early for early, late in places):
         raise ValidationError(

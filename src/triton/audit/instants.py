@@ -26,11 +26,12 @@ class Instant(msgspec.Struct, frozen=True, kw_only=True):
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True):
     """An instant in every partition: the last position that was there, 0 for none. `at` is the time, 0 where
-    nobody knows it."""
+    nobody knows it. `expired` is the last position of each that has expired, 0 for none."""
 
     text: str
     at: int
     positions: tuple[int, ...]
+    expired: tuple[int, ...] = ()
 
 
 def instant(text: str, now: int) -> Instant:

@@ -9,9 +9,10 @@ import msgspec
 
 from triton import keys
 from triton.api.views import JobView, from_head
+from triton.audit.cuts import check_kept
 from triton.audit.instants import Cut
 from triton.audit.states import HeldQueue, Standing, States, by_queue, by_state
-from triton.errors import NotFoundError
+from triton.errors import ExpiredError, NotFoundError
 from triton.events.entries import Page
 from triton.events.envelope import Event
 from triton.events.render import rfc3339
@@ -25,11 +26,13 @@ STATES: Final = ("scheduled", "pending", "processing", "completed", "failed", "c
 
 class AsOf(msgspec.Struct, frozen=True, kw_only=True):
     """The instant that an answer is about: `at` is RFC 3339, null for before everything; `positions` the
-    last position of each partition that is in it."""
+    last position of each partition that is in it, `expired` the last one that has expired (0 for none): what
+    it says is of the positions between."""
 
     asked: str
     at: str | None
     positions: tuple[int, ...]
+    expired: tuple[int, ...] = ()
 
 
 class JobAt(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +102,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def as_of(cut: Cut) -> AsOf:
-    return AsOf(asked=cut.text, at=rfc3339(cut.at), positions=cut.positions)
+    return AsOf(asked=cut.text, at=rfc3339(cut.at), positions=cut.positions, expired=cut.expired)
 
 
 async def folded(history: History, job: str, until: int) -> tuple[Head, bytes, Event] | None:
@@ -124,6 +127,13 @@ async def job_at(history: History, job: str, cut: Cut) -> JobAt:
 
     partition = keys.partition_of(job, history.partitions)
     found = await folded(history, job, cut.positions[partition])
+    if found is None and cut.expired and cut.expired[partition]:
+        raise ExpiredError(
+            f"the log knows no job {job!r} as of {cut.text}: all up to position {cut.expired[partition]} of "
+            f"partition {partition} has expired, and with it perhaps the job",
+            job=job,
+            until=cut.expired[partition],
+        )
     if found is None:
         raise NotFoundError(f"the log knew no job {job!r} as of {cut.text}", job=job)
     head, body, last = found
@@ -131,7 +141,9 @@ async def job_at(history: History, job: str, cut: Cut) -> JobAt:
 
 
 async def jobs_at(history: History, cut: Cut, chosen: Chosen, *, limit: int = 100) -> JobsAt:
-    """The fold of everything up to the instant."""
+    """The fold of everything up to the instant that has not expired. Raises ExpiredError where that is
+    nothing."""
+    check_kept(cut)
     states = States()
     async for page in pages(history, cut):
         states.take(page)

@@ -74,7 +74,10 @@ async def why(history: History, job: str) -> Why:
     """Raises NotFoundError, HoleError, UnavailableError."""
     past = await _past(history, job)
     if past is None:
-        raise NotFoundError(f"the log knows no job {job!r}", job=job)
+        partition = keys.partition_of(job, history.partitions)
+        gone = await history.expired(partition)
+        more = f"; all up to position {gone} of partition {partition} has expired" if gone else ""
+        raise NotFoundError(f"the log knows no job {job!r}{more}", job=job)
     up, origin = await _up(history, past)
     down, cut = await _down(history, past)
     held = await _held(history, past)

@@ -229,6 +229,7 @@ def _say_jobs(found: JobsAt, *, listed: bool) -> None:
         output.table("", columns, listing)
         if found.total > len(found.jobs):
             output.line(f"{found.total} in all; --limit shows more")
+    output.expired(found.as_of.expired)
     if found.beheaded:
         output.warn(f"{found.beheaded} events are of jobs whose beginning expired: not counted")
     if found.unread:
@@ -239,6 +240,7 @@ def _say_difference(found: Difference) -> None:
     from triton.cli import output
 
     output.line(f"From {found.before.at or 'the beginning'} to {found.after.at}:")
+    output.expired(found.after.expired)
     ended = ", ".join(f"{number} {state}" for state, number in sorted(found.ended.items()))
     output.line(f"{found.new} new jobs; ended: {ended or 'none'}")
     rows = [

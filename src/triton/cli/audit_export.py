@@ -108,5 +108,6 @@ def export(
     output.line(f"{folder}: {made.events} events{f' ({types})' if types else ''}")
     for one in made.files[:3]:
         output.line(f"  {one.name}  {one.size} bytes  SHA-256 {one.sha256}")
+    output.expired([one.expired for one in made.partitions])
     if made.proofs:
         output.line(f"  {made.proofs} proofs; check one: triton-verify PROOF --key {folder}/keys")

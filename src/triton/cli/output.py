@@ -62,6 +62,15 @@ def line(text: str) -> None:
     _write(safe(text))
 
 
+def expired(until: Sequence[int]) -> None:
+    """Say of each partition what of it has expired, and so is in no answer; nothing where nothing has."""
+    for partition, last in enumerate(until):
+        if last:
+            warn(
+                f"positions 1 to {last} of partition {partition} have expired: they are not in this"
+            )
+
+
 def warn(text: str) -> None:
     """One line on stderr that does not end the command."""
     print(f"warning: {safe(text)}", file=sys.stderr, flush=True)

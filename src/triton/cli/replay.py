@@ -259,6 +259,7 @@ async def _all(
                 "epoch": log.epochs[partition],
                 "first": oldest,
                 "last": position,
+                "expired": await log.expired(partition),
             }
         )
     heads = [fold.heads[job] for job in touched]
@@ -277,6 +278,9 @@ async def _all(
         return
     for one in ranges:
         output.line(f"partition {one['partition']}: positions {one['first']} to {one['last']}")
+        if one["expired"]:
+            gone = f"positions 1 to {one['expired']} of partition {one['partition']}"
+            output.warn(f"{gone} have expired: they are not in this")
     output.table("Jobs by state", ("state", "jobs>"), sorted(states.items()))
     output.table("Events by type", ("event", "events>"), sorted(types.items()))
     columns = ("job", "state", "progress>", "actor", "attempt>", "version>", "position>")

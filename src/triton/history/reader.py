@@ -78,6 +78,13 @@ class History(WholeLog):
             async for page in self.pages(partition, first, last, chosen):
                 yield page
 
+    async def expired(self, partition: int) -> int:
+        """The last position that has expired, as far as anybody can say now; 0 for none."""
+        archived, tree = self.past.archived, self.tree(partition)
+        with contextlib.suppress(UnavailableError):
+            return (await archived.expired(tree)).until
+        return archived.catalogue.expired(tree).until
+
     async def position_at(self, partition: int, at: int, *, exact: bool = True) -> int:
         """The last position whose event was at a time (microseconds since 1970) or earlier; 0 for none.
         Times never fall in a partition. Without `exact` it may be a little later: for who looks again."""

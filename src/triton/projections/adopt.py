@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 
 from triton import keys
-from triton.errors import FencedError, HoleError
+from triton.errors import ExpiredError, FencedError, HoleError
 from triton.events.client import send_async
 from triton.events.log import Checkpoint
 from triton.events.scripts import Scripts
@@ -179,14 +179,14 @@ class _Adoption:
     async def _folded(self, wanted: set[str]) -> JobFold:
         partition, fold, reader = self._fork.partition, JobFold(), RowReader(escaped_json)
         first = await self._log.first_position(partition)
-        if self._fork.common and first > 1:
+        after = await self._expired() if first > 1 else 0
+        if self._fork.common and first > after + 1:
             raise HoleError(
-                f"positions 1 to {first - 1} of partition {partition} were trimmed: the jobs that lost "
-                "events cannot be folded again from Redis",
+                f"positions {after + 1} to {first - 1} of partition {partition} were trimmed: the jobs that "
+                "lost events cannot be folded again from Redis",
                 partition=partition,
-                position=1,
+                position=after + 1,
             )
-        after = 0
         while after < self._fork.common:
             page = await self._log.page(partition, after, until=self._fork.common, count=_PAGE)
             assert page is not None, "the shared part of the log was trimmed meanwhile"
@@ -197,6 +197,16 @@ class _Adoption:
                         fold.take(ours, fields_of(ours))
             after = page.positions[-1]
         return fold
+
+    async def _expired(self) -> int:
+        """The last position that expired; the jobs that it was of had ended."""
+        try:
+            await self._log.page(self._fork.partition, 0, until=1, count=1)
+        except ExpiredError as error:
+            return int(error.details["until"])
+        except HoleError:
+            pass
+        return 0
 
     async def _copy(self, statement: str, lines: bytes) -> None:
         async with self._connection.cursor().copy(sql(statement)) as copy:

@@ -81,8 +81,11 @@ class Witness:
         )
 
     async def entries(self, known: Known, after: int = 0) -> AsyncIterator[Entry]:
-        """All that is known after a position, in order: from the archive as it was, then from PostgreSQL."""
+        """All that is known after a position and did not expire, in order: from the archive as it was, then
+        from PostgreSQL."""
         tree = self.tree(known.epoch)
+        # Of jobs that had ended: what lives keeps its segments.
+        after = max(after, (await self._past.archived.expired(tree)).until if known.epoch else 0)
         while after < known.archived:
             page = await self._past.archived.page(tree, after, known.archived, _PAGE)
             if page is None:

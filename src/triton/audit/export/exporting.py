@@ -40,6 +40,7 @@ class Covered(msgspec.Struct, frozen=True, kw_only=True):
     """What was looked through of a partition: all positions from `first` to `last`, of which `events` fit.
 
     `head` is the newest signed tree head (a C2SP checkpoint) when the export was made; null where none is.
+    `expired` is the last position that had expired then, and so is not in it; 0 for none.
     """
 
     partition: int
@@ -48,6 +49,7 @@ class Covered(msgspec.Struct, frozen=True, kw_only=True):
     last: int
     events: int
     head: str | None
+    expired: int = 0
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,7 +164,13 @@ class Export:
         if archive is not None:
             head = await asyncio.to_thread(_head, archive, history.tree(partition))
         return Covered(
-            partition=partition, epoch=epoch, first=first, last=last, events=events, head=head
+            partition=partition,
+            epoch=epoch,
+            first=first,
+            last=last,
+            events=events,
+            head=head,
+            expired=await history.expired(partition),
         )
 
     async def _prove(self, prover: Prover, row: Row) -> None:
