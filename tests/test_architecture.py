@@ -72,6 +72,7 @@ APART = {
 }
 DRIVERS = {
     "redis": {
+        "quotas",
         "restore",
         "audit",
         "expiry",
@@ -87,6 +88,7 @@ DRIVERS = {
         "history",
     },
     "psycopg": {
+        "quotas",
         "restore",
         "audit",
         "expiry",

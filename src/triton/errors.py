@@ -78,6 +78,12 @@ class PreconditionRequiredError(TritonError):
     code = "precondition_required"
 
 
+class QuotaError(TritonError):
+    """A tenant may not use more: `details` holds `quota`, `limit`, `used` and `retry_after` (seconds)."""
+
+    code = "quota_exceeded"
+
+
 class CursorGoneError(TritonError):
     """What follows a cursor cannot be told any more: `details["reason"]`; begin again."""
 

@@ -37,13 +37,15 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Why the job is where it is: `summary`, the events that led there, and what comes `next`."""
+    """Why the job is where it is: `summary`, the events that led there, and what comes `next`. `limits` says
+    what its tenant may use, where that is limited."""
 
     job: str
     state: str
     summary: str
     because: list[Cause]
     next: str
+    limits: list[str] = []
 
 
 def explain(facts: Facts) -> Explanation:

@@ -128,6 +128,18 @@ def unique(prefix: str, digest: str) -> str:
     return f"{prefix}unique:{digest}"
 
 
+def quota_rate(prefix: str, tenant: str) -> str:
+    """STRING, in partition 0 only: microseconds since 1970 at which the jobs that a tenant submitted are paid
+    for under its limit of jobs a second."""
+    return f"{prefix}quota-rate:{tenant}"
+
+
+def quota_open(prefix: str, tenant: str) -> str:
+    """ZSET, in partition 0 only: job id -> microseconds since 1970 when it was let in under a limit of open
+    jobs; those that ended go when the set is full."""
+    return f"{prefix}quota-open:{tenant}"
+
+
 def workers(prefix: str) -> str:
     """ZSET, in partition 0 only: worker -> microseconds since 1970 when it counts as gone."""
     return prefix + "workers"

@@ -24,6 +24,7 @@ from triton.events.types import (
     QueueDrained,
     QueuePaused,
     QueueResumed,
+    QuotaSet,
     RecordChanged,
     Released,
     Requeued,
@@ -97,6 +98,10 @@ SAMPLES: Final[tuple[EventData, ...]] = (
         reason="30 days",
     ),
     SubjectErased(subject="5f2c", tenant="acme", reason="article 17"),
+    QuotaSet(),
+    QuotaSet(
+        jobs_per_second=0.5, max_pending=7, max_stored_bytes=2**40, max_streams=0, reason="the plan"
+    ),
     RecordChanged(
         kind="prompt", record="0192f0c1", change="updated", version=2, sha256="ab", reason="clearer"
     ),

@@ -18,6 +18,7 @@ from triton.api.dead_letters import DeadLetterCounts, DeadLetterPage
 from triton.api.encoded_slash import EncodedSlashMiddleware
 from triton.api.parameters import only_known
 from triton.api.queues import QueueList, QueueView, WorkerList
+from triton.api.quotas import QuotaUse
 from triton.api.request_id import RequestIdMiddleware
 from triton.api.routes import (
     audit,
@@ -36,6 +37,7 @@ from triton.api.routes import (
     results,
     root,
     selections,
+    tenant,
 )
 from triton.api.security_headers import SecurityHeadersMiddleware
 from triton.api.selection import Acted, DryRun, SelectionRequest
@@ -81,6 +83,8 @@ _WIRE: Final[list[type[msgspec.Struct]]] = [
     SubmitRequest,
     WorkerList,
     *domain.WIRE,
+    QuotaUse,
+    tenant.QuotaWrite,
 ]
 
 
@@ -136,6 +140,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         queues,
         documents,
         audit,
+        tenant,
     ):
         app.include_router(module.router, dependencies=[authenticated, Depends(only_known)])
     for router in domain.routers:

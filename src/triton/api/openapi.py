@@ -23,6 +23,7 @@ _REASONS: Final = {
     413: "The body is too large.",
     422: "A field or parameter does not fit; `details.fields` names each.",
     428: "The header If-Match is missing.",
+    429: "Too much is asked for: a rate, open streams, or a tenant's quota; see `Retry-After`.",
     503: "An engine does not answer; try again.",
 }
 

@@ -33,6 +33,7 @@ STATUS: Final[Mapping[str, int]] = {
     "validation": 422,
     "idempotency_mismatch": 422,
     "precondition_required": 428,
+    "quota_exceeded": 429,
     "rate_limited": 429,
     "too_many_streams": 429,
     "headers_too_large": 431,

@@ -46,6 +46,8 @@ from triton.history import Past
 from triton.history.index import Index
 from triton.identity.verifying import Verifier
 from triton.payloads import Payloads
+from triton.quotas.gate import Gate
+from triton.quotas.limits import LimitBook
 from triton.settings import Settings
 
 #: Connections to PostgreSQL of one API process.
@@ -92,6 +94,9 @@ class Services(msgspec.Struct, frozen=True):
     #: What compressed streams share.
     blocks: Blocks
     verifier: Verifier
+    #: What each tenant may use, and what lets its jobs in.
+    limits: LimitBook
+    gate: Gate
 
 
 async def services_of(request: Request) -> Services:
@@ -193,6 +198,8 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
                 )
             ),
             verifier=verifier,
+            limits=LimitBook(pool),
+            gate=Gate(client, settings.namespace, settings.partitions),
         )
 
 

@@ -53,6 +53,7 @@ async def answer(
 
     Raises TooManyStreamsError.
     """
+    await services.limits.of(who.tenant)
     place = _enter(request, services, who)
     if isinstance(place, Full):
         if cursor is None:
@@ -100,6 +101,7 @@ def _enter(request: Request, services: Services, who: Principal) -> Place | Full
         # Nobody in particular has no limit of its own.
         user="" if who.by == ANYBODY.by else who.by,
         tenant=who.tenant,
+        quota=services.limits.known(who.tenant).max_streams,
     )
 
 

@@ -68,6 +68,7 @@ _ADMINISTRATIVE: Final = {
     "retention.set": "set how long events are kept to {days} days",
     "segment.expired": "let positions {first} to {last} of partition {partition} expire (SHA-256 {sha256})",
     "subject.erased": "destroyed the key of subject {subject}",
+    "quota.set": "set what the tenant may use",
     "record.changed": "{change} the {kind} {record} (version {version})",
     "key.rotated": "rotated the signing key from {previous} to {key}, which signs from size {size} on",
 }

@@ -251,6 +251,16 @@ class KeyRotated(Administrative, frozen=True, tag="key.rotated"):
     reason: str = ""
 
 
+class QuotaSet(Administrative, frozen=True, tag="quota.set"):
+    """What a tenant may use from now on; a quota that is not there is no limit."""
+
+    jobs_per_second: float | None = None
+    max_pending: int | None = None
+    max_stored_bytes: int | None = None
+    max_streams: int | None = None
+    reason: str = ""
+
+
 class RecordChanged(Administrative, frozen=True, tag="record.changed"):
     """A record of the domain was `created`, `updated` or `removed`; `kind` is client, prompt and so on. The
     log does not hold what it says: `sha256` (hex) is of its JSON as `GET` shows it at that `version`, and at
@@ -293,6 +303,7 @@ AdministrativeData: TypeAlias = (
     | SubjectErased
     | KeyRotated
     | RecordChanged
+    | QuotaSet
 )
 EventData: TypeAlias = JobData | AdministrativeData
 

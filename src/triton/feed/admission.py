@@ -49,12 +49,16 @@ class Admission:
         self.limits = limits
         self._open: Counter[tuple[Kind, str]] = Counter()
 
-    def enter(self, *, address: str = "", user: str = "", tenant: str = "") -> Place | Full:
-        """A place for one stream more. What is empty is not counted."""
+    def enter(
+        self, *, address: str = "", user: str = "", tenant: str = "", quota: int | None = None
+    ) -> Place | Full:
+        """A place for one stream more. What is empty is not counted; `quota` is the tenant's own limit."""
         names: dict[Kind, str] = {"address": address, "user": user, "tenant": tenant}
         held = tuple((kind, names[kind]) for kind in _KINDS if names[kind])
         for kind, name in held:
             limit: int = getattr(self.limits, kind)
+            if kind == "tenant" and quota is not None:
+                limit = min(limit, quota)
             if self._open[kind, name] >= limit:
                 return Full(kind, limit)
         self._open.update(held)

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from starlette.responses import Response
 
 from triton import keys
-from triton.api import openapi, views
+from triton.api import openapi, quotas, views
 from triton.api.access import requires
 from triton.api.actors import Declared, declared, sealing_of
 from triton.api.bulk import (
@@ -54,7 +54,7 @@ router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
     summary="Submit up to 10,000 jobs",
     responses={
         202: openapi.answer(BulkReply, "One receipt per job."),
-        **openapi.problems(400, 413),
+        **openapi.problems(400, 413, 429),
     },
     openapi_extra=openapi.body(
         BulkCall,
@@ -164,6 +164,7 @@ async def _submit(
             else:
                 places.append(at)
                 submissions.append(await shrunk(services, one))
+    await quotas.admit(services, submissions)
     namespace, partitions = services.settings.namespace, services.settings.partitions
     for wave in waves(submissions, partitions):
         calls = [

@@ -13,7 +13,7 @@ import uuid_utils
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from triton.api import openapi, views
+from triton.api import openapi, quotas, views
 from triton.api.access import requires
 from triton.api.parameters import DocumentId, Name
 from triton.api.services import Services, services_of
@@ -56,7 +56,7 @@ router = APIRouter(prefix=f"{views.PREFIX}/documents", tags=["documents"])
     summary="Upload a document",
     responses={
         201: openapi.answer(DocumentView, "Stored; `Location` is the document."),
-        **openapi.problems(400, 413),
+        **openapi.problems(400, 413, 429),
     },
     openapi_extra={
         "requestBody": {
@@ -84,10 +84,12 @@ async def upload(
     """The body is the file, of any type, with `?filename=`; or a form with the file in the field `file`.
     Nothing is kept of an upload that breaks off or is too large."""
     file = File(filename=filename or DEFAULT_NAME)
-    stored = await _store(request, services, file)
+    whose = identity.writes_as(tenant)
+    most = await quotas.room(services, whose, services.settings.max_document_bytes)
+    stored = await _store(request, services, file, most)
     document = Document(
         id=str(uuid_utils.uuid7()),
-        tenant=identity.writes_as(tenant),
+        tenant=whose,
         filename=file.filename,
         media_type=file.media_type,
         sha256=stored.sha256,
@@ -121,8 +123,7 @@ async def read(
     return Json(_view(found))
 
 
-async def _store(request: Request, services: Services, file: File) -> Stored:
-    limit = services.settings.max_document_bytes
+async def _store(request: Request, services: Services, file: File, limit: int) -> Stored:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit + _ENVELOPE:
         raise too_large(limit)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from triton.api import openapi, views
+from triton.api import openapi, quotas, views
 from triton.api.access import requires
 from triton.api.explaining import facts_of
 from triton.api.job_answers import visible_job
@@ -34,4 +35,6 @@ async def explain_job(
     """From the job's head, its queue and its history, as they are now: `summary` says where it is and why,
     `because` the events that led there (the newest 50, without progress and output), `next` what follows."""
     view = await visible_job(services, identity, job_id)
-    return Json(explain(await facts_of(services, view)))
+    found = explain(await facts_of(services, view))
+    limits = await quotas.told(services, view.tenant)
+    return Json(msgspec.structs.replace(found, limits=limits))

@@ -13,7 +13,7 @@ import uuid_utils
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
-from triton.api import openapi, views
+from triton.api import openapi, quotas, views
 from triton.api.access import requires
 from triton.api.actors import declared, sealing_of
 from triton.api.job_answers import prefix_of, show_job, shrunk, unknown_job
@@ -53,7 +53,7 @@ router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
             **openapi.answer(SubmitReply, "Accepted; `Location` is the job."),
             "headers": {"Location": {"schema": {"type": "string"}}},
         },
-        **openapi.problems(400, 409, 413),
+        **openapi.problems(400, 409, 413, 429),
     },
     openapi_extra=openapi.body(
         SubmitRequest,
@@ -100,6 +100,7 @@ async def submit(
     submission = await shrunk(services, submission)
     job, existing = submission.job, True
     if not (idempotency_key and await services.jobs.forgotten([job])):
+        await quotas.admit(services, [submission])
         call = services.scripts.submit(prefix_of(services, job), [submission])
         (answer,) = answers((await send_async(services.redis, [call]))[0])
         job, existing = verdict_of(submission, answer)

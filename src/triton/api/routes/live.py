@@ -159,6 +159,7 @@ async def subscribe(
     """Repeat a filter's name for several values. The same cursor works for both forms. A job of somebody else
     and one that never was look the same: there are no events of it."""
     if wants_json(request.headers.get("accept", "")):
+        await services.limits.of(who.tenant)
         with streaming.counted(request, services, who):
             return await _caught_up(services, who, wanted, start, limit, wait_ms / 1000)
 

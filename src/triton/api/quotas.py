@@ -1,0 +1,87 @@
+"""Owns asking a tenant's quotas in the name of a request, and telling what it uses of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from psycopg.rows import dict_row
+
+from triton.api.services import Services
+from triton.domain.connection import tenant_connection
+from triton.domain.statements import sql
+from triton.events.scripts import Submission
+
+
+class QuotaUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tenant may use, null for no limit, and what it uses. `pending` counts the jobs that were let in
+    under `max_pending`; null where that is no limit. `streams` are those of the process that answers."""
+
+    tenant: str
+    jobs_per_second: float | None
+    max_pending: int | None
+    pending: int | None
+    max_stored_bytes: int | None
+    stored_bytes: int
+    max_streams: int | None
+    streams: int
+
+
+async def admit(services: Services, submissions: Sequence[Submission]) -> None:
+    """Let jobs in under their tenants' quotas. Raises QuotaError before anything is submitted."""
+    jobs: dict[str, list[str]] = {}
+    for one in submissions:
+        jobs.setdefault(one.tenant, []).append(one.job)
+    for tenant, ids in jobs.items():
+        await services.gate.admit(tenant, await services.limits.of(tenant), ids)
+
+
+async def room(services: Services, tenant: str, most: int) -> int:
+    """Bytes that a document may have: `most`, or what the quota leaves. Raises QuotaError for none."""
+    limit = (await services.limits.of(tenant)).max_stored_bytes
+    if limit is None:
+        return most
+    used = await stored_bytes(services, tenant)
+    if used >= limit:
+        raise services.gate.refuse(tenant, "max_stored_bytes", limit, used=used)
+    return min(most, limit - used)
+
+
+async def stored_bytes(services: Services, tenant: str) -> int:
+    async with (
+        tenant_connection(services.pool, tenant) as connection,
+        connection.cursor(row_factory=dict_row) as cursor,
+    ):
+        await cursor.execute(sql("stored_bytes"), {"tenant": tenant})
+        row = await cursor.fetchone()
+    return int(row["bytes"]) if row else 0
+
+
+async def use(services: Services, tenant: str) -> QuotaUse:
+    limits = await services.limits.of(tenant)
+    counted = limits.max_pending is not None
+    return QuotaUse(
+        tenant=tenant,
+        jobs_per_second=limits.jobs_per_second,
+        max_pending=limits.max_pending,
+        pending=await services.gate.open_jobs(tenant) if counted else None,
+        max_stored_bytes=limits.max_stored_bytes,
+        stored_bytes=await stored_bytes(services, tenant),
+        max_streams=limits.max_streams,
+        streams=services.admission.count("tenant", tenant),
+    )
+
+
+async def told(services: Services, tenant: str) -> list[str]:
+    """What `explain` says of a tenant's quotas; nothing where it has none."""
+    limits = await services.limits.of(tenant)
+    said = []
+    if limits.jobs_per_second is not None:
+        said.append(f"Tenant {tenant} may submit {limits.jobs_per_second:g} jobs a second.")
+    if limits.max_pending is not None:
+        pending = await services.gate.open_jobs(tenant)
+        said.append(
+            f"Tenant {tenant} has {pending} jobs that are not ended, of {limits.max_pending} that it may "
+            "have."
+        )
+    return said
