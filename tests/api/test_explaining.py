@@ -15,7 +15,7 @@ def explain(api: LiveApi, job: str) -> dict[str, Any]:
     answer = api.http.get(f"/api/v1/jobs/{job}/explain")
     assert answer.status_code == 200, answer.text
     explained: dict[str, Any] = answer.json()
-    assert explained.keys() == {"job", "state", "summary", "because", "next"}
+    assert explained.keys() == {"job", "state", "summary", "because", "next", "limits"}
     return explained
 
 

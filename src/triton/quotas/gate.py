@@ -100,7 +100,7 @@ class Gate:
         self._swept = {one: at for one, at in self._swept.items() if now - at < _SWEEP_SECONDS}
         self._swept[tenant] = now
         place = self._open(tenant)
-        seconds, rest = cast("tuple[int, int]", await self._client.time())
+        seconds, rest = await self._client.time()
         coming = seconds * 1_000_000 + rest - _COMING
         counted = cast(
             "list[tuple[bytes, float]]",
