@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format bench soak clean
+.PHONY: help setup demo test contract lint format bench soak clean
 
 help:
 	@echo "make demo    set up everything and run the main job on embedded engines"
 	@echo "make test    set up everything and run the tests, three at a time, with coverage"
+	@echo "make contract  the API against its OpenAPI document, 100 cases a route, another seed each time"
 	@echo "make lint    ruff and the strict type check"
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make bench   Triton beside its peers and limits, one table"
@@ -31,6 +32,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --cov --cov-report=term $(ARGS)
+
+contract: setup
+	TRITON_CONTRACT_CASES=$${CASES:-100} TRITON_CONTRACT_SEED=$${SEED:-$$(date +%s)} $(BIN)/python -m pytest --timeout 1800 tests/api/test_contract.py tests/api/test_hostile.py $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from triton.api.app import create_app
+from triton.api.openapi import COMMON, problem
+from triton.api.problems import PROBLEM_JSON
 from triton.settings import Settings
 
 _HEAD = (
     "# HTTP routes\n\nMade from the OpenAPI document by `tools/reference.py`. What all routes have in "
-    "common, and what each error means, is in [http.md](http.md); the stream is in [sse.md](sse.md). Any "
-    "route can answer "
-    "`500`. Bodies and answers are JSON where nothing else is said; names in them lead to the objects below."
+    "common is in [http.md](http.md), what each error means in [errors.md](errors.md), the stream in "
+    "[sse.md](sse.md). Any route can answer `408`, `429`, `500` and `503`; any below `/api` `401` and `403`. "
+    "Bodies and answers are JSON where nothing else is said; names in them lead to the objects below."
 )
+
+
+_UNSAID = {problem(status)["description"] for status in (*COMMON, 401, 403)}
 
 
 def routes_page() -> str:
@@ -55,6 +60,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
     answers = [
         f"| {status} | {_content(answer.get('content', {}))} | {_text(answer['description'])} |"
         for status, answer in sorted(operation["responses"].items())
+        if answer["description"] not in _UNSAID
     ]
     yield "\n".join(["| answer | body | |", "|---|---|---|", *answers])
 
@@ -79,10 +85,11 @@ def _default(schema: dict[str, Any], required: bool) -> str:
 
 
 def _content(content: dict[str, Any]) -> str:
-    """`application/json` goes without saying."""
+    """`application/json` goes without saying, and so does the other form of errors."""
     said = [
         _type(one.get("schema", {})) if kind == "application/json" else f"`{kind}`"
         for kind, one in content.items()
+        if kind != PROBLEM_JSON
     ]
     return " or ".join(said) or "none"
 
@@ -115,7 +122,7 @@ def _text(text: str) -> str:
 def _names(value: Any) -> Iterator[str]:
     """The schemas that anything below names."""
     if isinstance(value, dict):
-        if isinstance(value.get("$ref"), str):
+        if str(value.get("$ref", "")).startswith("#/components/schemas/"):
             yield value["$ref"].rpartition("/")[2]
         for below in value.values():
             yield from _names(below)

@@ -42,7 +42,7 @@ from triton.api.routes import (
 from triton.api.security_headers import SecurityHeadersMiddleware
 from triton.api.selection import Acted, DryRun, SelectionRequest
 from triton.api.services import FeedOptions, Services, open_services
-from triton.api.submission import ReasonRequest, SubmitReply, SubmitRequest
+from triton.api.submission import GivenReason, ReasonRequest, SubmitReply, SubmitRequest
 from triton.api.time_limits import TimeLimitMiddleware
 from triton.api.views import JobView
 from triton.audit.differences import Difference
@@ -76,6 +76,7 @@ _WIRE: Final[list[type[msgspec.Struct]]] = [
     Why,
     QueueList,
     QueueView,
+    GivenReason,
     ReasonRequest,
     root.Service,
     SelectionRequest,

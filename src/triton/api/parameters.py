@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Final, TypeAlias
 
@@ -27,6 +28,25 @@ QueueName: TypeAlias = Annotated[
 ]
 DocumentId: TypeAlias = Annotated[
     str, Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="The document's id.")
+]
+_RFC3339: Final = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})?", re.ASCII
+)
+
+
+def _written(value: object) -> object:
+    """A time as people write it: pydantic would also take a number, as seconds since 1970."""
+    if isinstance(value, str) and not _RFC3339.fullmatch(value):
+        raise ValueError("expected a time like 2026-01-31T12:00:00Z")
+    return value
+
+
+#: A time to filter by, as RFC 3339 has it; None does not filter.
+Since: TypeAlias = Annotated[
+    datetime | None, BeforeValidator(_written), Query(description="Inclusive.")
+]
+Until: TypeAlias = Annotated[
+    datetime | None, BeforeValidator(_written), Query(description="Exclusive.")
 ]
 #: A name to filter by; None does not filter.
 Name: TypeAlias = Annotated[str | None, Query(min_length=1, max_length=MAX_NAME, pattern=_PATTERN)]

@@ -46,6 +46,7 @@ STATUS: Final[Mapping[str, int]] = {
     "log_expired": 410,
     "log_foreign_entry": 503,
     "log_forked": 503,
+    "evidence": 503,
 }
 #: Seconds after which a client may ask again, where the error does not say it.
 RETRY_AFTER: Final = 1

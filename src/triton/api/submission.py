@@ -12,7 +12,7 @@ import msgspec
 from triton.errors import ValidationError
 from triton.events.scripts import Submission
 from triton.references import MAX_ARCHIVED
-from triton.retry import RetryPolicy
+from triton.retry import PRESETS, RetryPolicy
 from triton.signature import Signature, check_call
 from triton.submit import MAX_NAME, message_for, submission_of
 from triton.terms import Terms, terms_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _YEARS_MS: Final = 10 * 365 * 86_400_000
 _Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=_YEARS_MS)]
+_Preset = Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(PRESETS)})]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 #: What Dramatiq's middleware leaves in a message between attempts.
 _TRACES: Final = ("retries", "traceback", "requeue_timestamp", "eta")
@@ -64,7 +65,7 @@ class SubmitOptions(
     min_backoff: _Milliseconds | None = None
     max_backoff: _Milliseconds | None = None
     #: A preset's name (`standard`, `none`), or a policy of one's own.
-    retry: str | RetryPolicy | None = None
+    retry: _Preset | RetryPolicy | None = None
     #: Errors after which the job is not tried again: `ValueError`, `app.errors.BadInput`.
     no_retry: list[_Name] | None = None
     time_limit: _Milliseconds | None = None
@@ -100,6 +101,12 @@ class ReasonRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Why, in a person's words."""
 
     reason: Annotated[str, msgspec.Meta(max_length=2000)] = ""
+
+
+class GivenReason(msgspec.Struct, frozen=True, kw_only=True):
+    """Why, in a person's words: some must be there."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=2000, pattern=r"\S")]
 
 
 #: Terms as they are called here.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -48,12 +48,14 @@ def instant(text: str, now: int) -> Instant:
         return Instant(text=asked, partition=partition, position=int(match[2]))
     try:
         when = datetime.fromisoformat(asked)
-    except ValueError as error:
+        if when.tzinfo is None:
+            raise ValidationError(
+                f"{asked!r} has no zone: write 2026-01-31T12:00:00Z, or +01:00 instead of Z"
+            )
+        # At the ends of the calendar a zone leads out of it.
+        when = when.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise _bad(asked) from error
-    if when.tzinfo is None:
-        raise ValidationError(
-            f"{asked!r} has no zone: write 2026-01-31T12:00:00Z, or +01:00 instead of Z"
-        )
     return Instant(text=asked, at=to_microseconds(when))
 
 

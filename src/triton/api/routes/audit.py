@@ -8,7 +8,7 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
@@ -44,8 +44,12 @@ router = APIRouter(
 MOST: Final = 200_000
 MOST_PROVED: Final = 2_000
 
+_WRITTEN: Final[dict[str, Any]] = {
+    "pattern": r"^(now|(\d{1,4}:)?\d{1,18}|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d))$"
+}
 _When = Query(
     max_length=64,
+    json_schema_extra=_WRITTEN,
     description="A time like 2026-01-31T12:00:00Z, `now`, or a position: 1234, or 0:1234 with its partition.",
 )
 _Reason = Annotated[str, Query(max_length=2000, description="Why you ask; kept with the read.")]
@@ -137,7 +141,13 @@ async def changed(
     services: Annotated[Services, Depends(services_of)],
     identity: Annotated[Principal, requires(Permission.AUDIT_READ)],
     begin: Annotated[
-        str, Query(alias="from", max_length=64, description="An instant, as for `at`.")
+        str,
+        Query(
+            alias="from",
+            max_length=64,
+            json_schema_extra=_WRITTEN,
+            description="An instant, as for `at`.",
+        ),
     ],
     to: Annotated[str, _When] = "now",
     limit: _Limit = 100,

@@ -14,7 +14,7 @@ from triton.api.job_answers import prefix_of, show_job, unknown_job, visible_job
 from triton.api.parameters import JobId
 from triton.api.problems import request_id_of
 from triton.api.services import Services, services_of
-from triton.api.submission import ReasonRequest, fresh_body
+from triton.api.submission import GivenReason, ReasonRequest, fresh_body
 from triton.api.views import JobView
 from triton.api.wire import read_json
 from triton.audit.reasons import given
@@ -37,7 +37,7 @@ router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
         202: openapi.answer(JobView, "It runs: its worker was asked to stop."),
         **openapi.problems(400, 404, 409, 422),
     },
-    openapi_extra=openapi.body(ReasonRequest, {"reason": "no longer needed"}, required=True),
+    openapi_extra=openapi.body(GivenReason, {"reason": "no longer needed"}, required=True),
 )
 async def cancel(
     job_id: JobId,
@@ -76,7 +76,7 @@ async def cancel(
         202: openapi.answer(JobView, "It waits again."),
         **openapi.problems(400, 404, 409, 422),
     },
-    openapi_extra=openapi.body(ReasonRequest, {"reason": "the upstream is back"}, required=True),
+    openapi_extra=openapi.body(GivenReason, {"reason": "the upstream is back"}, required=True),
 )
 async def requeue(
     job_id: JobId,

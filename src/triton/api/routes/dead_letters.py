@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -19,7 +18,7 @@ from triton.api.dead_letters import (
     counts_of,
     page_of,
 )
-from triton.api.parameters import Name, Word, aware
+from triton.api.parameters import Name, Since, Until, Word, aware
 from triton.api.services import Services, services_of
 from triton.api.wire import Json
 from triton.events.envelope import to_datetime
@@ -35,8 +34,8 @@ async def chosen(
     error: Word = None,
     reason: Word = None,
     tenant: Name = None,
-    failed_after: Annotated[datetime | None, Query(description="Inclusive.")] = None,
-    failed_before: Annotated[datetime | None, Query(description="Exclusive.")] = None,
+    failed_after: Since = None,
+    failed_before: Until = None,
 ) -> DeadLetterFilter:
     return DeadLetterFilter(
         queue=queue,

@@ -14,7 +14,6 @@ from triton.api.access import requires
 from triton.api.job_answers import unknown_job, visible_job
 from triton.api.parameters import JobId
 from triton.api.services import Services, services_of
-from triton.api.sse import MEDIA_TYPE
 from triton.api.wire import Json
 from triton.events.render import EventView, Shown
 from triton.feed.contract import Refused, Stream
@@ -83,7 +82,7 @@ async def history(
                 "log moved on without this job), `triton.end` (the job is over, do not come back), "
                 "`triton.bye` (come back after `retry_ms`)."
             ),
-            "content": {MEDIA_TYPE.partition(";")[0]: {"schema": {"type": "string"}}},
+            "content": openapi.EVENT_STREAM,
         },
         204: {"description": "The job is over and the cursor is at its end: do not come back."},
         **openapi.problems(404),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Literal
 
@@ -18,7 +17,7 @@ from triton.api.access import requires
 from triton.api.actors import declared, sealing_of
 from triton.api.job_answers import prefix_of, show_job, shrunk, unknown_job
 from triton.api.job_reader import Filter, next_page
-from triton.api.parameters import JobId, Name, aware
+from triton.api.parameters import JobId, Name, Since, Until, aware
 from triton.api.request_id import correlation_of
 from triton.api.services import Services, services_of
 from triton.api.submission import SubmitReply, SubmitRequest, submission_for
@@ -120,8 +119,8 @@ async def list_jobs(
     queue: Name = None,
     actor: Name = None,
     tenant: Name = None,
-    submitted_after: Annotated[datetime | None, Query(description="Inclusive.")] = None,
-    submitted_before: Annotated[datetime | None, Query(description="Exclusive.")] = None,
+    submitted_after: Since = None,
+    submitted_before: Until = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     next: Annotated[str | None, Query(description="From the page before.")] = None,  # noqa: A002
 ) -> Response:

@@ -13,7 +13,6 @@ from triton.api import openapi, streaming, views
 from triton.api.access import requires
 from triton.api.parameters import aware
 from triton.api.services import Services, services_of
-from triton.api.sse import MEDIA_TYPE
 from triton.api.wire import Json
 from triton.errors import CursorGoneError, ValidationError
 from triton.events.envelope import to_microseconds
@@ -136,7 +135,7 @@ def start_of(
                 "are over."
             ),
             "content": {
-                MEDIA_TYPE.partition(";")[0]: {"schema": {"type": "string"}},
+                **openapi.EVENT_STREAM,
                 "application/json": {"schema": openapi.reference(EventBatch)},
             },
         },

@@ -14,7 +14,6 @@ from triton.api.access import requires
 from triton.api.parameters import QueueName
 from triton.api.queues import QueueList, QueueView, WorkerList, queue_views, worker_views
 from triton.api.services import Services, services_of
-from triton.api.sse import MEDIA_TYPE
 from triton.api.submission import ReasonRequest
 from triton.api.wire import Json, read_json
 from triton.events.client import send_async
@@ -49,7 +48,7 @@ async def list_queues(
                 "`triton.hello`, then unnamed events whose data is a QueueList, whenever it changes, a few "
                 "times a second at most. They are a state: a stream begins with the newest one."
             ),
-            "content": {MEDIA_TYPE.partition(";")[0]: {"schema": {"type": "string"}}},
+            "content": openapi.EVENT_STREAM,
         },
         **openapi.problems(),
         **streaming.REFUSAL,

@@ -1,0 +1,51 @@
+"""The API against its own OpenAPI document: whatever schemathesis makes up, no answer is a 500, and every
+answer is one that the document knows."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from live_api import LiveApi
+
+#: Cases that are made up for each operation, besides those at the bounds of what the document allows;
+#: `make contract` asks for more, from another seed each time.
+CASES: Final = os.environ.get("TRITON_CONTRACT_CASES", "3")
+SEED: Final = os.environ.get("TRITON_CONTRACT_SEED", "20261121")
+#: The streams never end; other tests follow them. A proof waits for the archiver's next signed head, and none runs here.
+OPTIONS: Final = """
+[[operations]]
+include-path = ["/api/v1/queues/subscribe", "/api/v1/jobs/{job_id}/subscribe"]
+enabled = false
+
+[[operations]]
+include-path = ["/api/v1/events/subscribe"]
+headers = { Accept = "application/json" }
+parameters = { wait_ms = 0 }
+
+[[operations]]
+include-path = ["/api/v1/audit/export"]
+parameters = { proofs = false }
+
+[checks.positive_data_acceptance]
+# A document cannot say that a `next` comes from a page before, or a key from the same call.
+enabled = false
+"""
+
+
+def test_every_answer_is_one_that_the_document_knows(api: LiveApi, tmp_path: Path) -> None:
+    options = tmp_path / "schemathesis.toml"
+    options.write_text(OPTIONS)
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(options), "run"]
+    command += [f"{api.url}/openapi.json", "--phases", "examples,coverage,fuzzing", "--no-color"]
+    command += ["--max-examples", CASES, "--seed", SEED, "--continue-on-failure", "--workers", "2"]
+    command += ["--request-timeout", "30"]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    generated = re.search(r"(\d+) generated, \1 passed", ran.stdout)
+    assert generated, ran.stdout
+    assert int(generated[1]) > 1000, "the document lost its routes"
