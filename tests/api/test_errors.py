@@ -202,7 +202,11 @@ def test_every_reference_of_the_openapi_document_resolves(api: LiveApi) -> None:
     schemas = document["components"]["schemas"]
     references = _references(document)
     assert references
-    assert {ref.removeprefix("#/components/schemas/") for ref in references} <= schemas.keys()
+    for kind in ("schemas", "headers"):
+        start = f"#/components/{kind}/"
+        named = {ref.removeprefix(start) for ref in references if ref.startswith(start)}
+        assert named
+        assert named <= document["components"][kind].keys()
     submit = document["paths"][JOBS]["post"]
     assert submit["requestBody"]["content"]["application/json"]["schema"] == {
         "$ref": "#/components/schemas/SubmitRequest"

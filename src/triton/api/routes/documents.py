@@ -23,7 +23,6 @@ from triton.archive import Stored
 from triton.archive.store import CHUNK_BYTES, too_large
 from triton.documents import repository
 from triton.documents.repository import Document
-from triton.errors import ValidationError
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
 
@@ -61,7 +60,8 @@ router = APIRouter(prefix=f"{views.PREFIX}/documents", tags=["documents"])
     },
     openapi_extra={
         "requestBody": {
-            "required": True,
+            # None at all is a document of no bytes.
+            "required": False,
             "content": {
                 "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
                 "multipart/form-data": {
@@ -126,11 +126,6 @@ async def read(
 
 async def _store(request: Request, services: Services, file: File, limit: int) -> Stored:
     announced = request.headers.get("content-length", "")
-    if announced.strip("0") == "" and "transfer-encoding" not in request.headers:
-        raise ValidationError(
-            "the request has no body: send the file as it is, or as the field of a form",
-            fields=[{"field": "", "message": "is required"}],
-        )
     if announced.isdecimal() and int(announced) > limit + _ENVELOPE:
         raise too_large(limit)
     with await asyncio.to_thread(services.archive.upload, max_bytes=limit) as incoming:
