@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -63,22 +64,28 @@ def decode_data(event_type: str, schema: int, raw: bytes) -> EventData:
         raise DecodeError(f"data of {event_type} (schema {schema}): {error}") from error
 
 
+@cache
+def unforeseen() -> int:
+    """A number of 56 bits that stands between two foreign values while both are read in one call: whoever
+    wrote them does not know it, so none of them reaches into the next unnoticed."""
+    return int.from_bytes(os.urandom(7), "big")
+
+
 def decode_column(event_type: str, schema: int, raws: Sequence[bytes]) -> list[EventData]:
     """`decode_data` of many of one type, in a quarter of the time, as Structs that encode without their
     tag. Raises DecodeError where one of them is none."""
     if schema != SCHEMA or event_type not in _columns:
         data = [decode_data(event_type, schema, raw) for raw in raws]
         return [msgspec.convert(one, _bare[event_type], from_attributes=True) for one in data]
-    # Between two of them stands a number that nobody can foresee: so none reaches into the next.
-    number = os.urandom(8)
-    fence = b"\xcf" + number
+    fence = unforeseen()
+    between = b"\xcf" + fence.to_bytes(8, "big")
     array = b"\xdd" + (2 * len(raws)).to_bytes(4, "big")
     try:
-        found = _columns[event_type].decode(array + fence.join(raws) + fence)
+        found = _columns[event_type].decode(array + between.join(raws) + between)
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
         raise DecodeError(f"data of {event_type} (schema {schema}): {error}") from error
     values = found[::2]
-    if found[1::2] != [int.from_bytes(number, "big")] * len(raws) or int in set(map(type, values)):
+    if found[1::2] != [fence] * len(raws) or int in set(map(type, values)):
         raise DecodeError(f"data of {event_type} (schema {schema}) is not one map each")
     return values
 

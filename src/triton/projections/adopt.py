@@ -172,9 +172,9 @@ class _Adoption:
         await self._connection.execute(sql("forget"), {"jobs": list(jobs)})
         await self._connection.execute("SET LOCAL timezone TO 'UTC'")
         fold = await self._folded(set(jobs))
-        if fold.births:
-            await self._copy("copy_submissions", fold.submission_lines(self._fork.partition))
-            await self._copy("copy_states", fold.state_lines())
+        for submissions, states in fold.birth_lines(self._fork.partition):
+            await self._copy("copy_submissions", submissions)
+            await self._copy("copy_states", states)
 
     async def _folded(self, wanted: set[str]) -> JobFold:
         partition, fold, reader = self._fork.partition, JobFold(), RowReader(escaped_json)

@@ -6,7 +6,7 @@ batch fold to the last value of what they touch, and nothing need be read back f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from triton.events.types import Submitted
@@ -21,6 +21,8 @@ from triton.projections.stamps import stamp
 _TIMES: Final = ("at", "due", "started", "finished")
 #: Fields whose "cleared" differs from "untouched" by an array around the value.
 _BOXED: Final = ("error", "result")
+#: Births that are made lines together.
+_BIRTHS: Final = 250
 _NEWBORN: Final[dict[str, Any]] = {
     "attempt": 0,
     "started": 0,
@@ -140,13 +142,13 @@ class JobFold:
         self.patches[job] = self._known[job] = patch
         return patch
 
-    def submission_lines(self, partition: int) -> bytes:
-        """The births as lines for `sql/copy_submissions.sql`."""
-        return submission_lines(list(self.births.values()), partition) if self.births else b""
-
-    def state_lines(self) -> bytes:
-        """The births as lines for `sql/copy_states.sql`."""
-        return state_lines(list(self.births.values())) if self.births else b""
+    def birth_lines(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """The births as lines for `sql/copy_submissions.sql` and `sql/copy_states.sql`, some at a time: the
+        work of a millisecond."""
+        births = list(self.births.values())
+        for begin in range(0, len(births), _BIRTHS):
+            some = births[begin : begin + _BIRTHS]
+            yield submission_lines(some, partition), state_lines(some)
 
     def patches_json(self) -> str:
         """The patches for `sql/patches.sql`."""

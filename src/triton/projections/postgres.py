@@ -36,8 +36,8 @@ class PostgresBatch(msgspec.Struct, frozen=True):
     fold: JobFold
     events: Sequence[bytes]
     patches: str
-    submissions: bytes
-    states: bytes
+    submissions: Sequence[bytes]
+    states: Sequence[bytes]
 
 
 class PostgresProjection:
@@ -87,8 +87,10 @@ class PostgresProjection:
         await asyncio.sleep(0)
         patches = fold.patches_json() if fold.patches else ""
         await asyncio.sleep(0)
-        submissions = fold.submission_lines(read[0].last.partition)
-        await asyncio.sleep(0)
+        births = []
+        for lines in fold.birth_lines(read[0].last.partition):
+            births.append(lines)
+            await asyncio.sleep(0)
         return PostgresBatch(
             pieces=read,
             jobs_parked=len(self._parked),
@@ -96,8 +98,8 @@ class PostgresProjection:
             fold=fold,
             events=events,
             patches=patches,
-            submissions=submissions,
-            states=fold.state_lines(),
+            submissions=[submission for submission, _ in births],
+            states=[state for _, state in births],
         )
 
     async def apply(self, lease: Lease, batch: PostgresBatch) -> None:
@@ -175,8 +177,8 @@ async def _write(connection: Connection, batch: PostgresBatch) -> None:
         if cursor.rowcount != len(batch.fold.patches):
             raise _BehindError
     if batch.submissions:
-        await _copy(connection, "copy_submissions", [batch.submissions])
-        await _copy(connection, "copy_states", [batch.states])
+        await _copy(connection, "copy_submissions", batch.submissions)
+        await _copy(connection, "copy_states", batch.states)
 
 
 async def _copy(connection: Connection, statement: str, blocks: Sequence[bytes]) -> None:

@@ -41,10 +41,7 @@ class PostgresTables:
 
     async def complete(self, connection: Connection, shadow: Shadow) -> None:
         await run(connection, "like_live", shadow.live, shadow.schema, TABLES, phase="index")
-        for table in TABLES:
-            await connection.execute(
-                text.SQL("ANALYZE {}").format(text.Identifier(shadow.schema, table))
-            )
+        await run(connection, "analyze", shadow.live, shadow.schema, TABLES)
 
     async def fits(self, connection: Connection, shadow: Shadow) -> bool:
         shapes = []
