@@ -73,7 +73,7 @@ def state_lines(births: Sequence[Birth]) -> bytes:
         columns[name] = _texts(columns[name])
     for name in _JSON:
         columns[name] = _json(columns[name])
-    shown = {at: stamp(at) for name in _TIMES for at in columns[name]}
+    shown = {at: stamp(at) for at in set().union(*(columns[name] for name in _TIMES))}
     shown[0] = "\\N"
     for name in _TIMES:
         columns[name] = list(map(shown.__getitem__, columns[name]))

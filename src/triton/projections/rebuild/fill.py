@@ -23,7 +23,7 @@ from triton.projections.rebuild.target import Target
 #: Partitions that are filled at the same time.
 _AT_ONCE: Final = 4
 #: Seconds between two looks at how far a projector is.
-_LOOK: Final = 0.02
+_LOOK: Final = 0.005
 
 #: Told of a partition and the position that it has reached.
 Reached = Callable[[int, int], None]
