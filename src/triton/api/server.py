@@ -21,7 +21,7 @@ from triton.api.app import create_app, drain
 from triton.api.listener import BACKLOG, inherited, listen, url_of
 from triton.api.protocol import BoundedProtocol
 from triton.api.services import FeedOptions, check
-from triton.api.sse import with_server_send
+from triton.api.sse import taking_streams
 from triton.errors import StartupError, TritonError
 from triton.identity.first_start import check_auth
 from triton.settings import Settings
@@ -66,7 +66,7 @@ def make_server(
     """A server that is to be run with `server.run(sockets=[...])`."""
     app = create_app(settings, feed=feed)
     config = uvicorn.Config(
-        with_server_send(app),
+        taking_streams(app),
         log_config=None,
         access_log=False,
         server_header=False,

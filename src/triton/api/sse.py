@@ -24,8 +24,8 @@ HEADERS: Final = {
     "Cache-Control": "no-store, no-transform",
     "X-Accel-Buffering": "no",
 }
-#: In a request's scope: the server's own `send`, whose body messages need no task where the client reads.
-AT_ONCE: Final = "triton.send"
+#: In a request's scope: where a stream puts itself once its headers are sent.
+_TAKEN: Final = "triton.streams"
 #: Seconds that one write may wait for a client that does not read.
 SEND_TIMEOUT: Final = 30.0
 
@@ -52,24 +52,42 @@ class EventStream(Response):
         receive: Receive,
         send: Send,
     ) -> None:
+        """Sends it all; where the server's side of the application takes streams (`taking_streams`), only the
+        headers, and leaves it the rest."""
+        headers = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+        }
         try:
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": self.status_code,
-                    "headers": self.raw_headers,
-                }
-            )
-            if (server := scope.get(AT_ONCE)) is not None:
-                self._stream.write = _at_once(server)
+            await send(headers)
+        except BaseException:
+            self.close()
+            raise
+        if (taken := scope.get(_TAKEN)) is not None:
+            taken.append(self)
+        else:
+            await self.run(receive, send)
+
+    def write_by(self, write: Write) -> None:
+        """How the stream may send while it waits."""
+        self._stream.write = write
+
+    def close(self) -> None:
+        """It is over, or nobody runs it."""
+        self._at_end()
+        self._stream.close()
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        """What follows the headers."""
+        try:
             leaving = asyncio.create_task(self._watch(receive))
             try:
                 await self._send(send)
             finally:
                 leaving.cancel()
         finally:
-            self._at_end()
-            self._stream.close()
+            self.close()
 
     async def _send(self, send: Send) -> None:
         pieces = self._stream.pieces()
@@ -85,19 +103,32 @@ class EventStream(Response):
         self._stream.close()
 
 
-def with_server_send(app: ASGIApp) -> ASGIApp:
-    """The application, with AT_ONCE in its scopes. Only for uvicorn: its `send` either waits before it has
-    done anything, or does not wait."""
+def taking_streams(app: ASGIApp) -> ASGIApp:
+    """The application, which leaves its streams to this side of all its layers.
+
+    A stream is held up to ten minutes, and a dozen layers around it cost more memory than itself. They have
+    nothing to do with what follows the headers. Only for uvicorn: see `_at_once`.
+    """
 
     async def called(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, AT_ONCE: send}, receive, send)
+        taken: list[EventStream] = []
+        try:
+            await app({**scope, _TAKEN: taken}, receive, send)
+        except BaseException:
+            for stream in taken:
+                stream.close()
+            raise
+        if taken:
+            stream = taken.pop()
+            stream.write_by(_at_once(send))
+            await stream.run(receive, send)
 
     return called
 
 
 def _at_once(send: Send) -> Write:
-    """Sends without a task of its own, and without the layers around the application, which have nothing to
-    do with a body: both cost more than the sending itself (docs/benchmarks.md)."""
+    """Sends without waking a task, which costs more than the sending (docs/benchmarks.md). uvicorn's `send`
+    either waits before it has done anything, or does not wait."""
 
     def write(piece: bytes) -> bool:
         sending = cast(
