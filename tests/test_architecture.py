@@ -55,6 +55,7 @@ PURE = {
     "api.views",
     "identity.permissions",
     "identity.principal",
+    "identity.stream_tokens",
 }
 IMPURE = {"redis", "psycopg", "clickhouse_connect", "boto3", "socket", "subprocess", "random"}
 #: The write side and the read side meet in `events` only.
@@ -73,6 +74,7 @@ APART = {
 DRIVERS = {
     "redis": {
         "quotas",
+        "identity",
         "restore",
         "audit",
         "expiry",

@@ -136,7 +136,10 @@ export interface Filters {
 export interface TritonOptions {
   /** Where the API is, without `/api/v1`; empty for the page's own origin. */
   url?: string;
-  /** A bearer token, or what makes one; asked with `fresh` after a 401. */
+  /**
+   * An API key, an access token or a stream token, or what makes one: asked with `fresh` after a 401, and when the
+   * server says that the one it has expired.
+   */
   token?: string | ((asked: { fresh: boolean }) => string | Promise<string>);
   headers?: Record<string, string> | (() => Record<string, string> | Promise<Record<string, string>>);
   credentials?: RequestCredentials;

@@ -76,7 +76,13 @@ export class Triton {
       stream.close();
     }
     either?.throwIfAborted();
-    return this.job(id);
+    try {
+      return await this.job(id);
+    } catch (error) {
+      // A stream token opens streams only: then the job is known as it was followed.
+      if (stream.job && (error.status === 401 || error.status === 403)) return stream.job;
+      throw error;
+    }
   }
 
   /** @internal The request's headers; `fresh` asks the application for a new token. */
@@ -122,6 +128,7 @@ class Stream {
     this._failures = 0;
     this._heartbeat = HEARTBEAT;
     this._retry = null;
+    this._expired = false;
     this.cursor = undefined;
     this.state = "connecting";
     /** The jobs whose snapshots came, each as far as it was followed. */
@@ -217,8 +224,10 @@ class Stream {
   async _response(signal) {
     const headers = { Accept: "text/event-stream" };
     if (this.cursor) headers["Last-Event-ID"] = this.cursor;
-    let response = await this._client._open(this._path, { headers, signal });
-    if (response.status === 401)
+    const expired = this._expired;
+    this._expired = false;
+    let response = await this._client._open(this._path, { headers, signal, fresh: expired });
+    if (response.status === 401 && !expired)
       response = await this._client._open(this._path, { headers, signal, fresh: true });
     if (response.status === 204) {
       this.over = true;
@@ -273,6 +282,10 @@ class Stream {
         break;
       case "bye":
         this._retry = data.retry_ms ?? this._retry;
+        if (data.reason === "expired") {
+          this._expired = true;
+          this._retry = 0;
+        }
         break;
       case "end":
         this.over = true;

@@ -89,6 +89,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     streams_per_address: Annotated[int, msgspec.Meta(ge=1)] = 500
     #: Open streams of one user, API key or stream token at most, in one API process.
     streams_per_user: Annotated[int, msgspec.Meta(ge=1)] = 100
+    #: Milliseconds that a stream token lives at most.
+    stream_token_ms: Annotated[int, msgspec.Meta(ge=1000, le=24 * 3600 * 1000)] = 3600 * 1000
     #: Whether live streams are compressed for clients that take gzip: events once for all who get them.
     gzip_streams: bool = False
     #: Whether `/api/v1/audit` answers those who may read it.

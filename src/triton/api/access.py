@@ -14,10 +14,12 @@ from typing import Any, Final
 from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 
+from triton.api import stream_access
 from triton.api.services import Services
 from triton.errors import UnauthenticatedError
 from triton.identity.permissions import Permission
 from triton.identity.principal import ANYBODY, Principal
+from triton.identity.stream_tokens import MARK
 
 _HOW: Final = "send an API key or an access token: `Authorization: Bearer ...`"
 
@@ -35,11 +37,16 @@ async def principal_of(request: Request) -> Principal:
 async def _identified(request: Request) -> Principal:
     services = request.app.state.services
     assert isinstance(services, Services)
-    if services.settings.auth == "off":
+    off = services.settings.auth == "off"
+    credential = "" if off else credential_of(request)
+    if token := stream_access.token_of(request, credential):
+        return await stream_access.holder(request, services, token)
+    if off:
         return ANYBODY
-    credential = credential_of(request)
     if not credential:
         raise UnauthenticatedError(f"nobody is named in this request: {_HOW}")
+    if credential.startswith(MARK):
+        raise UnauthenticatedError(f"a stream token opens streams and nothing else: {_HOW}")
     return await services.verifier.key(credential)
 
 

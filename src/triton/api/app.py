@@ -37,6 +37,7 @@ from triton.api.routes import (
     results,
     root,
     selections,
+    stream_tokens,
     tenant,
 )
 from triton.api.security_headers import SecurityHeadersMiddleware
@@ -80,6 +81,8 @@ _WIRE: Final[list[type[msgspec.Struct]]] = [
     ReasonRequest,
     root.Service,
     SelectionRequest,
+    stream_tokens.StreamTokenReply,
+    stream_tokens.StreamTokenRequest,
     SubmitReply,
     SubmitRequest,
     WorkerList,
@@ -137,6 +140,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         results,
         events,
         live,
+        stream_tokens,
         dead_letters,
         queues,
         documents,

@@ -81,7 +81,9 @@ class JobReader:
             return None
         view, live = found
         line = views.to_json(view)
-        return Snapshot(line, view.tenant, view.state, view.version, view.position, live)
+        return Snapshot(
+            line, view.tenant, view.state, view.version, view.position, live, view.correlation
+        )
 
     async def forgotten(self, jobs: Sequence[str]) -> set[str]:
         """Those of the jobs that PostgreSQL has (none where it does not answer), and Redis has no more: the

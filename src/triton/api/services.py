@@ -44,6 +44,7 @@ from triton.feed.secret import signing_key
 from triton.history import History as Whole
 from triton.history import Past
 from triton.history.index import Index
+from triton.identity.stream_keys import StreamKeys
 from triton.identity.verifying import Verifier
 from triton.payloads import Payloads
 from triton.quotas.gate import Gate
@@ -93,6 +94,7 @@ class Services(msgspec.Struct, frozen=True):
     admission: Admission
     #: What compressed streams share.
     blocks: Blocks
+    stream_keys: StreamKeys
     verifier: Verifier
     #: What each tenant may use, and what lets its jobs in.
     limits: LimitBook
@@ -190,6 +192,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             counters=Counters(hub, queues, timing=options.timing),
             framer=framer,
             blocks=Blocks(),
+            stream_keys=StreamKeys(client, settings.namespace),
             admission=Admission(
                 Limits(
                     address=settings.streams_per_address,

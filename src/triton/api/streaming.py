@@ -8,6 +8,9 @@ that broke, which the server has not noticed yet.
 
 from __future__ import annotations
 
+import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal
@@ -28,6 +31,8 @@ from triton.identity.principal import ANYBODY, Principal
 
 #: Seconds after which who has too many streams may ask again.
 RETRY_AFTER: Final = 5
+#: Seconds that no connection lives: it is rotated before.
+_LONGEST: Final = 24 * 3600.0
 #: The answer of a route that opens streams to who has too many.
 REFUSAL: Final[dict[int | str, dict[str, Any]]] = {
     429: openapi.answer(
@@ -66,19 +71,40 @@ async def answer(
             return Response(status_code=204, headers={"Cache-Control": "no-store"})
         if isinstance(opened, Refused):
             return complete(opened.body)
-        return _response(request, services, opened, place)
+        return _response(request, services, opened, _at_end(opened, place, seconds_left(who)))
     finally:
         if opened is None or opened == "ended" or isinstance(opened, Refused):
             place.leave()
 
 
-def _response(request: Request, services: Services, stream: Stream, place: Place) -> Response:
+def _at_end(stream: Stream, place: Place, seconds: float) -> Callable[[], None]:
+    """What to do when a stream is over. It is closed when what let its client in has expired."""
+    if seconds >= _LONGEST:
+        return place.leave
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(max(seconds, 0), stream.close_for, "expired")
+
+    def leave() -> None:
+        timer.cancel()
+        place.leave()
+
+    return leave
+
+
+def seconds_left(who: Principal) -> float:
+    """Until what let somebody in expires."""
+    return math.inf if who.expires_at_ms is None else who.expires_at_ms / 1000 - time.time()
+
+
+def _response(
+    request: Request, services: Services, stream: Stream, at_end: Callable[[], None]
+) -> Response:
     """The stream, compressed where that is switched on and the client takes it."""
     headers = {"Vary": "Accept-Encoding"} if services.settings.gzip_streams else {}
     if headers and wants_gzip(request.headers.get("accept-encoding", "")):
         headers["Content-Encoding"] = "gzip"
         stream = GzipStream(stream, services.blocks)
-    return EventStream(stream, headers, at_end=place.leave)
+    return EventStream(stream, headers, at_end=at_end)
 
 
 @contextmanager

@@ -21,6 +21,8 @@ class Snapshot(NamedTuple):
     position: int
     #: Whether it was read where every event is visible at once (Redis), not where a projector has come.
     live: bool
+    #: The batch it belongs to; empty for none but itself.
+    correlation: str = ""
 
 
 #: Reads a job's state; None for a job that never was. Raises UnavailableError, RedisError.
@@ -63,5 +65,8 @@ class Stream(Protocol):
     write: Write | None
 
     def pieces(self) -> AsyncIterator[bytes]: ...
+
+    def close_for(self, reason: Closing) -> None:
+        """Say why, and end."""
 
     def close(self) -> None: ...

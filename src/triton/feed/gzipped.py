@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from triton.feed.contract import Stream, Write
+from triton.feed.hub import Closing
 
 #: Bytes of pieces and of their blocks that are kept: some ticks of the busiest streams.
 KEPT: Final = 8 * 1024 * 1024
@@ -91,6 +92,9 @@ class GzipStream:
     def _count(self, piece: bytes) -> None:
         self._check = zlib.crc32(piece, self._check)
         self._size += len(piece)
+
+    def close_for(self, reason: Closing) -> None:
+        self._stream.close_for(reason)
 
     def close(self) -> None:
         self._stream.close()

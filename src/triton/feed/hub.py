@@ -26,7 +26,9 @@ TICK: Final = 0.05
 _COST: Final = 0.00005
 
 #: Why a stream is closed before its end, or not opened. `log`: the log broke a promise.
-Closing: TypeAlias = Literal["draining", "overloaded", "unavailable", "log", "rotate", "limited"]
+Closing: TypeAlias = Literal[
+    "draining", "overloaded", "unavailable", "log", "rotate", "limited", "expired"
+]
 
 
 class Subscription:

@@ -47,12 +47,12 @@ class JobFeed:
         self.timing = timing or Timing()
 
     async def open(
-        self, job: str, cursor: str | None, *, sees: Callable[[str], bool] = lambda _: True
+        self, job: str, cursor: str | None, *, sees: Callable[[Snapshot], bool] = lambda _: True
     ) -> JobStream | Refused | Literal["unknown", "ended"]:
         """A stream for who has seen `cursor` (None: nothing yet).
 
-        `unknown`: there is no such job, or none of a tenant that who asks sees. `ended`: the job is over
-        and the cursor is at its end.
+        `unknown`: there is no such job, or none that who asks `sees`. `ended`: the job is over and the
+        cursor is at its end.
         """
         refusal = self.hub.refusal()
         if refusal is not None:
@@ -107,13 +107,18 @@ class JobStream:
         self._place.bell.set()
         self._hub.detach(self._place)
 
+    def close_for(self, reason: Closing) -> None:
+        """Say why, and end."""
+        self._place.closing = self._place.closing or reason
+        self._place.bell.set()
+
     async def begin(
-        self, cursor: str | None, sees: Callable[[str], bool]
+        self, cursor: str | None, sees: Callable[[Snapshot], bool]
     ) -> JobStream | Literal["unknown", "ended"]:
         """Find out where the stream starts."""
         self._requested = cursor
         state = await self._feed.look_up(self._job)
-        if state is None or not sees(state.tenant):
+        if state is None or not sees(state):
             return "unknown"
         self._state = state
         if cursor is None:

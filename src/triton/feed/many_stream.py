@@ -153,6 +153,11 @@ class ManyStream:
         self._reader.bell.set()
         self._reader.close()
 
+    def close_for(self, reason: Closing) -> None:
+        """Say why, and end."""
+        self._reader.close_for(reason)
+        self._reader.bell.set()
+
     async def begin(self, cursor: str | None, begin: Begin) -> ManyStream | Literal["ended"]:
         """Find out where the stream starts."""
         self._requested = cursor
@@ -214,7 +219,7 @@ class ManyStream:
                 return job, await self._feed.look_up(job)
 
         found = await asyncio.gather(*(one(job) for job in sorted(jobs)))
-        states = [(job, state) for job, state in found if state and state.tenant == self._tenant]
+        states = [(job, state) for job, state in found if state and self._wanted.shows(job, state)]
         self._some = bool(states)
         self._alive = {job for job, state in states if state.state not in TERMINAL}
         return states
@@ -233,7 +238,7 @@ class ManyStream:
             self._reader.skip(job, state.position)
             if not state.live:
                 self._reader.start_at(keys.partition_of(job, partitions), state.position)
-        self._states = [state for _, state in states]
+        self._states = [state for _, state in states] if self._wanted.snapshots else []
 
     def _greeting(self) -> bytes:
         requested = None if self._requested is None else self._requested[:64]

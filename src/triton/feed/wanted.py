@@ -9,6 +9,7 @@ import msgspec
 
 from triton import keys
 from triton.events.entries import Page
+from triton.feed.contract import Snapshot
 from triton.feed.topics import Topic, topic
 from triton.history.filters import Filter
 
@@ -25,6 +26,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """Events of jobs that fit the filter. The tenant is always part of it."""
 
     chosen: Filter
+    #: Whether jobs that are named come with their state.
+    snapshots: bool = True
 
     def partitions(self, count: int) -> Sequence[int]:
         """Those that may hold such events."""
@@ -50,6 +53,13 @@ class Wanted(msgspec.Struct, frozen=True):
         return [
             wanted and job != b"" for wanted, job in zip(found, page.columns[_JOB], strict=True)
         ]
+
+    def shows(self, job: str, state: Snapshot) -> bool:
+        """Whether the state of a job that was named may be told."""
+        tenants, correlations = self.chosen.tenants, self.chosen.correlations
+        return (tenants is None or state.tenant in tenants) and (
+            correlations is None or (state.correlation or job) in correlations
+        )
 
     @property
     def ends(self) -> bool:

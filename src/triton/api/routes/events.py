@@ -14,6 +14,7 @@ from triton.api.access import requires
 from triton.api.job_answers import unknown_job, visible_job
 from triton.api.parameters import JobId
 from triton.api.services import Services, services_of
+from triton.api.stream_access import TokenParameter, check_job, is_shown, scope_of
 from triton.api.wire import Json
 from triton.events.render import EventView, Shown
 from triton.feed.contract import Refused, Stream
@@ -101,14 +102,19 @@ async def subscribe(
         str | None,
         Query(alias="last_event_id", description="The same, for who can send no header."),
     ] = None,
+    token: TokenParameter = None,  # noqa: ARG001
 ) -> Response:
     """Once there is a job, every answer is one that a browser's EventSource survives: overload, a drain and
     a Redis that is away are `200`, a `retry:` line, `triton.bye` and a close. A job that never was is 404,
     which ends an EventSource: there is nothing to wait for."""
     cursor = last_event_id or last_event_id_query or None
+    scope = scope_of(request)
+    check_job(scope, job_id)
 
     async def open_stream() -> Stream | Refused | Literal["ended"]:
-        opened = await services.feed.open(job_id, cursor, sees=who.sees)
+        opened = await services.feed.open(
+            job_id, cursor, sees=lambda state: is_shown(who, scope, job_id, state)
+        )
         if opened == "unknown":
             raise unknown_job(job_id)
         return opened

@@ -13,6 +13,7 @@ from triton.api import openapi, streaming, views
 from triton.api.access import requires
 from triton.api.parameters import aware
 from triton.api.services import Services, services_of
+from triton.api.stream_access import TokenParameter, narrowed, scope_of
 from triton.api.wire import Json
 from triton.errors import CursorGoneError, ValidationError
 from triton.events.envelope import to_microseconds
@@ -42,6 +43,7 @@ class EventBatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wanted_of(
+    request: Request,
     who: Annotated[Principal, requires(Permission.EVENTS_READ)],
     job_id: Names = None,
     queue: Names = None,
@@ -51,7 +53,7 @@ def wanted_of(
     correlation_id: Names = None,
 ) -> Wanted:
     """Events that fit each kind of filter that is given: any of its values. `batch` and `correlation_id`
-    mean the same. Raises ValidationError."""
+    mean the same. Raises ValidationError, ForbiddenError."""
     given = {"job_id": job_id, "queue": queue, "actor": actor, "type": types}
     correlations = [*(batch or ()), *(correlation_id or ())]
     problems = [
@@ -76,7 +78,8 @@ def wanted_of(
     def some(values: list[str] | None) -> frozenset[str] | None:
         return frozenset(values) if values else None
 
-    return Wanted(
+    return narrowed(
+        scope_of(request),
         Filter(
             tenants=frozenset((who.tenant,)) if who.tenant else None,
             jobs=some(job_id),
@@ -84,7 +87,7 @@ def wanted_of(
             actors=some(actor),
             types=some(types),
             correlations=some(correlations),
-        )
+        ),
     )
 
 
@@ -154,13 +157,15 @@ async def subscribe(
     wait_ms: Annotated[
         int, Query(ge=0, le=MAX_WAIT_MS, description="JSON only: how long to wait for the first.")
     ] = 0,
+    token: TokenParameter = None,  # noqa: ARG001
 ) -> Response:
     """Repeat a filter's name for several values. The same cursor works for both forms. A job of somebody else
     and one that never was look the same: there are no events of it."""
     if wants_json(request.headers.get("accept", "")):
         await services.limits.of(who.tenant)
         with streaming.counted(request, services, who):
-            return await _caught_up(services, who, wanted, start, limit, wait_ms / 1000)
+            wait = min(wait_ms / 1000, streaming.seconds_left(who))
+            return await _caught_up(services, who, wanted, start, limit, wait)
 
     async def open_stream() -> Stream | Refused | Literal["ended"]:
         return await services.many.open(wanted, who.tenant, start.cursor, start.begin)

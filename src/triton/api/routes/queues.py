@@ -14,6 +14,7 @@ from triton.api.access import requires
 from triton.api.parameters import QueueName
 from triton.api.queues import QueueList, QueueView, WorkerList, queue_views, worker_views
 from triton.api.services import Services, services_of
+from triton.api.stream_access import TokenParameter
 from triton.api.submission import ReasonRequest
 from triton.api.wire import Json, read_json
 from triton.events.client import send_async
@@ -58,6 +59,7 @@ async def subscribe_queues(
     request: Request,
     services: Annotated[Services, Depends(services_of)],
     who: Annotated[Principal, requires(Permission.QUEUES_READ)],
+    token: TokenParameter = None,  # noqa: ARG001
 ) -> Response:
     """But for a user, address or tenant with too many streams, every answer is one that a browser's
     EventSource survives."""
