@@ -130,7 +130,7 @@ export interface Filters {
   batch?: string | string[];
   correlation_id?: string | string[];
   /** For who has no cursor: `now`, `earliest`, a cursor, or a time (RFC 3339). */
-  from?: string;
+  from?: string | Date;
 }
 
 export interface TritonOptions {
@@ -184,7 +184,10 @@ export interface Subscription {
 
 export class TritonError extends Error {
   readonly status: number;
-  readonly problem: Record<string, unknown> | null;
+  /** `not_found`, `forbidden`, ...: docs/reference/http.md. Empty where no API answered. */
+  readonly code: string;
+  readonly details: Record<string, unknown>;
+  readonly requestId: string;
 }
 
 export class Triton {

@@ -14,14 +14,17 @@ const HEARTBEAT = 15_000;
 /** Heartbeats without a byte after which a connection counts as dead. */
 const SILENCE = 2.5;
 const TERMINAL = new Set(["completed", "failed", "cancelled"]);
+const ENDS = new Set(["job.completed", "job.failed", "job.cancelled"]);
 
-/** What the server refused for good: `status`, and `problem` as the server put it (RFC 9457). */
+/** What the server refused for good: `status`, and `code`, `details` and `requestId` as the server said them. */
 export class TritonError extends Error {
   constructor(message, { status = 0, problem = null } = {}) {
     super(message);
     this.name = "TritonError";
     this.status = status;
-    this.problem = problem;
+    this.code = problem?.code ?? "";
+    this.details = problem?.details ?? {};
+    this.requestId = problem?.request_id ?? "";
   }
 }
 
@@ -42,8 +45,8 @@ export class Triton {
   }
 
   /**
-   * The events of a job in order until it ends, or of all jobs that fit filters. For `for await`: an event counts as handled when the loop
-   * asks for the next one. Throws TritonError where the server refuses for good.
+   * The events of a job in order until it ends, or of all jobs that fit filters. For `for await`: an event
+   * counts as handled when the loop asks for the next one. Throws TritonError where the server refuses for good.
    */
   async *follow(target, options = {}) {
     const stream = new Stream(this, target, options);
@@ -123,6 +126,8 @@ class Stream {
     this._own = new AbortController();
     this._tell = { onState, onReset, onSnapshot };
     this._versions = new Map();
+    this._positions = new Map();
+    this._epoch = undefined;
     this._wake = null;
     this._cut = null;
     this._failures = 0;
@@ -235,9 +240,8 @@ class Stream {
     }
     if (response.status === 200 && isStream(response)) return response;
     if (response.status === 429 || response.status >= 500) {
-      const seconds = Number(response.headers.get("Retry-After"));
       await response.body?.cancel();
-      await this._pause(seconds > 0 ? seconds * 1000 : null);
+      await this._pause(retryAfter(response.headers.get("Retry-After")));
       return null;
     }
     throw await refusal(response);
@@ -252,9 +256,12 @@ class Stream {
     }
     if (event !== "message" || data === "") return null;
     const found = JSON.parse(data);
-    const seen = this._versions.get(found.subject) ?? 0;
-    if (found.version <= seen) return null;
-    this._versions.set(found.subject, found.version);
+    if (found.version <= (this._versions.get(found.subject) ?? 0)) return null;
+    if (found.position <= (this._positions.get(found.partition) ?? 0)) return null;
+    this._positions.set(found.partition, found.position);
+    // Of a job that has ended, its position is enough: a page that follows all jobs for days keeps few.
+    if (ENDS.has(found.type) && !this.jobs.has(found.subject)) this._versions.delete(found.subject);
+    else this._versions.set(found.subject, found.version);
     const job = this.jobs.get(found.subject);
     if (job) this.jobs.set(found.subject, fold(job, found));
     return found;
@@ -265,6 +272,8 @@ class Stream {
       case "hello":
         this._failures = 0;
         this._heartbeat = data.heartbeat_ms ?? this._heartbeat;
+        if (data.epoch !== this._epoch) this._forget();
+        this._epoch = data.epoch;
         this._become("replaying");
         break;
       case "snapshot":
@@ -276,7 +285,7 @@ class Stream {
         this._become("live");
         break;
       case "reset":
-        this._versions.clear();
+        this._forget();
         this.jobs.clear();
         this._tell.onReset?.(data.reason);
         break;
@@ -291,6 +300,11 @@ class Stream {
         this.over = true;
         break;
     }
+  }
+
+  _forget() {
+    this._versions.clear();
+    this._positions.clear();
   }
 
   /** Waits before the next connection: as long as the server asked, or ever longer by chance. */
@@ -488,8 +502,18 @@ function pathOf(target) {
   if (typeof target === "string") return `/api/v1/jobs/${encodeURIComponent(target)}/subscribe`;
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(target))
-    for (const one of [value].flat()) if (one !== undefined && one !== null) query.append(name, String(one));
+    for (const one of [value].flat())
+      if (one !== undefined && one !== null)
+        query.append(name, one instanceof Date ? one.toISOString() : String(one));
   return `/api/v1/events/subscribe?${query}`;
+}
+
+/** Milliseconds that a Retry-After header asks for, as seconds or as a date; null without one. */
+function retryAfter(header) {
+  if (!header) return null;
+  if (/^\d+$/.test(header.trim())) return Number(header) * 1000;
+  const when = Date.parse(header);
+  return Number.isNaN(when) ? null : Math.max(0, when - Date.now());
 }
 
 function isStream(response) {
@@ -504,7 +528,7 @@ async function refusal(response) {
   } catch {
     // Not a problem document: some proxy's page.
   }
-  const said = problem?.detail ?? problem?.title ?? `the server answered ${response.status}`;
+  const said = problem?.message ?? problem?.detail ?? `the server answered ${response.status}`;
   return new TritonError(said, { status: response.status, problem });
 }
 

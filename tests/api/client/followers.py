@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import random
-import shutil
 import subprocess
 import threading
 import time
@@ -237,21 +236,3 @@ class EventSourcePackage(Follower):
     def wake(self) -> None:
         if self._process is not None:
             self._process.kill()
-
-
-def node_modules(folder: Path, *packages: str) -> Path | None:
-    """A folder into which npm installed packages; None where it cannot."""
-    if shutil.which("npm") is None:
-        return None
-    quick = ("--no-audit", "--no-fund", "--silent", "--fetch-retries=0", "--fetch-timeout=15000")
-    try:
-        subprocess.run(
-            ["npm", "install", *quick, *packages],
-            cwd=folder,
-            check=True,
-            timeout=90,
-            capture_output=True,
-        )
-    except (subprocess.SubprocessError, OSError):
-        return None
-    return folder

@@ -16,11 +16,11 @@ from followers import (
     Follower,
     HttpxSse,
     Threaded,
-    node_modules,
 )
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as bounds
 from hypothesis import strategies as st
+from npm import node_modules
 from world import QUEUES, World
 
 from eventually import eventually
