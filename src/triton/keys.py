@@ -133,6 +133,11 @@ def unique(prefix: str, digest: str) -> str:
     return f"{prefix}unique:{digest}"
 
 
+def webhook(prefix: str, digest: str) -> str:
+    """STRING, in partition 0 only: empty; a webhook that came in and must not come again."""
+    return f"{prefix}webhook:{digest}"
+
+
 def quota_rate(prefix: str, tenant: str) -> str:
     """STRING, in partition 0 only: microseconds since 1970 at which the jobs that a tenant submitted are paid
     for under its limit of jobs a second."""

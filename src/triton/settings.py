@@ -63,6 +63,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     #: Milliseconds for which a process uses a subject's key without asking the store: an erasure holds
     #: everywhere after so long.
     subject_cache_ms: Annotated[int, msgspec.Meta(ge=0, le=3_600_000)] = 10_000
+    #: file:///path of the keys that seal tenants' secrets, the same for the API and the workers; made where
+    #: there is none. `triton up` has one below `data`.
+    tenant_keys: str = ""
+    #: Whether webhooks may be sent to private, loopback and link-local addresses.
+    webhook_private: bool = False
     #: triton | dramatiq: what `triton.task_queue.open_task_queue` opens, Triton or a stock RedisBroker.
     task_queue: Literal["triton", "dramatiq"] = "triton"
     #: Address of the HTTP API.

@@ -22,6 +22,8 @@ PUBLIC = {
     "GET /ready",
     "GET /live",
     "GET /clients/{name}",
+    # By its signature.
+    "POST /api/v1/webhooks/{tenant}/{source}",
 }
 
 

@@ -39,6 +39,7 @@ from triton.api.routes import (
     selections,
     stream_tokens,
     tenant,
+    webhooks,
 )
 from triton.api.security_headers import SecurityHeadersMiddleware
 from triton.api.selection import Acted, DryRun, SelectionRequest
@@ -87,6 +88,7 @@ _WIRE: Final[list[type[msgspec.Struct]]] = [
     SubmitRequest,
     WorkerList,
     *domain.WIRE,
+    *webhooks.WIRE,
     QuotaUse,
     tenant.QuotaWrite,
 ]
@@ -148,7 +150,8 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         tenant,
     ):
         app.include_router(module.router, dependencies=[authenticated, Depends(only_known)])
-    for router in domain.routers:
+    app.include_router(webhooks.inbound, dependencies=[Depends(only_known)])
+    for router in (*domain.routers, *webhooks.routers):
         app.include_router(router, dependencies=[authenticated, Depends(only_known)])
     openapi.install(app, _WIRE)
     return app

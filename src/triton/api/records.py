@@ -118,11 +118,24 @@ async def _note(
     change: Literal["created", "updated", "removed"],
 ) -> None:
     digest = hashlib.sha256(msgspec.json.encode(record)).hexdigest()
+    await noted(services, asker, kind.name, str(record.id), change, record.version, digest)
+
+
+async def noted(
+    services: Services,
+    asker: Asker,
+    kind: str,
+    record: str,
+    change: Literal["created", "updated", "removed"],
+    version: int,
+    digest: str = "",
+) -> None:
+    """Write the event of a change, within its transaction."""
     event = RecordChanged(
-        kind=kind.name,
-        record=str(record.id),
+        kind=kind,
+        record=record,
         change=change,
-        version=record.version,
+        version=version,
         sha256=digest,
         reason=asker.reason,
     )
@@ -131,7 +144,7 @@ async def _note(
         services.scripts,
         services.settings.namespace,
         event,
-        op=f"record:{record.id}:{change}:{digest}",
+        op=f"record:{asker.tenant}:{record}:{change}:{version}:{digest}",
         by=asker.by,
         tenant=asker.tenant,
     )

@@ -21,6 +21,7 @@ from triton.cli import (
     queues,
     replay,
     restore,
+    secrets,
     seed,
     submit,
     up,
@@ -88,4 +89,5 @@ app.command(rich_help_panel=_PRODUCTION)(restore.restore)
 app.add_typer(projections.app, name="projections", rich_help_panel=_PRODUCTION)
 app.add_typer(adopt.app, name="adopt", rich_help_panel=_PRODUCTION)
 app.add_typer(outbox.app, name="outbox", rich_help_panel=_PRODUCTION)
+app.add_typer(secrets.app, name="secrets", rich_help_panel=_PRODUCTION)
 app.add_typer(migrations.app, name="migrate", rich_help_panel=_PRODUCTION)

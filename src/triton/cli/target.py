@@ -118,6 +118,7 @@ def _filled(chosen: Settings, running: RunningStack) -> dict[str, str | int]:
     }
     folder = DataFolder(Path(chosen.data))
     urls["subject_keys"] = chosen.subject_keys or folder.subject_keys.as_uri()
+    urls["tenant_keys"] = chosen.tenant_keys or folder.tenant_keys.as_uri()
     if chosen.redis_url:
         return urls
     return {**urls, "namespace": running.namespace, "partitions": running.partitions}

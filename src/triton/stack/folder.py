@@ -65,6 +65,10 @@ class DataFolder:
         return self.path / "archive"
 
     @property
+    def tenant_keys(self) -> Path:
+        return self.path / "tenant-keys.json"
+
+    @property
     def subject_keys(self) -> Path:
         """Keys of data subjects: not to be backed up together with the rest."""
         return self.path / "subject-keys"

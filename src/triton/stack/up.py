@@ -87,6 +87,7 @@ class Stack:
                 database_url=self.engines.database_url,
                 clickhouse_url=self.engines.clickhouse_url,
                 archive_url=self.engines.archive_url,
+                tenant_keys=self._given.tenant_keys or self.engines.folder.tenant_keys.as_uri(),
                 subject_keys=self._given.subject_keys or self.engines.folder.subject_keys.as_uri(),
             )
             self.api_url = url_of(listener)

@@ -66,21 +66,33 @@ _IF_MATCH: Final = {
 }
 
 
-async def asker(
-    who: Annotated[Principal, requires(Permission.DOMAIN_WRITE)],
-    tenant: Name = None,
-    reason: Annotated[
-        str, Query(max_length=2000, pattern=r"^[^\x00]*$", description="Why; kept in the event.")
-    ] = "",
-) -> Asker:
-    return Asker(who.by, who.writes_as(tenant), reason)
+def writing(permission: Permission) -> Any:
+    """The dependency that answers who changes something."""
+
+    async def asker(
+        who: Annotated[Principal, requires(permission)],
+        tenant: Name = None,
+        reason: Annotated[
+            str,
+            Query(max_length=2000, pattern=r"^[^\x00]*$", description="Why; kept in the event."),
+        ] = "",
+    ) -> Asker:
+        return Asker(who.by, who.writes_as(tenant), reason)
+
+    return Depends(asker)
 
 
-async def reader(
-    who: Annotated[Principal, requires(Permission.DOMAIN_READ)], tenant: Name = None
-) -> Asker:
-    # One tenant at a time, also for who sees all of them.
-    return Asker(who.by, who.writes_as(tenant))
+def reading(permission: Permission) -> Any:
+    """The dependency that answers who looks: at one tenant, also who sees all of them."""
+
+    async def asker(who: Annotated[Principal, requires(permission)], tenant: Name = None) -> Asker:
+        return Asker(who.by, who.writes_as(tenant))
+
+    return Depends(asker)
+
+
+_WRITING: Final = writing(Permission.DOMAIN_WRITE)
+_READING: Final = reading(Permission.DOMAIN_READ)
 
 
 async def of_clients(
@@ -137,7 +149,10 @@ _FILTERS: Final = {
 }
 
 
-def _routes_of(kind: Kind, filters: Any) -> APIRouter:
+def routes_of(
+    kind: Kind, filters: Any, *, writes: Any = _WRITING, reads: Any = _READING
+) -> APIRouter:
+    """The five routes of a kind; `writes` and `reads` are dependencies that answer an Asker."""
     router = APIRouter(prefix=f"{views.PREFIX}/{kind.path}", tags=[kind.path.replace("-", " ")])
     words = kind.name.replace("_", " ")
     plural = kind.path.replace("-", " ")
@@ -159,7 +174,7 @@ def _routes_of(kind: Kind, filters: Any) -> APIRouter:
     async def create(
         request: Request,
         services: Annotated[Services, Depends(services_of)],
-        who: Annotated[Asker, Depends(asker)],
+        who: Annotated[Asker, writes],
     ) -> Response:
         written = await records.read_written(request, kind)
         made = await records.create(services, who, kind, written, UUID(str(uuid_utils.uuid7())))
@@ -174,7 +189,7 @@ def _routes_of(kind: Kind, filters: Any) -> APIRouter:
     )
     async def page(
         services: Annotated[Services, Depends(services_of)],
-        who: Annotated[Asker, Depends(reader)],
+        who: Annotated[Asker, reads],
         chosen: Annotated[Chosen, Depends(filters)],
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         next: Annotated[str | None, Query(description="From the page before.")] = None,  # noqa: A002
@@ -197,7 +212,7 @@ def _routes_of(kind: Kind, filters: Any) -> APIRouter:
         record: RecordId,
         request: Request,
         services: Annotated[Services, Depends(services_of)],
-        who: Annotated[Asker, Depends(reader)],
+        who: Annotated[Asker, reads],
     ) -> Response:
         async with tenant_connection(services.pool, who.tenant) as connection:
             found = await store.find(connection, kind, record, who.tenant)
@@ -219,7 +234,7 @@ def _routes_of(kind: Kind, filters: Any) -> APIRouter:
         record: RecordId,
         request: Request,
         services: Annotated[Services, Depends(services_of)],
-        who: Annotated[Asker, Depends(asker)],
+        who: Annotated[Asker, writes],
     ) -> Response:
         """What the body leaves out is its default."""
         versions = expected(request)
@@ -241,7 +256,7 @@ def _routes_of(kind: Kind, filters: Any) -> APIRouter:
         record: RecordId,
         request: Request,
         services: Annotated[Services, Depends(services_of)],
-        who: Annotated[Asker, Depends(asker)],
+        who: Annotated[Asker, writes],
     ) -> Response:
         """Refused while another record refers to it."""
         await records.remove(services, who, kind, record, expected(request))
@@ -254,7 +269,7 @@ def _shown(record: Record, status: int = 200, headers: dict[str, str] | None = N
     return Json(record, status, {**(headers or {}), "ETag": etag(record.version)})
 
 
-routers: Final = [_routes_of(kind, filters) for kind, filters in _FILTERS.items()]
+routers: Final = [routes_of(kind, filters) for kind, filters in _FILTERS.items()]
 versions = APIRouter(prefix=f"{views.PREFIX}/prompts", tags=["prompts"])
 
 
@@ -269,7 +284,7 @@ versions = APIRouter(prefix=f"{views.PREFIX}/prompts", tags=["prompts"])
 async def list_versions(
     record: RecordId,
     services: Annotated[Services, Depends(services_of)],
-    who: Annotated[Asker, Depends(reader)],
+    who: Annotated[Asker, _READING],
 ) -> Response:
     async with tenant_connection(services.pool, who.tenant) as connection:
         found = await store.prompt_versions(connection, record, who.tenant)
@@ -290,7 +305,7 @@ async def read_version(
     record: RecordId,
     version: Annotated[int, Path(ge=1, le=2**31 - 1)],
     services: Annotated[Services, Depends(services_of)],
-    who: Annotated[Asker, Depends(reader)],
+    who: Annotated[Asker, _READING],
 ) -> Response:
     async with tenant_connection(services.pool, who.tenant) as connection:
         found = await store.prompt_versions(connection, record, who.tenant, version)

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
-import uuid_utils
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
-from triton.api import openapi, quotas, views
+from triton.api import openapi, views
+from triton.api.accepting import Caller, accept
 from triton.api.access import requires
-from triton.api.actors import declared, sealing_of
-from triton.api.job_answers import prefix_of, show_job, shrunk, unknown_job
+from triton.api.job_answers import show_job, unknown_job
 from triton.api.job_reader import Filter, next_page
 from triton.api.parameters import JobId, Name, Since, Until, aware
 from triton.api.request_id import correlation_of
 from triton.api.services import Services, services_of
-from triton.api.submission import SubmitReply, SubmitRequest, submission_for
+from triton.api.submission import SubmitReply, SubmitRequest
 from triton.api.views import JobView
 from triton.api.wire import Json, read_json
-from triton.events.client import send_async
-from triton.events.scripts import Submission, answers
+from triton.events.scripts import Submission
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
 from triton.uniqueness import MAX_KEY
-from triton.verdict import verdict_of
 
 State = Literal["scheduled", "pending", "processing", "completed", "failed", "cancelled"]
 
@@ -73,36 +67,14 @@ async def submit(
     marked `existing`; with another actor or other arguments it is a 422. A 409 says that the job was to be
     unique and is not, or that its queue drains."""
     wanted = await read_json(request, SubmitRequest)
-    tenant = identity.writes_as(wanted.options.tenant)
-    namespace = services.settings.namespace
-    actor = (await declared(services.redis, namespace, [wanted.actor]))[wanted.actor]
-    sealing = sealing_of(services.keyring, {wanted.actor: actor})
-    make = partial(
-        submission_for,
-        wanted,
-        job=str(uuid_utils.uuid7()),
-        queue=wanted.queue or actor.queue,
-        signature=actor.signature,
-        declared=actor.terms,
-        tenant=tenant,
+    caller = Caller(
+        tenant=identity.writes_as(wanted.options.tenant),
         by=identity.by,
-        at_ms=time.time_ns() // 1_000_000,
+        idempotency_key=idempotency_key or "",
         traceparent=traceparent,
         correlation=correlation_of(request),
-        idempotency_key=idempotency_key or "",
-        partitions=services.settings.partitions,
-        keep_ms=services.settings.idempotency_ms,
-        sealing=sealing,
     )
-    # Sealing may wait for the store of keys.
-    submission = make() if sealing is None else await asyncio.to_thread(make)
-    submission = await shrunk(services, submission)
-    job, existing = submission.job, True
-    if not (idempotency_key and await services.jobs.forgotten([job])):
-        await quotas.admit(services, [submission])
-        call = services.scripts.submit(prefix_of(services, job), [submission])
-        (answer,) = answers((await send_async(services.redis, [call]))[0])
-        job, existing = verdict_of(submission, answer)
+    submission, job, existing = await accept(services, wanted, caller)
     reply = await _existing(services, job) if existing else _accepted(submission)
     return Json(reply, 202, {"Location": views.links_of(job)["self"]})
 

@@ -1,0 +1,1 @@
+"""Webhooks: signed requests that submit jobs, and job events that are sent as signed requests."""
