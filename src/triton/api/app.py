@@ -16,6 +16,7 @@ from triton.api.access import authenticated
 from triton.api.bulk import BulkCall, BulkReply
 from triton.api.dead_letters import DeadLetterCounts, DeadLetterPage
 from triton.api.encoded_slash import EncodedSlashMiddleware
+from triton.api.http_metrics import HttpMetrics, MetricsMiddleware
 from triton.api.parameters import only_known
 from triton.api.queues import QueueList, QueueView, WorkerList
 from triton.api.quotas import QuotaUse
@@ -41,6 +42,7 @@ from triton.api.routes import (
     tenant,
     webhooks,
 )
+from triton.api.routes import metrics as prometheus
 from triton.api.security_headers import SecurityHeadersMiddleware
 from triton.api.selection import Acted, DryRun, SelectionRequest
 from triton.api.services import FeedOptions, Services, open_services
@@ -125,6 +127,8 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
     app.add_middleware(EncodedSlashMiddleware)
     app.add_middleware(failures.CrashMiddleware)
     app.add_middleware(TimeLimitMiddleware, seconds=settings.request_ms / 1000)
+    app.state.http_metrics = metrics = HttpMetrics()
+    app.add_middleware(MetricsMiddleware, metrics=metrics)
     app.add_middleware(SecurityHeadersMiddleware, hsts_seconds=settings.hsts_seconds)
     app.add_middleware(RequestIdMiddleware)
     cors.install(app, cors.origins_of(settings.cors_origins))
@@ -133,6 +137,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
     app.include_router(clients.router)
     # Probes may add what they like; elsewhere a slip in a parameter's name must not pass.
     app.include_router(health.router)
+    app.include_router(prometheus.router)
     for module in (
         jobs,
         bulk,

@@ -24,7 +24,8 @@ class EncodedSlashMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = scope.get("raw_path") or b""
         if scope["type"] == "http" and b"%2f" in raw.lower():
-            scope = {**scope, "path": routable(raw)}
+            # In place: what counts requests outside of here looks for the route that was found.
+            scope["path"] = routable(raw)
         await self._app(scope, receive, send)
 
 

@@ -80,6 +80,10 @@ class Log:
     def prefix(self, partition: int) -> str:
         return keys.prefix(self.namespace, partition)
 
+    async def length(self, partition: int) -> int:
+        """Entries of the partition that are in Redis."""
+        return int(await self.client.xlen(keys.log(self.prefix(partition))))
+
     async def position(self, partition: int) -> int:
         """The last position that was issued; 0 for an empty log."""
         return int(await self.client.hget(keys.meta(self.prefix(partition)), "pos") or 0)

@@ -68,6 +68,8 @@ class Hub:
     ) -> None:
         self.framer = framer
         self.draining = False
+        #: Events that went by, by type.
+        self.seen: Counter[bytes] = Counter()
         self._open_log = open_log
         self._ring_capacity = ring_capacity
         self._ring_bytes = ring_bytes
@@ -220,6 +222,7 @@ class Hub:
         """New entries for the ring: notes for whom, and rings their bells now or soon."""
         others = [kind for kind in topics.COLUMNS if self._kinds[kind]]
         for entry in entries:
+            self.seen[entry.fields[1]] += 1
             found = ring.append(entry)
             for topic in (*found, *topics.others(entry, others)) if others else found:
                 for stream in self._streams.get((entry.partition, topic), ()):

@@ -28,6 +28,7 @@ async def root() -> Response:
         "openapi": "/openapi.json",
         "health": "/health",
         "ready": "/health/ready",
+        "metrics": "/metrics",
         "jobs": f"{views.PREFIX}/jobs",
         "dead_letters": f"{views.PREFIX}/dead-letters",
         "documents": f"{views.PREFIX}/documents",
