@@ -204,6 +204,24 @@ def test_a_batch_is_told_live(small: LiveApi, hands: Hand) -> None:
         assert {next(stream).json["subject"] for _ in jobs} == set(jobs)
 
 
+def test_a_follower_of_a_queue_that_pauses_gets_all(small: LiveApi, hands: Hand) -> None:
+    """Events go out on the spot until its connection takes no more; then its own task waits for it."""
+    job = hands.submit(queue="long")
+    hands.start(job, queue="long")
+    with (
+        Subscriber(f"{small.url}{URL}?queue=long") as pausing,
+        Subscriber(f"{small.url}{URL}?queue=long") as reading,
+    ):
+        pausing.until("triton.caught-up")
+        reading.until("triton.caught-up")
+        hands.output(job, *(f"{number:06}" + "x" * 20_000 for number in range(10)))
+        for number in range(10, 400):
+            hands.output(job, f"{number:06}" + "x" * 20_000)
+        told = [int(next(reading).json["data"]["chunk"][:6]) for _ in range(400)]
+        assert told == list(range(400))
+        assert [int(next(pausing).json["data"]["chunk"][:6]) for _ in range(400)] == told
+
+
 def test_a_long_poll_waits_for_the_first_event(small: LiveApi, hands: Hand) -> None:
     begun = small.http.get(URL, params={"queue": "slow"}, headers=JSON).json()
     assert begun["events"] == []

@@ -15,6 +15,7 @@ from triton.events.entries import Page
 from triton.events.render import show_entry
 from triton.feed import frames
 from triton.feed.bell import Bell
+from triton.feed.contract import Write
 from triton.feed.cursor import Cursor, Reason, epoch_id
 from triton.feed.hub import Closing, Hub, Subscription
 from triton.feed.ring import Frame
@@ -172,6 +173,21 @@ class ManyReader:
         if not found:
             self._seen[place.partition - self._first] = last
         return place.partition, found
+
+    def serve(self, write: Write) -> bool:
+        """Send what is new, where that is simple: one partition, all of it in the ring, none known before."""
+        if len(self._places) > 1 or self._actors is not None or self._skip:
+            return False
+        (place,) = self._places
+        ring = self._hub.ring(place.partition)
+        after = max(self._of(place), place.pending - 1)
+        if not ring.covers(after) or after + _LIVE < ring.last:
+            return False
+        raw, last = ring.chosen(place.partition, after, self._wanted)
+        if raw and not write(raw):
+            return False
+        self._seek(place, last)
+        return True
 
     def _choose(self) -> Subscription | None:
         """The places take turns."""

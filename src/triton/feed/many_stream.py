@@ -145,6 +145,7 @@ class ManyStream:
         self._caught_up = False
         self._sent = ""
         self._over = False
+        self._written_at = 0.0
         self.write: Write | None = None
 
     def close(self) -> None:
@@ -291,11 +292,31 @@ class ManyStream:
         if not self._caught_up:
             self._caught_up = True
             return self._control("caught-up", {})
-        if await self._reader.bell.wait_for(self._feed.timing.heartbeat):
+        if await self._waits():
             return b""
         # The log went on without anything for this subscriber: its cursor should not fall behind.
         moved = self._reader.cursor() != self._sent
         return self._control("cursor", {}) if moved else frames.HEARTBEAT
+
+    async def _waits(self) -> bool:
+        """Whether there is something to do before the next heartbeat."""
+        loop, heartbeat = asyncio.get_running_loop(), self._feed.timing.heartbeat
+        self._written_at = loop.time()
+        while (left := self._written_at + heartbeat - loop.time()) > 0:
+            if await self._reader.bell.wait_for(left, None if self._wanted.ends else self._serve):
+                return True
+        return False
+
+    def _serve(self) -> bool:
+        return self.write is not None and self._reader.serve(self._noting)
+
+    def _noting(self, piece: bytes) -> bool:
+        assert self.write is not None
+        if len(piece) > self._feed.timing.write_bytes or not self.write(piece):
+            return False
+        self._written_at = asyncio.get_running_loop().time()
+        self._sent = ""
+        return True
 
     async def _farewell(self, reason: Closing) -> bytes:
         timing = self._feed.timing

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from itertools import compress
+from typing import Final, NamedTuple, Protocol
 
 from triton.events.entries import Page
 from triton.events.log import Entry
@@ -41,6 +42,14 @@ class Batch(NamedTuple):
 NOTHING: Final = Batch((), b"", complete=True)
 
 
+class Chooses(Protocol):
+    """A filter; equal ones choose the same."""
+
+    def mask(self, page: Page) -> list[bool]: ...
+
+    def __hash__(self) -> int: ...
+
+
 class _Slot:
     __slots__ = ("entry", "frame", "size", "topics")
 
@@ -69,6 +78,8 @@ class Ring:
         #: The newest answer of `read`, and what it answers: streams that were woken together ask the same.
         self._asked: tuple[Topic, int, int] | None = None
         self._batch = NOTHING
+        #: The answers of `chosen` since the last entry.
+        self._chosen: dict[tuple[int, Chooses], tuple[bytes, int]] = {}
 
     def append(self, entry: Entry) -> tuple[Topic, ...]:
         """Take the next entry, dropping the oldest where there is no room. Answers its topics."""
@@ -79,6 +90,7 @@ class Ring:
             self._drop()
         self.last = entry.position
         self._asked = None
+        self._chosen.clear()
         self._slots[self.last % self._capacity] = slot
         self._bytes += slot.size
         for topic in slot.topics:
@@ -121,6 +133,19 @@ class Ring:
                 return _batch(frames, complete=False)
             frames.append(frame)
         return _batch(frames, complete=True)
+
+    def chosen(self, partition: int, after: int, wanted: Chooses) -> tuple[bytes, int]:
+        """The frames after a position that are wanted, and the position up to which this holds."""
+        asked = (after, wanted)
+        found = self._chosen.get(asked)
+        if found is None:
+            page = self.page(partition, after, self.last - after)
+            frames = [
+                self.frame(position).raw
+                for position in (compress(page.positions, wanted.mask(page)) if page else ())
+            ]
+            found = self._chosen[asked] = (b"".join(frames), self.last)
+        return found
 
     def page(self, partition: int, after: int, most: int) -> Page | None:
         """The entries after a position, oldest first, up to a number of them; None for no entries.
