@@ -18,6 +18,8 @@ from triton.feed.cursor import Signer
 from triton.feed.framer import Framer
 from triton.feed.ring import NOTHING, Frame, Ring
 from triton.feed.topics import topic
+from triton.feed.wanted import Wanted
+from triton.history import Filter
 
 FRAMER = Framer(Signer(b"key"), "/triton/test")
 
@@ -78,6 +80,21 @@ def test_a_read_sees_what_came_after_the_same_question() -> None:
         found = ring.read(topic("job", "a"), 0, 10**6).frames
         assert positions(found) == list(range(1, position + 1))
         assert ring.read(topic("job", "b"), 0, 10**6) == NOTHING
+
+
+def test_what_a_filter_chooses_is_chosen_once_and_sees_what_came_after() -> None:
+    ring = Ring(0, make, capacity=4, max_bytes=10**6)
+    for position in (1, 2, 3):
+        ring.append(entry(position, "ab"[position % 2], Output(chunk=f"<{position}>")))
+        of_b, other = (Wanted(Filter(jobs=frozenset((job,)))) for job in "ba")
+        raw, last = ring.chosen(0, 0, of_b)
+        assert ([n for n in (1, 2, 3) if b"<%d>" % n in raw], last) == (
+            [n for n in (1, 3) if n <= position],
+            position,
+        )
+        again, _ = ring.chosen(0, 0, Wanted(Filter(jobs=frozenset("b"))))
+        assert again is raw
+        assert ring.chosen(0, 0, other)[0] != raw
 
 
 def test_a_read_ends_at_the_byte_limit_but_always_moves_on() -> None:
