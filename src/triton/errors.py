@@ -60,6 +60,12 @@ class UnauthenticatedError(TritonError):
     code = "unauthenticated"
 
 
+class TooManyLoginsError(TritonError):
+    """So many passwords were wrong that none is looked at for `details["retry_after"]` seconds."""
+
+    code = "too_many_logins"
+
+
 class ForbiddenError(TritonError):
     """Who asks may not."""
 

@@ -12,7 +12,7 @@ from triton.errors import ConfigurationError
 
 PREFIX = "TRITON_"
 #: What no other process needs, and no error may show.
-_OF_COMMANDS = frozenset({"api_key", "api_key_file"})
+_OF_COMMANDS = frozenset({"api_key", "api_key_file", "admin_password", "admin_password_file"})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,6 +103,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     #: required | off: whether every request must say who it comes from. `off` is for development, and refused
     #: where the API listens on more than loopback.
     auth: Literal["required", "off"] = "required"
+    #: Login of the admin that the first start makes where it is given a password.
+    admin_login: str = "admin"
+    #: That password; without one the first start makes an API key, in credentials.json below `data`.
+    admin_password: str = ""
+    #: File that holds that password.
+    admin_password_file: str = ""
+    #: Milliseconds for which an access token counts.
+    access_token_ms: Annotated[int, msgspec.Meta(ge=1_000, le=86_400_000)] = 600_000
+    #: Milliseconds for which a refresh token counts, which is used once and brings the next.
+    refresh_token_ms: Annotated[int, msgspec.Meta(ge=1_000)] = 86_400_000
+    #: Milliseconds after a login for which it can be refreshed at all.
+    session_ms: Annotated[int, msgspec.Meta(ge=1_000)] = 30 * 86_400_000
+    #: file:///folder of the keys that sign access tokens, one for all API processes; empty: below `data`.
+    token_keys: str = ""
+    #: What the next of these keys is for: EdDSA and RS256 sign with a private key, HS256 with a secret.
+    token_algorithm: Literal["EdDSA", "RS256", "HS256"] = "EdDSA"  # noqa: S105
+    #: KiB of memory that hashing one password takes (argon2id, three passes).
+    password_kib: Annotated[int, msgspec.Meta(ge=256)] = 65_536
+    #: Wrong passwords for one account within the window; then none is looked at until it is over.
+    login_failures: Annotated[int, msgspec.Meta(ge=1)] = 10
+    #: The same for one network (an IPv4 /24, an IPv6 /48), whatever the account.
+    login_failures_network: Annotated[int, msgspec.Meta(ge=1)] = 100
+    #: Milliseconds of that window.
+    login_window_ms: Annotated[int, msgspec.Meta(ge=1_000)] = 900_000
+    #: Whether /docs, /redoc and /openapi.json are served; they need no key.
+    docs: bool = True
     #: Milliseconds for which an API process believes what it read of a key, a user or a session: what was
     #: revoked counts for so long at most.
     access_cache_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 5_000

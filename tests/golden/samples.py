@@ -7,6 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from triton.events.types import (
+    ApiKeyMade,
+    ApiKeyRevoked,
     AuditRead,
     Cancelled,
     CancelRequested,
@@ -19,6 +21,11 @@ from triton.events.types import (
     HoldPlaced,
     KeyRotated,
     LeaseLost,
+    LoginAccepted,
+    LoginBlocked,
+    LoginRefused,
+    OrganizationAdded,
+    OrganizationChanged,
     Output,
     Progressed,
     QueueDrained,
@@ -31,11 +38,15 @@ from triton.events.types import (
     RetentionSet,
     RetryScheduled,
     SegmentExpired,
+    SessionEnded,
     Snoozed,
     Started,
     StepCompleted,
     SubjectErased,
     Submitted,
+    TokenKeyMade,
+    UserAdded,
+    UserChanged,
 )
 
 _ERROR: Final = Error(type="ValueError", message="nö ☃ 😀", traceback="line 1\nline 2\x00")
@@ -105,6 +116,26 @@ SAMPLES: Final[tuple[EventData, ...]] = (
     RecordChanged(
         kind="prompt", record="0192f0c1", change="updated", version=2, sha256="ab", reason="clearer"
     ),
+    UserAdded(user="0192f0c1", role="developer", reason="a new colleague"),
+    UserChanged(user="0192f0c1", change="role", value="viewer", before="developer", reason="moved"),
+    OrganizationAdded(organization="acme", reason="signed"),
+    OrganizationChanged(organization="acme", change="disabled", reason="left"),
+    LoginAccepted(user="0192f0c1", session="0192f0c2", network="192.0.2.0/24"),
+    LoginRefused(why="unknown", network="2001:db8::/48"),
+    LoginRefused(why="password", user="0192f0c1", network="192.0.2.0/24"),
+    LoginBlocked(of="account", seconds=900, user="0192f0c1", network="192.0.2.0/24"),
+    SessionEnded(user="0192f0c1", session="0192f0c2", why="reuse", network="192.0.2.0/24"),
+    ApiKeyMade(
+        prefix="7i5agitqnaxw",
+        role="developer",
+        scopes=["jobs.submit"],
+        owner="0192f0c1",
+        expires=1767225600000000,
+        reason="the importer",
+    ),
+    ApiKeyMade(prefix="7i5agitqnaxw", role="admin"),
+    ApiKeyRevoked(prefix="7i5agitqnaxw", owner="0192f0c1", reason="it was in a screenshot"),
+    TokenKeyMade(key="1767225600-a1b2c3d4", algorithm="EdDSA", reason="a year has passed"),
     KeyRotated(previous="01ab", key="02cd", size=41, reason="a year has passed"),
 )
 

@@ -43,6 +43,9 @@ def settings(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> Iter
                 data=str(tmp_path_factory.mktemp("data")),
                 namespace=name,
                 access_cache_ms=200,
+                password_kib=256,
+                login_failures=3,
+                login_failures_network=10_000,
             )
         finally:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -21,6 +21,8 @@ PUBLIC = {
     "GET /health/ready",
     "GET /ready",
     "GET /live",
+    "POST /api/v1/auth/login",
+    "POST /api/v1/auth/refresh",
     "GET /clients/{name}",
     "POST /api/v1/webhooks/{tenant}/{source}",
 }

@@ -47,7 +47,7 @@ async def _identified(request: Request) -> Principal:
         raise UnauthenticatedError(f"nobody is named in this request: {_HOW}")
     if credential.startswith(MARK):
         raise UnauthenticatedError(f"a stream token opens streams and nothing else: {_HOW}")
-    return await services.verifier.key(credential)
+    return await services.verifier.principal(credential)
 
 
 def credential_of(request: Request) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from fastapi import Depends, FastAPI
@@ -23,6 +23,7 @@ from triton.api.quotas import QuotaUse
 from triton.api.request_id import RequestIdMiddleware
 from triton.api.routes import (
     audit,
+    auth,
     bulk,
     clients,
     commands,
@@ -33,6 +34,7 @@ from triton.api.routes import (
     explain,
     health,
     jobs,
+    keys,
     live,
     queues,
     results,
@@ -40,6 +42,7 @@ from triton.api.routes import (
     selections,
     stream_tokens,
     tenant,
+    users,
     webhooks,
 )
 from triton.api.routes import metrics as prometheus
@@ -55,6 +58,8 @@ from triton.audit.why import Why
 from triton.errors import TritonError
 from triton.events.render import EventView
 from triton.explain import Explanation
+from triton.identity.sessions import Pair
+from triton.identity.views import KeyMade, KeyPage, KeyWrite, Login, Me, PasswordChange, Refresh
 from triton.settings import Settings
 
 #: Everything that is on the wire as JSON.
@@ -93,6 +98,15 @@ _WIRE: Final[list[type[msgspec.Struct]]] = [
     *webhooks.WIRE,
     QuotaUse,
     tenant.QuotaWrite,
+    *users.WIRE,
+    Login,
+    Refresh,
+    Pair,
+    Me,
+    PasswordChange,
+    KeyMade,
+    KeyPage,
+    KeyWrite,
 ]
 
 
@@ -113,15 +127,19 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
             raise
 
     # The documentation pages with script and style from here: they work without any other host.
-    app = FastAPIOffline(
-        static_url="/docs-assets",
-        swagger_ui_parameters={"validatorUrl": None},
-        title="Triton",
-        version=triton.__version__,
-        summary="Jobs with a complete, live, provable history.",
-        lifespan=lifespan,
-        redirect_slashes=False,
-    )
+    about: dict[str, Any] = {
+        "title": "Triton",
+        "version": triton.__version__,
+        "summary": "Jobs with a complete, live, provable history.",
+        "lifespan": lifespan,
+        "redirect_slashes": False,
+    }
+    if settings.docs:
+        shown = {"validatorUrl": None}
+        about |= {"static_url": "/docs-assets", "swagger_ui_parameters": shown}
+        app = FastAPIOffline(**about)
+    else:
+        app = FastAPI(openapi_url=None, **about)
     app.state.failure = None
     # From the inside out. Around them all is `cors`; who asks is a dependency of the routes.
     app.add_middleware(EncodedSlashMiddleware)
@@ -153,9 +171,14 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         documents,
         audit,
         tenant,
+        auth,
+        users,
+        keys,
     ):
         app.include_router(module.router, dependencies=[authenticated, Depends(only_known)])
     app.include_router(webhooks.inbound, dependencies=[Depends(only_known)])
+    # Who logs in is nobody yet.
+    app.include_router(auth.entrance, dependencies=[Depends(only_known)])
     for router in (*domain.routers, *webhooks.routers):
         app.include_router(router, dependencies=[authenticated, Depends(only_known)])
     openapi.install(app, _WIRE)

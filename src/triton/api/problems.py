@@ -35,6 +35,7 @@ STATUS: Final[Mapping[str, int]] = {
     "precondition_required": 428,
     "quota_exceeded": 429,
     "rate_limited": 429,
+    "too_many_logins": 429,
     "too_many_streams": 429,
     "headers_too_large": 431,
     "internal": 500,

@@ -44,6 +44,8 @@ from triton.feed.secret import signing_key
 from triton.history import History as Whole
 from triton.history import Past
 from triton.history.index import Index
+from triton.identity.noting import noting
+from triton.identity.opening import Accounts, access_tokens, accounts_of
 from triton.identity.stream_keys import StreamKeys
 from triton.identity.verifying import Verifier
 from triton.payloads import Payloads
@@ -99,6 +101,7 @@ class Services(msgspec.Struct, frozen=True):
     #: What each tenant may use, and what lets its jobs in.
     limits: LimitBook
     gate: Gate
+    accounts: Accounts
 
 
 async def services_of(request: Request) -> Services:
@@ -132,9 +135,10 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
         )
         stack.push_async_callback(pool.close)
         await pool.open(wait=False)
-        verifier = Verifier(pool, fresh=settings.access_cache_ms / 1000)
-        noting = asyncio.create_task(verifier.run())
-        stack.push_async_callback(ended, noting)
+        tokens = access_tokens(settings)
+        verifier = Verifier(pool, tokens, fresh=settings.access_cache_ms / 1000)
+        using = asyncio.create_task(verifier.run())
+        stack.push_async_callback(ended, using)
         archive = open_archive(settings.archive_url)
         keyring = keyring_of(settings)
         stack.callback(keyring.close)
@@ -203,6 +207,9 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             verifier=verifier,
             limits=LimitBook(pool),
             gate=Gate(client, settings.namespace, settings.partitions),
+            accounts=accounts_of(
+                settings, pool, noting(client, scripts, settings.namespace), tokens, verifier
+            ),
         )
 
 

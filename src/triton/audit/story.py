@@ -70,6 +70,17 @@ _ADMINISTRATIVE: Final = {
     "subject.erased": "destroyed the key of subject {subject}",
     "quota.set": "set what the tenant may use",
     "record.changed": "{change} the {kind} {record} (version {version})",
+    "user.added": "made the user {user} ({role})",
+    "user.changed": "changed the user {user}: {change}",
+    "organization.added": "made the organization {organization}",
+    "organization.changed": "let the organization {organization} be {change}",
+    "login.accepted": "let the user {user} in (session {session})",
+    "login.refused": "refused a login ({why})",
+    "login.blocked": "blocked logins of one {of} for {seconds} s",
+    "session.ended": "ended the session {session} of the user {user} ({why})",
+    "api_key.made": "made the API key {prefix} ({role})",
+    "api_key.revoked": "revoked the API key {prefix}",
+    "token_key.made": "made the key {key} for access tokens ({algorithm})",
     "key.rotated": "rotated the signing key from {previous} to {key}, which signs from size {size} on",
 }
 

@@ -274,6 +274,105 @@ class RecordChanged(Administrative, frozen=True, tag="record.changed"):
     reason: str = ""
 
 
+class UserAdded(Administrative, frozen=True, tag="user.added"):
+    """A person may log in from here on. `user` is an id: a log that is never changed holds no names."""
+
+    user: str
+    role: str
+    reason: str = ""
+
+
+class UserChanged(Administrative, frozen=True, tag="user.changed"):
+    """What a person may do changed: `change` is role, disabled, enabled or password; `value` and `before` are
+    roles."""
+
+    user: str
+    change: str
+    value: str = ""
+    before: str = ""
+    reason: str = ""
+
+
+class OrganizationAdded(Administrative, frozen=True, tag="organization.added"):
+    """There is a tenant with this id from here on."""
+
+    organization: str
+    reason: str = ""
+
+
+class OrganizationChanged(Administrative, frozen=True, tag="organization.changed"):
+    """A tenant was `disabled` or `enabled`: whether its people and keys are let in."""
+
+    organization: str
+    change: str
+    reason: str = ""
+
+
+class LoginAccepted(Administrative, frozen=True, tag="login.accepted"):
+    """A person logged in, from somewhere in `network` (an IPv4 /24 or IPv6 /48: no one's address)."""
+
+    user: str
+    session: str
+    network: str = ""
+
+
+class LoginRefused(Administrative, frozen=True, tag="login.refused"):
+    """Somebody was not let in: `why` is password, disabled or unknown. `user` is empty for a login that
+    nobody has; what was typed is not kept."""
+
+    why: str
+    user: str = ""
+    network: str = ""
+
+
+class LoginBlocked(Administrative, frozen=True, tag="login.blocked"):
+    """So many were refused that no password is looked at for `seconds`: `of` is account or network. Written
+    once for each time that this begins."""
+
+    of: str
+    seconds: int
+    user: str = ""
+    network: str = ""
+
+
+class SessionEnded(Administrative, frozen=True, tag="session.ended"):
+    """No token of a login counts any more: `why` is logout, disabled, password, or reuse: a refresh token
+    came a second time, so somebody else has a copy of it."""
+
+    user: str
+    session: str
+    why: str
+    network: str = ""
+
+
+class ApiKeyMade(Administrative, frozen=True, tag="api_key.made"):
+    """An API key lets its holder in from here on. `owner` is a user's id, `expires` in microseconds since
+    1970; empty and 0 for none."""
+
+    prefix: str
+    role: str
+    scopes: list[str] = []
+    owner: str = ""
+    expires: int = 0
+    reason: str = ""
+
+
+class ApiKeyRevoked(Administrative, frozen=True, tag="api_key.revoked"):
+    """An API key lets nobody in any more."""
+
+    prefix: str
+    owner: str = ""
+    reason: str = ""
+
+
+class TokenKeyMade(Administrative, frozen=True, tag="token_key.made"):
+    """Access tokens are signed by this key soon; those of the key before it count until they expire."""
+
+    key: str
+    algorithm: str
+    reason: str = ""
+
+
 JobData: TypeAlias = (
     Submitted
     | Due
@@ -304,6 +403,17 @@ AdministrativeData: TypeAlias = (
     | KeyRotated
     | RecordChanged
     | QuotaSet
+    | UserAdded
+    | UserChanged
+    | OrganizationAdded
+    | OrganizationChanged
+    | LoginAccepted
+    | LoginRefused
+    | LoginBlocked
+    | SessionEnded
+    | ApiKeyMade
+    | ApiKeyRevoked
+    | TokenKeyMade
 )
 EventData: TypeAlias = JobData | AdministrativeData
 

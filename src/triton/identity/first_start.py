@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
+import uuid_utils
 from psycopg.rows import dict_row
 
-from triton.errors import ConfigurationError, UnavailableError, no_answer
+from triton.errors import ConfigurationError, UnavailableError, ValidationError, no_answer
+from triton.events.types import ApiKeyMade, ApiKeyRevoked, UserAdded
 from triton.identity import api_keys, credentials
+from triton.identity.announcing import announce
 from triton.identity.credentials import Credentials
+from triton.identity.passwords import Passwords, check_new
 from triton.identity.permissions import Role
 from triton.identity.statements import sql
 from triton.settings import Settings
@@ -59,31 +64,115 @@ def embedded_key(settings: Settings, *, ours: bool) -> None:
             if known is not None and _counts(connection, known.api_key):
                 return
             if ours:
-                connection.execute(sql("keys_replaced"), {"name": NAME, "by": BY})
-            key = add_key(connection, name=NAME, role=Role.ADMIN, by=BY)
+                gone = connection.execute(sql("keys_replaced"), {"name": NAME, "by": BY})
+                for row in gone.fetchall():
+                    revoked = ApiKeyRevoked(prefix=row["prefix"], reason="lost")
+                    announce(settings, revoked, op=f"revoke:{row['prefix']}", by=BY)
+            key = add_key(settings, connection, name=NAME, by=BY)
             # Before the commit: a key that nobody has is nothing, but one that is lost stays for ever.
             credentials.write(folder, Credentials(key.text))
     except psycopg.OperationalError as error:
         raise UnavailableError(no_answer("PostgreSQL", error)) from error
 
 
+def first_admin(settings: Settings) -> None:
+    """The first start of a platform: the admin that the settings name a password for, where there is none
+    with that login; else, where nobody can get in, an admin's key in `<data>/credentials.json`.
+
+    Raises UnavailableError, ConfigurationError.
+    """
+    password = _password(settings)
+    try:
+        with psycopg.connect(
+            settings.database_url, connect_timeout=10, row_factory=dict_row
+        ) as connection:
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            if password:
+                _add_admin(settings, connection, password)
+            elif not _anybody(connection):
+                key = add_key(settings, connection, name=NAME, by=BY)
+                credentials.write(Path(settings.data), Credentials(key.text))
+    except psycopg.errors.UndefinedTable:
+        return  # what is asked says that there are no tables
+    except psycopg.OperationalError as error:
+        raise UnavailableError(no_answer("PostgreSQL", error)) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"nobody can log in yet, and {Path(settings.data) / NAME} cannot be written "
+            f"({error.strerror}): give the first admin's password with TRITON_ADMIN_PASSWORD_FILE, or let "
+            "TRITON_DATA name a folder that may be written",
+            setting="data",
+        ) from error
+
+
+def recovered_key(settings: Settings) -> api_keys.NewKey:
+    """An admin's key for who reaches the database and the log themselves. Raises UnavailableError."""
+    try:
+        with psycopg.connect(settings.database_url, connect_timeout=10) as connection:
+            return add_key(settings, connection, name="recovered", by="system:recovery")
+    except psycopg.OperationalError as error:
+        raise UnavailableError(no_answer("PostgreSQL", error)) from error
+
+
+def _password(settings: Settings) -> str:
+    if settings.admin_password or not settings.admin_password_file:
+        found = settings.admin_password
+    else:
+        try:
+            found = Path(settings.admin_password_file).read_text().strip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"TRITON_ADMIN_PASSWORD_FILE names {settings.admin_password_file}, which cannot be read",
+                setting="admin_password_file",
+            ) from error
+    if found:
+        try:
+            check_new(found)
+        except ValidationError as error:
+            raise ConfigurationError(
+                f"TRITON_ADMIN_PASSWORD: {error.message}", setting="admin_password"
+            ) from error
+    return found
+
+
+def _add_admin(settings: Settings, connection: psycopg.Connection[Any], password: str) -> None:
+    login = settings.admin_login.strip().lower()
+    if connection.execute(sql("login_find"), {"login": login}).fetchone() is not None:
+        return
+    new = str(uuid_utils.uuid7())
+    values = {"id": new, "login": login, "name": "", "tenant": ""}
+    values |= {
+        "role": Role.ADMIN.value,
+        "hash": asyncio.run(Passwords(settings.password_kib).hashed(password)),
+    }
+    connection.execute(sql("user_add"), {**values, "by": BY})
+    announce(settings, UserAdded(user=new, role=Role.ADMIN.value), op=f"user:{new}", by=BY)
+
+
+def _anybody(connection: psycopg.Connection[Any]) -> bool:
+    found = connection.execute(sql("anybody")).fetchone()
+    return bool(found and next(iter(found.values())))
+
+
 def add_key(
-    connection: psycopg.Connection[Any], *, name: str, role: Role, by: str
+    settings: Settings, connection: psycopg.Connection[Any], *, name: str, by: str
 ) -> api_keys.NewKey:
-    """A key of the platform, in the connection's transaction."""
+    """An admin's key of the platform, in the connection's transaction, with its event."""
     key = api_keys.new_key()
     values: dict[str, Any] = {
         "prefix": key.prefix,
         "sha256": key.sha256,
         "name": name,
         "tenant": "",
-        "role": role.value,
+        "role": Role.ADMIN.value,
         "scopes": [],
         "owner": "",
         "by": by,
         "expires_at": None,
     }
     connection.execute(sql("key_add"), values)
+    made = ApiKeyMade(prefix=key.prefix, role=Role.ADMIN.value, reason=name)
+    announce(settings, made, op=f"key:{key.prefix}", by=by)
     return key
 
 

@@ -1,4 +1,5 @@
-"""Owns telling who holds a key: the row in PostgreSQL, remembered for a moment, and when it was last used."""
+"""Owns telling who holds a key or token: the row in PostgreSQL, remembered for a moment, and when keys were
+last used."""
 
 from __future__ import annotations
 
@@ -7,29 +8,25 @@ import contextlib
 import hmac
 import time
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import psycopg
 import structlog
 from psycopg.rows import DictRow
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from triton.errors import UnauthenticatedError, UnavailableError
 from triton.identity import api_keys
+from triton.identity.asking import Pool, row, rows, transaction
 from triton.identity.permissions import Role, permitted
 from triton.identity.principal import Principal, principal_of
 from triton.identity.remembering import Remembered
-from triton.identity.statements import sql
+from triton.identity.tokens import AccessTokens
 
 #: Seconds for which what was read is believed where PostgreSQL does not answer.
 STALE: Final = 60.0
 #: Seconds between two writes of when keys were last used.
 USED_EVERY: Final = 30.0
-#: Seconds that a request waits for a connection.
-_WAIT: Final = 2.0
-
-Pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
 _log: Final = structlog.get_logger("triton.identity")
 
 
@@ -40,13 +37,43 @@ class _Key(msgspec.Struct, frozen=True):
     over: str
 
 
-class Verifier:
-    """Knows whose a key is, for one process. A key that was revoked counts for `fresh` seconds at most."""
+class _Session(msgspec.Struct, frozen=True):
+    user: str
+    role: Role
+    tenant: str
+    over: bool
 
-    def __init__(self, pool: Pool, *, fresh: float) -> None:
+
+class Verifier:
+    """Knows whose a key or token is, for one process. What was revoked counts for `fresh` seconds at most."""
+
+    def __init__(self, pool: Pool, tokens: AccessTokens, *, fresh: float) -> None:
         self._pool = pool
+        self._tokens = tokens
         self.keys: Remembered[_Key] = Remembered(self._find, fresh=fresh, stale=STALE)
+        self.sessions: Remembered[_Session] = Remembered(self._session, fresh=fresh, stale=STALE)
         self._used: dict[str, datetime] = {}
+
+    async def principal(self, credential: str) -> Principal:
+        """Who holds an API key or access token. Raises UnauthenticatedError, UnavailableError."""
+        if credential.startswith(api_keys.MARK):
+            return await self.key(credential)
+        return await self.token(credential)
+
+    async def token(self, text: str) -> Principal:
+        """Whose access token it is, with what they may now. Raises as `principal`."""
+        claims = self._tokens.read(text)
+        known = await self.sessions.get(claims.session)
+        if known is None or known.over or known.user != claims.user:
+            raise UnauthenticatedError("the session of this access token has ended: log in")
+        return principal_of(
+            f"user:{known.user}",
+            known.role,
+            known.tenant,
+            expires_at_ms=claims.expires_at_ms,
+            user=known.user,
+            session=claims.session,
+        )
 
     async def key(self, text: str) -> Principal:
         """Who holds this key. Raises UnauthenticatedError, which says what is wrong with it only to who holds
@@ -78,48 +105,44 @@ class Verifier:
         used, self._used = self._used, {}
         if not used:
             return
-        values = {"prefixes": list(used), "times": list(used.values())}
         try:
-            async with self._pool.connection(timeout=_WAIT) as connection:
-                await connection.execute(sql("key_used"), values)
-        except (psycopg.Error, PoolTimeout) as error:
+            async with transaction(self._pool) as connection:
+                await rows(connection, "key_used", prefixes=list(used), times=list(used.values()))
+        except (psycopg.Error, UnavailableError) as error:
             self._used = used | self._used
             _log.warning("when keys were used is not written", reason=str(error))
 
     async def _find(self, prefix: str) -> _Key | None:
-        rows = await self.rows("key_find", {"prefix": prefix})
-        return _key_of(rows[0]) if rows else None
+        async with transaction(self._pool) as connection:
+            found = await row(connection, "key_find", prefix=prefix)
+        return _key_of(found) if found else None
 
-    async def rows(self, statement: str, values: dict[str, Any]) -> list[DictRow]:
-        """What a statement answers. Raises UnavailableError."""
-        try:
-            async with self._pool.connection(timeout=_WAIT) as connection:
-                return await (await connection.execute(sql(statement), values)).fetchall()
-        except psycopg.errors.UndefinedTable as error:
-            raise UnavailableError(
-                "PostgreSQL has no tables of identities yet: run `triton migrate up`"
-            ) from error
-        except (psycopg.OperationalError, PoolTimeout) as error:
-            raise UnavailableError(
-                "PostgreSQL, which knows the API keys, does not answer; try again"
-            ) from error
+    async def _session(self, session: str) -> _Session | None:
+        async with transaction(self._pool) as connection:
+            found = await row(connection, "session_find", session=session)
+        if found is None:
+            return None
+        over = found["ended"] or found["disabled"]
+        return _Session(found["user"], Role(found["role"]), found["tenant"], over)
 
 
-def _key_of(row: DictRow) -> _Key:
-    expires = row["expires_at"]
+def _key_of(found: DictRow) -> _Key:
+    expires = found["expires_at"]
     principal = principal_of(
-        f"key:{row['prefix']}",
-        Role(row["role"]),
-        row["tenant"],
-        scopes=tuple(row["scopes"]),
+        f"key:{found['prefix']}",
+        Role(found["role"]),
+        found["tenant"],
+        scopes=tuple(found["scopes"]),
         expires_at_ms=int(expires.timestamp() * 1000) if expires else None,
-        user=row["owner"],
+        user=found["owner"],
     )
-    if row["owner"]:
+    if found["owner"]:
         # Its owner's standing may have changed since it was made.
-        bound = permitted(Role(row["owner_role"]), row["owner_tenant"])
+        bound = permitted(Role(found["owner_role"]), found["owner_tenant"])
         principal = msgspec.structs.replace(principal, permissions=principal.permissions & bound)
-    over = "was revoked" if row["revoked"] else "belongs to nobody who may use it any more"
-    if row["owner"] and row["owner_tenant"] not in ("", row["tenant"]):
-        return _Key(bytes(row["sha256"]), principal, "belongs to another tenant than its owner")
-    return _Key(bytes(row["sha256"]), principal, over if row["revoked"] or row["disabled"] else "")
+    over = "was revoked" if found["revoked"] else "belongs to nobody who may use it any more"
+    if found["owner"] and found["owner_tenant"] not in ("", found["tenant"]):
+        return _Key(bytes(found["sha256"]), principal, "belongs to another tenant than its owner")
+    return _Key(
+        bytes(found["sha256"]), principal, over if found["revoked"] or found["disabled"] else ""
+    )

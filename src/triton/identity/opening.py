@@ -1,0 +1,54 @@
+"""Owns how the parts of identity are put together from the settings, for one API process."""
+
+from __future__ import annotations
+
+import msgspec
+
+from triton.identity import throttle, token_keys
+from triton.identity.asking import Pool
+from triton.identity.noting import Note
+from triton.identity.passwords import Passwords
+from triton.identity.sessions import Lifetimes, Sessions
+from triton.identity.token_keys import TokenKeys
+from triton.identity.tokens import LEEWAY, AccessTokens
+from triton.identity.verifying import Verifier
+from triton.settings import Settings
+
+
+class Accounts(msgspec.Struct, frozen=True):
+    """What the routes of users, keys and sessions work with."""
+
+    pool: Pool
+    note: Note
+    passwords: Passwords
+    sessions: Sessions
+    verifier: Verifier
+
+
+def access_tokens(settings: Settings) -> AccessTokens:
+    """The tokens of this platform. Raises ConfigurationError for a setting that names no folder."""
+    keys = TokenKeys(
+        token_keys.folder_of(settings),
+        settings.token_algorithm,
+        lifetime=settings.access_token_ms / 1000 + LEEWAY,
+    )
+    return AccessTokens(keys, f"triton/{settings.namespace}", lifetime_ms=settings.access_token_ms)
+
+
+def accounts_of(
+    settings: Settings, pool: Pool, note: Note, tokens: AccessTokens, verifier: Verifier
+) -> Accounts:
+    passwords = Passwords(settings.password_kib)
+    sessions = Sessions(
+        pool,
+        note,
+        passwords,
+        tokens,
+        Lifetimes(refresh_ms=settings.refresh_token_ms, session_ms=settings.session_ms),
+        throttle.Limits(
+            account=settings.login_failures,
+            network=settings.login_failures_network,
+            window_ms=settings.login_window_ms,
+        ),
+    )
+    return Accounts(pool, note, passwords, sessions, verifier)

@@ -1,0 +1,102 @@
+"""Owns passwords: how they are hashed, checked and upgraded. Slow on purpose, so in threads, and few at once.
+
+Hashes are argon2id with the second recommendation of RFC 9106 (64 MiB, three passes). bcrypt hashes that
+were made elsewhere are accepted, and replaced at the next login.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import unicodedata
+from typing import Final, NamedTuple
+
+import argon2
+import bcrypt
+
+from triton.errors import ValidationError
+
+#: Characters of a new password. There are no other rules: length is what counts (NIST SP 800-63B).
+LEAST: Final = 12
+MOST: Final = 256
+#: Hashes that one process computes at once: each takes 64 MiB.
+_AT_ONCE: Final = 4
+#: bcrypt knows no more bytes of a password.
+_BCRYPT_BYTES: Final = 72
+_BCRYPT: Final = re.compile(r"\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}", re.ASCII)
+
+
+class Checked(NamedTuple):
+    """`upgraded` is the hash to keep instead; empty where the stored one will do."""
+
+    right: bool
+    upgraded: str = ""
+
+
+class Passwords:
+    """Hashes and checks, for one process."""
+
+    def __init__(self, kib: int = 65_536) -> None:
+        low = argon2.profiles.RFC_9106_LOW_MEMORY
+        self._hasher = argon2.PasswordHasher(low.time_cost, kib, low.parallelism)
+        self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._nobodys = ""
+
+    async def hashed(self, password: str) -> str:
+        async with self._turn:
+            return await asyncio.to_thread(self._hasher.hash, _normal(password))
+
+    async def check(self, stored: str | None, password: str) -> Checked:
+        """Whether it is the password. Where nothing is stored it takes as long, and is not."""
+        async with self._turn:
+            return await asyncio.to_thread(self._check, stored, password)
+
+    def _check(self, stored: str | None, password: str) -> Checked:
+        self._nobodys = self._nobodys or self._hasher.hash("nobody's password")
+        given = _normal(password)
+        if stored is not None and is_bcrypt(stored):
+            right = bcrypt.checkpw(given.encode()[:_BCRYPT_BYTES], stored.encode())
+            return Checked(right, self._hasher.hash(given) if right else "")
+        try:
+            self._hasher.verify(stored or self._nobodys, given)
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+            return Checked(False)
+        if stored is None:
+            return Checked(False)
+        weak = self._hasher.check_needs_rehash(stored)
+        return Checked(True, self._hasher.hash(given) if weak else "")
+
+
+def check_new(password: str) -> None:
+    """Raises ValidationError for a password that is too short or too long."""
+    if not LEAST <= len(password) <= MOST:
+        message = f"has {len(password)} characters, expected {LEAST} to {MOST}"
+        raise ValidationError(
+            f"password {message}", fields=[{"field": "password", "message": message}]
+        )
+
+
+def check_hash(stored: str) -> None:
+    """Raises ValidationError for what is no hash of argon2id or bcrypt."""
+    if is_bcrypt(stored):
+        return
+    try:
+        known = argon2.extract_parameters(stored)
+        if known.type is argon2.Type.ID:
+            return
+    except argon2.exceptions.InvalidHashError:
+        pass
+    message = "is no hash of argon2id or bcrypt: expected $argon2id$... or $2b$..."
+    raise ValidationError(
+        f"password_hash {message}", fields=[{"field": "password_hash", "message": message}]
+    )
+
+
+def is_bcrypt(stored: str) -> bool:
+    return _BCRYPT.fullmatch(stored) is not None
+
+
+def _normal(password: str) -> str:
+    """The same characters typed on another machine are the same password."""
+    text = password.encode(errors="replace").decode()
+    return unicodedata.normalize("NFC", text)

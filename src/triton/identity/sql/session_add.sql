@@ -1,0 +1,1 @@
+INSERT INTO sessions (id, "user") VALUES (%(session)s, %(user)s)
