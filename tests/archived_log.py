@@ -105,10 +105,11 @@ class ArchivedLog:
         for last in lasts:
             self.seal(last)
 
-    def trim(self, upto: int | None = None) -> None:
-        """Entries up to a position (default: all that are sealed) leave Redis."""
+    def trim(self, upto: int | None = None, *, grace_ms: int = -1) -> None:
+        """Entries up to a position (default: all that are sealed) leave Redis; and the heads of what ended
+        in them, after their grace."""
         upto = self.sealed if upto is None else upto
-        while send(self.client, [Scripts().trim(self.prefix, upto)])[0] < upto:
+        while send(self.client, [Scripts().trim(self.prefix, upto, grace_ms=grace_ms)])[0] < upto:
             pass
 
     def __enter__(self) -> Self:

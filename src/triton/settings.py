@@ -154,11 +154,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     time_limit_grace_ms: Annotated[int, msgspec.Meta(ge=1)] = 5_000
     #: Milliseconds after its end for which a job answers to its idempotency key, at least.
     idempotency_ms: Annotated[int, msgspec.Meta(ge=1000)] = 24 * 3600 * 1000
-    #: Milliseconds after its end for which a completed job's result stays in Redis, where an archiver runs.
+    #: Milliseconds after its end for which an ended job's result and message stay in Redis, where an archiver
+    #: runs: after that they come from PostgreSQL and the archive.
     result_ms: Annotated[int, msgspec.Meta(ge=1000)] = 600_000
     #: Milliseconds that a completed job's head stays in Redis at most, but for what its idempotency key asks.
     completed_ttl_ms: Annotated[int, msgspec.Meta(ge=1000)] = 24 * 3600 * 1000
-    #: Milliseconds that a failed or cancelled job can be requeued.
+    #: Milliseconds that a failed or cancelled job can be requeued where no archive keeps its history.
     failed_ttl_ms: Annotated[int, msgspec.Meta(ge=1000)] = 7 * 24 * 3600 * 1000
     #: Bytes of a message or a result above which it goes into the archive, where there is one.
     inline_bytes: Annotated[int, msgspec.Meta(ge=1024, le=256 * 1024)] = 64 * 1024

@@ -106,17 +106,21 @@ def test_a_job_under_a_key_is_known_for_as_long_as_the_key_says(steps: Steps) ->
     assert positions(steps) == []
 
 
-def test_heads_that_may_be_needed_stay(steps: Steps) -> None:
-    """Failed and cancelled ones can be requeued; of those that live nothing leaves."""
+def test_heads_of_whatever_ended_leave_and_those_that_live_stay(steps: Steps) -> None:
+    """Failed and cancelled ones are made again of their history when they are requeued."""
     steps.run(steps.submit("failed", "cancelled", "runs"))
     steps.run(steps.claim("w", limit=3))
     failed = Failed(error=Error(type="E"))
     steps.run(steps.finish("failed", data=failed), steps.finish("cancelled", data=Cancelled()))
     steps.run(steps.submit("waits"))
-    evict(steps, 1)
-    assert all(ttl(steps, job) > 86_400_000 for job in ("failed", "cancelled"))
+    evict(steps, 60_000)
+    assert all(0 < ttl(steps, job) <= 60_000 for job in ("failed", "cancelled"))
+    bodies = [keys.body(steps.prefix, job) for job in ("failed", "cancelled")]
+    assert all(0 < int(steps.client.pttl(body)) <= 60_000 for body in bodies)
     assert [ttl(steps, job) for job in ("runs", "waits")] == [-1, -1]
     assert steps.run(steps.requeue("failed", "cancelled")) == [[b"ok", b"ok"]]
+    assert [ttl(steps, job) for job in ("failed", "cancelled")] == [-1, -1]
+    assert [int(steps.client.pttl(body)) for body in bodies] == [-1, -1]
     given = claimed(steps.run(steps.claim("w2", limit=9))[0])
     assert {job.job: job.body for job in given.jobs} == dict.fromkeys(
         ("failed", "cancelled", "waits"), b"body"

@@ -16,6 +16,7 @@ import msgspec
 from triton import keys
 from triton.api import selection
 from triton.api.pages import Keys
+from triton.api.requeueing import requeue
 from triton.api.selection import Acted, Action, DryRun, JobFilter, Skipped, Token
 from triton.api.services import Services
 from triton.api.statements import sql
@@ -141,6 +142,12 @@ async def _chunk(
     calls = [_call(services, token, partition, jobs, by, reason) for partition, jobs in groups]
     for (_, jobs), reply in zip(groups, await send_async(services.redis, calls), strict=True):
         answered |= zip((job for job, _ in jobs), answers(reply), strict=True)
+    if token.action == "requeue":
+        for job in [job for job, answer in answered.items() if answer == "missing"]:
+            until = token.positions[keys.partition_of(job, settings.partitions)]
+            answered[job] = await requeue(
+                services, job, op=token.op, by=by, reason=reason, until=until
+            )
     return answered
 
 

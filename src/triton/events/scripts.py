@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import Final, Literal, NamedTuple, TypeAlias, cast
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 import msgspec
 
@@ -45,7 +46,7 @@ TRIM: Final = 200
 
 Answer: TypeAlias = Literal["ok", "already", "stale", "missing"]
 CancelAnswer: TypeAlias = Literal["cancelled", "requested", "already", "ended", "missing"]
-RequeueAnswer: TypeAlias = Literal["ok", "already", "ended", "held", "missing"]
+RequeueAnswer: TypeAlias = Literal["ok", "already", "ended", "held", "missing", "changed"]
 Hold: TypeAlias = Literal["paused", "draining", "open"]
 
 #: The arguments of one report or outcome.
@@ -57,6 +58,7 @@ _HOLDS: Final[dict[Hold, type[QueuePaused | QueueDrained | QueueResumed]]] = {
     "open": QueueResumed,
 }
 _pack: Final = msgspec.msgpack.Encoder().encode
+_NO_HEADS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
 
 
 class Script(NamedTuple):
@@ -303,12 +305,28 @@ class Scripts:
         return self._call("cancel", prefix, self._failed_ttl, *packed)
 
     def requeue(
-        self, prefix: str, jobs: Sequence[tuple[str, bytes]], *, op: str, by: str, reason: str = ""
+        self,
+        prefix: str,
+        jobs: Sequence[tuple[str, bytes]],
+        *,
+        op: str,
+        by: str,
+        reason: str = "",
+        read: tuple[str, int] | None = None,
+        heads: Mapping[str, Mapping[str, Any]] = _NO_HEADS,
     ) -> Call:
-        """Send (job, new body or b"") round again. Answers a `RequeueAnswer` for each."""
+        """Send (job, new body or b"") round again. Answers a `RequeueAnswer` for each.
+
+        `heads` are the fields of heads that have left Redis, by job, made of all that happened up to the
+        epoch and position `read`. Where more happened to a job since, or that cannot be told, the answer
+        is `changed`.
+        """
         data = encode_data(Requeued(reason=reason))
-        args = (arg for job, body in jobs for arg in (_pack((job, op, by)), body))
-        return self._call("requeue", prefix, data, *args)
+        args: list[Any] = []
+        for job, body in jobs:
+            fields = [part for pair in heads.get(job, {}).items() for part in pair]
+            args += (_pack((job, op, by, len(fields))), body, *fields)
+        return self._call("requeue", prefix, data, _pack(read) if read else b"", *args)
 
     def hold(self, prefix: str, queue: str, state: Hold, *, by: str, reason: str = "") -> Call:
         """Pause, drain or open a queue in one partition. Answers `ok` or `already`."""

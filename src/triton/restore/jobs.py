@@ -6,7 +6,7 @@ Pure: entries come in, values go out. The names of the head's fields are those o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -114,12 +114,12 @@ class Jobs:
             self._lives.pop(entry.fields[_JOB].decode(errors="replace"), None)
         self._events += 1
         if self._events % _SWEEP == 0:
-            # As things were then: a job that was sent round again had its head still.
-            self._forget(self.at)
+            # As things were then. Failed and cancelled jobs may be sent round again at any time.
+            self._forget(self.at, ends=("completed",))
 
     def kept(self, first: int) -> Iterator[Kept]:
         """What Redis must hold beside a log that begins at a position; in the order of submission."""
-        self._forget(self._now, first)
+        self._forget(self._now, first, ends=TERMINAL)
         for life in self._lives.values():
             yield self._kept(life, first)
 
@@ -184,12 +184,12 @@ class Jobs:
             case _:
                 pass
 
-    def _forget(self, now: int, first: int = 0) -> None:
+    def _forget(self, now: int, first: int = 0, *, ends: Collection[str]) -> None:
         """Drop ended jobs whose heads were gone at a time."""
         gone = [
             job
             for job, life in self._lives.items()
-            if life.head.state in TERMINAL and self._ttl(life, now, first) <= 0
+            if life.head.state in ends and self._ttl(life, now, first) <= 0
         ]
         for job in gone:
             del self._lives[job]
@@ -197,8 +197,8 @@ class Jobs:
     def _ttl(self, life: Life, now: int, first: int) -> int:
         """Milliseconds that an ended job's head has left at a time."""
         own = self._completed_ttl if life.head.state == "completed" else self._failed_ttl
-        if life.head.state == "completed" and life.head.position < first:
-            own = self._result_ttl  # its last event has left the log
+        if life.head.position < first:
+            own = min(own, self._result_ttl)  # its last event has left the log
         return max(own, life.submitted.keep) - (now - life.head.finished) // 1000
 
     def _kept(self, life: Life, first: int) -> Kept:

@@ -13,6 +13,7 @@ from triton.api.access import requires
 from triton.api.job_answers import prefix_of, show_job, unknown_job, visible_job
 from triton.api.parameters import JobId
 from triton.api.problems import request_id_of
+from triton.api.requeueing import requeue as requeue_from_history
 from triton.api.services import Services, services_of
 from triton.api.submission import GivenReason, ReasonRequest, fresh_body
 from triton.api.views import JobView
@@ -103,8 +104,13 @@ async def requeue(
     if view is None:
         raise unknown_job(job_id)
     if answer == "missing":
+        answer = await requeue_from_history(
+            services, job_id, op=_op(request), by=identity.by, reason=reason
+        )
+        view = await services.jobs.find(job_id) or view
+    if answer == "missing":
         raise ConflictError(
-            f"job {job_id} ended too long ago: its message is gone; submit it anew", job=job_id
+            f"job {job_id} ended too long ago: its history is gone; submit it anew", job=job_id
         )
     if answer == "held":
         raise ConflictError(
