@@ -152,14 +152,16 @@ def test_only_what_the_dry_run_saw_is_requeued(api: LiveApi, hand: Hand, tenant:
     ]
 
 
-def test_a_job_whose_message_is_gone_is_named(api: LiveApi, hand: Hand, tenant: str) -> None:
+def test_a_job_whose_head_or_message_is_gone_is_made_of_its_history(
+    api: LiveApi, hand: Hand, tenant: str
+) -> None:
     gone, bodiless = failed(hand, tenant, 2)
     project(api.settings)
     hand.client.delete(keys.job(hand.prefix(gone), gone))
     replace_message(hand.client, hand.prefix(bodiless), bodiless, None)
     done = act(api, "requeue", dry(api, "requeue", tenant=tenant)["token"])
-    assert (done["done"], done["skipped"]) == (0, 2)
-    assert {skip["why"] for skip in done["skips"]} == {"gone"}
+    assert (done["done"], done["skipped"]) == (2, 0)
+    assert [hand.start(job, queue=tenant).attempt for job in (gone, bodiless)] == [2, 2]
 
 
 def test_a_job_whose_unique_key_is_another_s_by_now_is_named(
