@@ -113,3 +113,6 @@ def test_holds_and_retention_are_events_too(commands: Commands) -> None:
     types = commands.json("replay")["types"]
     assert (types["hold.placed"], types["hold.lifted"], types["retention.set"]) == (1, 1, 2)
     assert "what keeps it" in commands.run("audit", "retention", "plan").stdout
+    dry = commands.json("audit", "retention", "apply", "--dry-run")
+    assert dry == commands.json("audit", "retention", "plan")
+    assert "nothing may expire now" in commands.run("audit", "retention", "apply").stdout

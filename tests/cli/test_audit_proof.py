@@ -64,7 +64,7 @@ def test_the_platform_is_verified_against_its_archive(commands: Commands, up: Up
     assert {store["store"] for store in report["stores"]} == {"postgres", "clickhouse"}
     assert "whole" in commands.run("audit", "verify").stdout
     stranger = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
-    shown = commands.json("audit", "verify", "--key", stranger, status=1)
+    shown = commands.json("audit", "verify", "--key", stranger, status=3)
     assert shown["verdict"] == "cannot tell"
     assert "no head of this log is signed by a trusted key" in shown["sentence"]
     assert "no verifier key" in commands.run("audit", "verify", "--key", "x", status=2).stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +17,10 @@ from log_writer import LogWriter
 from projecting import opened, project, run
 
 from triton.archive import open_archive
+from triton.errors import EvidenceError
 from triton.events.scripts import Scripts
 from triton.expiry.expiring import Expirer
+from triton.expiry.running import run_expiry
 from triton.projections.checkpoint import Connection
 from triton.settings import Settings
 
@@ -58,7 +61,7 @@ def test_segments_expire_in_order_and_all_that_was_signed_is_still_proved(
     assert [tuple(one) for one in report.trees[0].expired] == [
         (one.first, one.last, one.position) for one in done
     ]
-    assert "expired by declared events at position" in report.sentence()
+    assert "expired by declared events at positions" in report.sentence()
     project(archived)
     report, counts = run(verified(archived))
     assert report.verdict == "whole", report.sentence()
@@ -116,6 +119,72 @@ def test_nothing_expires_that_somebody_may_still_read(
     assert plan(archived, now)[0][2] == ""
     postgres.execute("UPDATE checkpoints SET position = 3 WHERE projector = 'clickhouse'")
     assert plan(archived, now)[0][2] == "clickhouse has not read it"
+
+
+def test_an_archiver_does_it_by_itself_where_a_retention_is_set(
+    archived: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    jobs(writer, 6)
+    settle(archived)
+    now = later(writer, 40)
+    often = msgspec.structs.replace(archived, expire_ms=20)
+
+    def states() -> list[str]:
+        return [state for (state,) in postgres.execute("SELECT state FROM expiries")]
+
+    async def until(check: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not check():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    async def scene() -> None:
+        archive, stop = open_archive(often.archive_url), asyncio.Event()
+        async with opened(often) as (log, _):
+            task = asyncio.create_task(run_expiry(log, archive, often, stop, now=now))
+            keep_for(postgres, 30)
+            await until(lambda: states() == ["declared"] * 3)
+            await archive_once(often)
+            await until(lambda: states() == ["expired"] * 3)
+            stop.set()
+            await task
+
+    run(scene())
+    assert alone(archived).verdict == "whole", alone(archived).sentence()
+    off = msgspec.structs.replace(archived, expire_ms=0)
+
+    async def never() -> None:
+        async with opened(off) as (log, _):
+            archive = open_archive(off.archive_url)
+            await run_expiry(log, archive, off, asyncio.Event(), now=now)
+
+    run(never())  # ends at once
+
+
+def test_a_file_that_is_not_what_was_sealed_is_neither_declared_nor_removed(
+    archived: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    jobs(writer, 6)
+    settle(archived)
+    keep_for(postgres, 30)
+    path = Path(archived.archive_url.removeprefix("file://"))
+    (first, *_) = sorted(path.rglob("*.zst"))
+    whole = first.read_bytes()
+    first.write_bytes(whole[:-1] + bytes((whole[-1] ^ 1,)))
+    end = writer.position
+    with pytest.raises(EvidenceError, match="SHA-256"):
+        step(archived, later(writer, 40))
+    assert writer.position == end
+    first.write_bytes(whole)
+    step(archived, later(writer, 40))
+    run(archive_once(archived))
+    leaves = first.with_suffix(".leaves")
+    raw = leaves.read_bytes()
+    leaves.write_bytes(bytes(32) + raw[32:])
+    with pytest.raises(EvidenceError, match="do not lead to the root"):
+        step(archived, later(writer, 40))
+    assert first.exists()
+    leaves.write_bytes(raw)
+    assert [one.state for one in step(archived, later(writer, 40))] == ["expired"] * 3
 
 
 class Attempt:

@@ -13,12 +13,14 @@ from projecting import opened, run
 
 from triton.archive import open_archive
 from triton.audit import verifying
-from triton.audit.rotating import Rotated, rotate
+from triton.audit.rotating import Rotated, announce, rotate
 from triton.errors import ConflictError
 from triton.events.scripts import Scripts
 from triton.evidence import keyring
 from triton.evidence.keyring import Keyring
+from triton.evidence.layout import Tree
 from triton.evidence.notes import Signer
+from triton.evidence.rows import Rows
 from triton.evidence.signing import generated_signer
 from triton.settings import Settings
 from triton.verifier.triton_verify import Report, parse_key
@@ -126,3 +128,25 @@ def test_a_rotation_that_was_cut_off_is_ended_by_the_next(
     keys = signer_of(archived), other(archived)
     asyncio.run(asyncio.to_thread(keyring.rotate, archive, archived.namespace, *keys))
     assert run(rotated(archived))[1] == [Rotated(0, size + 1, size)]
+
+
+def test_an_archiver_announces_a_key_that_was_listed_while_no_engine_ran(
+    archived: Settings, writer: LogWriter
+) -> None:
+    writer.history(10, 10)
+    run(archive_once(archived))
+    size = writer.position
+    archive = open_archive(archived.archive_url)
+    ring = keyring.rotate(archive, archived.namespace, signer_of(archived), other(archived))
+
+    async def starts() -> Rotated | None:
+        async with opened(archived) as (log, connection):
+            rows = Rows(connection, Tree(log.namespace, 0, log.epochs[0]))
+            return await announce(log, Scripts(), archive, rows, ring)
+
+    assert run(starts()) == Rotated(0, size + 1, size)
+    assert run(starts()) == Rotated(0, size + 1, size), "until a head is signed"
+    with_the_new_key(archived)
+    run(archive_once(archived))
+    assert run(starts()) is None
+    assert run(verified(archived, signer_of(archived))).verdict == "whole"

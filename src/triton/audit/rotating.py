@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import socket
@@ -11,14 +12,15 @@ from typing import NamedTuple
 
 from triton.archive import ArchiveStore
 from triton.audit.noting import note
-from triton.errors import ConflictError
+from triton.errors import ConflictError, NotFoundError
 from triton.events.log import Log
 from triton.events.scripts import Scripts
 from triton.events.types import KeyRotated
-from triton.evidence import keyring
+from triton.evidence import keyring, layout, notes
 from triton.evidence.keyring import Keyring
 from triton.evidence.ledger import ARCHIVER
 from triton.evidence.notes import Signer
+from triton.evidence.rows import Rows
 from triton.projections.checkpoint import Connection, Lease
 
 
@@ -64,6 +66,26 @@ async def rotate(
             await _say(log, scripts, partition, *ids, by=by, reason=reason)
             for partition in range(log.partitions)
         ]
+
+
+async def announce(
+    log: Log, scripts: Scripts, archive: ArchiveStore, rows: Rows, ring: Keyring
+) -> Rotated | None:
+    """Say in a partition's log that the newest key signs, where the last head is not by it: a key that was
+    announced while no engine ran. For who holds the archiver's lease and signs with that key."""
+    if len(ring.keys) < 2:
+        return None
+    found = await rows.newest_head()
+    raw = found[0] if found else b""
+    if not raw:
+        with contextlib.suppress(NotFoundError):
+            raw = await asyncio.to_thread(archive.read, layout.checkpoint(rows.tree))
+    signers = {one.id for one in notes.parse_note(raw).signatures} if raw else set()
+    if not raw or ring.newest.id in signers:
+        return None
+    ids = ring.keys[-2].id.hex(), ring.newest.id.hex()
+    reason = "the archiver has the new key"
+    return await _say(log, scripts, rows.tree.partition, *ids, by="system", reason=reason)
 
 
 async def _say(

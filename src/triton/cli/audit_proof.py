@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from triton.cli.exits import NO
 from triton.cli.options import Data, Json
 
 if TYPE_CHECKING:
@@ -58,9 +57,11 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Prove that the history is whole: every position, hash, root, signature and declared epoch, and that the
-    live log, PostgreSQL and ClickHouse have what was signed. Exit 1 where something is wrong."""
+    live log, PostgreSQL and ClickHouse have what was signed. Exit as triton-verify: 0 whole, 1 tampered,
+    2 incomplete, 3 cannot tell."""
     from triton.cli import output
     from triton.cli.target import engines
+    from triton.verifier.triton_verify import EXITS
 
     needed = ["archive_url"] if archive_only else ["archive_url", *_ENGINES]
     settings = engines(data, *needed)
@@ -72,8 +73,8 @@ def verify(
         output.document({**report.document(), "stores": stores})
     else:
         _say(report, counts)
-    if report.verdict != "whole":
-        raise typer.Exit(NO)
+    if status := EXITS[report.verdict]:
+        raise typer.Exit(status)
 
 
 def prove(
@@ -149,14 +150,15 @@ def rotate_key(
     """Announce the key in TRITON_SIGNING_KEY as the one that signs from now on: in a list that both sign, and
     by an event key.rotated in each partition, which says from which size on.
 
-    Stop the archivers first, and start them with the new key after. Running it again does the rest.
+    Stop the archivers first, and start them with the new key after. Running it again does the rest. Where
+    no engine runs (`triton up` is stopped) it writes the list, and archivers the events when they start.
     """
     from triton.audit.reasons import given
     from triton.cli import output
     from triton.cli.target import engines
     from triton.evidence.signing import open_signer
 
-    settings = engines(data, "redis_url", "database_url", "archive_url")
+    settings = engines(data, "archive_url")
     folder = Path(settings.data)
     before = open_signer(old, settings.origin, folder)
     after = open_signer(settings.signing_key, settings.origin, folder)
@@ -170,6 +172,10 @@ def rotate_key(
         output.line(
             f"partition {each.partition}: it signs heads of more than {each.size} events; event key.rotated "
             f"at position {each.position}"
+        )
+    if not rotated:
+        output.line(
+            "The archivers write key.rotated into the log when they start: no engine was named."
         )
     output.line(
         "Both stay trusted by who pinned one of them. Start the archivers with the new key."
@@ -187,8 +193,12 @@ async def _rotate(
     from triton.cli.replay import open_log
     from triton.events.client import connect_async
     from triton.events.scripts import Scripts
+    from triton.evidence import keyring
 
     archive = await asyncio.to_thread(open_archive, settings.archive_url)
+    if not (settings.redis_url and settings.database_url):
+        space = settings.namespace
+        return await asyncio.to_thread(keyring.rotate, archive, space, before, after), []
     async with (
         connect_async(settings.redis_url) as client,
         await psycopg.AsyncConnection.connect(

@@ -11,14 +11,17 @@ import psycopg
 
 from triton.archive import ArchiveStore, open_archive
 from triton.archive.probing import check_creates_once
+from triton.audit.rotating import announce
 from triton.errors import ConfigurationError, ConflictError, NotFoundError
 from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
 from triton.evidence import keyring
 from triton.evidence.archiver import Archiver
+from triton.evidence.layout import Tree
 from triton.evidence.ledger import ARCHIVER
 from triton.evidence.notes import Signer
+from triton.evidence.rows import Rows
 from triton.evidence.signing import open_signer
 from triton.expiry.running import run_expiry
 from triton.projections.keeping import Keeping, opened, released
@@ -83,7 +86,10 @@ class Keeper(Keeping):
         async with released(lease):
             # While it stood by, another key may have been announced.
             space = self.log.namespace
-            await asyncio.to_thread(keyring.settle, self._archive, space, self._signer)
+            ring = await asyncio.to_thread(keyring.settle, self._archive, space, self._signer)
+            tree = Tree(space, lease.partition, self.log.epochs[lease.partition])
+            rows = Rows(connection, tree)
+            await announce(self.log, Scripts(), self._archive, rows, ring)
             await Archiver(
                 self.log, self._archive, lease, self._signer, self._settings, projectors=PROJECTORS
             ).run(stop)

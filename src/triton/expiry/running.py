@@ -23,17 +23,22 @@ _SOON: Final = 30.0
 
 
 async def run_expiry(
-    log: Log, archive: ArchiveStore, settings: Settings, stop: asyncio.Event
+    log: Log,
+    archive: ArchiveStore,
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    now: int | None = None,
 ) -> None:
     """Until `stop` is set, every TRITON_EXPIRE_MS; never where that is 0. What fails is said, and tried again
-    with the next look."""
+    with the next look. `now`: microseconds since 1970, default the server's."""
     if not settings.expire_ms:
         return
     say = structlog.get_logger("triton.archiver")
     while not stop.is_set():
         pause = settings.expire_ms / 1000
         try:
-            if await _look(log, archive, settings):
+            if await _look(log, archive, settings, now):
                 pause = min(pause, _SOON)
         except psycopg.errors.UndefinedTable:
             pass  # the archiver itself says that there is no schema
@@ -43,7 +48,7 @@ async def run_expiry(
             await asyncio.wait_for(stop.wait(), pause)
 
 
-async def _look(log: Log, archive: ArchiveStore, settings: Settings) -> list[Done]:
+async def _look(log: Log, archive: ArchiveStore, settings: Settings, at: int | None) -> list[Done]:
     """What is still under way after everything was done that can be."""
     now = Log(log.client, log.namespace, log.epochs)
     await now.refresh()
@@ -53,6 +58,8 @@ async def _look(log: Log, archive: ArchiveStore, settings: Settings) -> list[Don
     ) as connection:
         expirer = Expirer(history, connection, archive, Scripts())
         found = [
-            one for partition in range(history.partitions) for one in await expirer.step(partition)
+            one
+            for partition in range(history.partitions)
+            for one in await expirer.step(partition, now=at)
         ]
     return [one for one in found if one.state != "expired"]

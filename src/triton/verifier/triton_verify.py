@@ -1941,9 +1941,13 @@ def expired_of(tree: TreeReport) -> str:
     gone = sum(last - first + 1 for first, last, _ in tree.expired)
     events = sorted({event for _, _, event in tree.expired})
     by = ", ".join(str(event) for event in events[-3:])
-    said = "event" if len(events) == 1 else "events" if len(events) < 4 else "events, last"
+    said = f"event at position {by}" if len(events) == 1 else f"events at positions {by}"
+    if len(events) > 3:
+        said = f"{len(events)} declared events, the last at positions {by}"
+    else:
+        said = f"declared {said}"
     last = max(last for _, last, _ in tree.expired)
-    return f"{gone} more, up to {last} of {tree.path}, expired by declared {said} at position {by}"
+    return f"{gone} more, up to {last} of {tree.path}, expired by {said}"
 
 
 def check_archive(
