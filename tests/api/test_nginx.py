@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from api_process import process
 from chromium import Browser
-from live_api import Hand
+from live_api import Hand, LiveApi
 
 from eventually import eventually
 from ports import free_port
@@ -36,8 +36,7 @@ FOLLOW = """url => {
 @contextmanager
 def nginx(folder: Path, api: int) -> Iterator[str]:
     """The proxy's URL."""
-    found = re.search(r"```nginx\n(.*?)```", GUIDE.read_text(), re.S)
-    assert found
+    locations, log = re.findall(r"```nginx\n(.*?)```", GUIDE.read_text(), re.S)
     port = free_port()
     places = "\n".join(
         f"{name}_temp_path {folder};"
@@ -48,9 +47,9 @@ def nginx(folder: Path, api: int) -> Iterator[str]:
         daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
         events {{ worker_connections 256; }}
         http {{
-            access_log off; {places}
+            {log} access_log {folder}/access.log without_query; {places}
             upstream triton {{ server 127.0.0.1:{api}; }}
-            server {{ listen 127.0.0.1:{port}; {found[1]} }}
+            server {{ listen 127.0.0.1:{port}; {locations} }}
         }}
         """
     )
@@ -92,3 +91,36 @@ def test_a_browser_behind_nginx_outlives_an_api_that_was_killed(
             life()
             page.wait_for_function("window.told.length >= 16")
             assert page.evaluate("window.told") == expected
+
+
+def test_each_client_behind_nginx_counts_for_itself_and_no_token_is_logged(
+    module_settings: Settings, hand: Hand, tmp_path: Path
+) -> None:
+    """Without X-Forwarded-For from the lines for streams, every client would count as the proxy."""
+    settings = msgspec.structs.replace(module_settings, streams_per_address=1)
+    job, token = hand.submit(), "trs_not.a.token"
+    with (
+        LiveApi(settings) as api,
+        nginx(tmp_path, api.listener.getsockname()[1]) as url,
+        httpx.Client(base_url=url, timeout=10) as http,
+    ):
+        path = f"/api/v1/jobs/{job}/subscribe"
+        eventually(lambda: _answers(http))
+        count = api.services.admission.count
+        with http.stream("GET", path, headers={"X-Forwarded-For": "192.0.2.7"}) as one:
+            with http.stream("GET", path) as other:
+                assert (one.status_code, other.status_code) == (200, 200)
+                assert (count("address", "192.0.2.7"), count("address", "127.0.0.1")) == (1, 1)
+            again = http.get(path, headers={"X-Forwarded-For": "192.0.2.7"})
+            assert (again.status_code, again.json()["details"]["of"]) == (429, "address")
+        assert http.get(path, params={"token": token}).status_code == 401
+        logged = tmp_path / "access.log"
+        eventually(lambda: f'{path}" 401' in logged.read_text())
+        assert token not in logged.read_text()
+
+
+def _answers(http: httpx.Client) -> bool:
+    try:
+        return http.get("/health").status_code == 200
+    except httpx.TransportError:
+        return False
