@@ -138,6 +138,11 @@ def webhook(prefix: str, digest: str) -> str:
     return f"{prefix}webhook:{digest}"
 
 
+def rate(prefix: str, who: str) -> str:
+    """STRING: microseconds since 1970 at which the requests of a key or an address are paid for."""
+    return f"{prefix}rate:{who}"
+
+
 def quota_rate(prefix: str, tenant: str) -> str:
     """STRING, in partition 0 only: microseconds since 1970 at which the jobs that a tenant submitted are paid
     for under its limit of jobs a second."""

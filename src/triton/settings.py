@@ -84,6 +84,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trusted_proxies: str = "127.0.0.1,::1"
     #: Milliseconds until an answer has to begin, from the last byte of its request; streams then go on.
     request_ms: Annotated[int, msgspec.Meta(ge=1000)] = 60_000
+    #: Requests a second of one API key or token, and how many may come at once, such as 50/200; empty: no
+    #: limit.
+    rate_limit_key: str = ""
+    #: The same of one address (of IPv6, of a /64), with a key or without.
+    rate_limit_address: str = ""
     #: Seconds for which browsers are told to use TLS only for this host name; 0 says nothing.
     hsts_seconds: Annotated[int, msgspec.Meta(ge=0)] = 0
     #: Open streams (and long polls) of one API process at most.

@@ -20,6 +20,7 @@ from triton.api.http_metrics import HttpMetrics, MetricsMiddleware
 from triton.api.parameters import only_known
 from triton.api.queues import QueueList, QueueView, WorkerList
 from triton.api.quotas import QuotaUse
+from triton.api.rate_limits import RateLimitMiddleware, rate_of
 from triton.api.request_id import RequestIdMiddleware
 from triton.api.routes import (
     audit,
@@ -145,6 +146,15 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
     app.add_middleware(EncodedSlashMiddleware)
     app.add_middleware(failures.CrashMiddleware)
     app.add_middleware(TimeLimitMiddleware, seconds=settings.request_ms / 1000)
+    per_key = rate_of(settings.rate_limit_key, "rate_limit_key")
+    per_address = rate_of(settings.rate_limit_address, "rate_limit_address")
+    if per_key or per_address:
+        app.add_middleware(
+            RateLimitMiddleware,
+            namespace=settings.namespace,
+            per_key=per_key,
+            per_address=per_address,
+        )
     app.state.http_metrics = metrics = HttpMetrics()
     app.add_middleware(MetricsMiddleware, metrics=metrics)
     app.add_middleware(SecurityHeadersMiddleware, hsts_seconds=settings.hsts_seconds)

@@ -77,7 +77,19 @@ def _of_process(services: Services) -> list[Metric]:
     )
     for kind, count in sorted(services.hub.seen.items()):
         events.add_metric([kind.decode()], count)
+    refused = CounterMetricFamily(
+        "triton_quota_refused",
+        "Requests that this process refused for a tenant's quota; the tenants with most, then the rest.",
+        labels=["tenant", "quota"],
+    )
+    for place, ((tenant, quota), count) in enumerate(services.gate.refused.most_common()):
+        if place == MAX_QUEUES:
+            rest = services.gate.refused.total() - sum(one.value for one in refused.samples)
+            refused.add_metric([OTHERS, ""], rest)
+            break
+        refused.add_metric([tenant, quota], count)
     return [
+        refused,
         _gauge("triton_streams", "Open live streams of this process.", services.hub.open_streams),
         _gauge(
             "triton_feed_ok", "1 while the feed follows the log.", 0 if services.hub.trouble else 1
