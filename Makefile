@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test contract lint format bench soak clean
+.PHONY: help setup demo test contract lint format bench soak soak-live clean
 
 help:
 	@echo "make demo    set up everything and run the main job on embedded engines"
@@ -14,6 +14,7 @@ help:
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make bench   Triton beside its peers and limits, one table"
 	@echo "make soak    ten minutes of jobs and faults, then the checker (ARGS='--seconds 60 --seed 1')"
+	@echo "make soak-live  forty lives of clients whose API, Valkey and log are taken away, each compared with the log"
 	@echo "make clean   remove the environment and the demo's data"
 
 setup: $(STAMP)
@@ -50,6 +51,9 @@ bench: setup
 
 soak: setup
 	$(BIN)/python -m soak $(ARGS)
+
+soak-live: setup
+	$(BIN)/python -m pytest -q tests/api/client/test_nothing_lost.py --hypothesis-profile long $(ARGS)
 
 clean:
 	rm -rf $(VENV) .triton .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

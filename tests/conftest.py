@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 import redis
@@ -18,6 +19,9 @@ from triton.stack.engines import Engines
 
 #: What takes long begins first, so that no worker of the tests is left alone with it at the end.
 LONG = ("tests/soak/test_short_soak.py", "tests/cluster/")
+
+#: `--hypothesis-profile long` is for `make soak-live`.
+hypothesis.settings.register_profile("long")
 
 
 def pytest_sessionstart() -> None:

@@ -184,7 +184,7 @@ class HttpxSse(Bare):
     def _read(self, left: int) -> None:
         headers = {"Last-Event-ID": self.cursor} if self.cursor else {}
         with (
-            httpx.Client(timeout=QUIET) as client,
+            httpx.Client(timeout=QUIET, verify=False) as client,
             httpx_sse.connect_sse(
                 client, "GET", self.path, params=self.params, headers=headers
             ) as source,
@@ -210,6 +210,7 @@ class EventSourcePackage(Follower):
         self._process: subprocess.Popen[str] | None = None
 
     def session(self, left: int) -> None:
+        left *= 5
         cursor = {"last_event_id": self.cursor} if self.cursor else {}
         url = f"{self.path}?{httpx.QueryParams({**self.params, **cursor})}"
         self._process = subprocess.Popen(

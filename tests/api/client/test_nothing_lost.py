@@ -31,6 +31,9 @@ from triton.settings import Settings
 #: What is done to the platform, in any order.
 FAULTS = ("kill_the_api", "drain_the_api", "kill_valkey", "project", "archive_and_trim")
 
+#: `make soak-live`.
+LONG = bounds.get_current_profile_name() == "long"
+
 Fits = Callable[[dict[str, Any]], bool]
 
 
@@ -82,8 +85,9 @@ def followers(
     return made
 
 
+@pytest.mark.timeout(0 if LONG else 300)
 @bounds(
-    max_examples=2,
+    max_examples=40 if LONG else 2,
     deadline=None,
     database=None,
     phases=[Phase.generate],
