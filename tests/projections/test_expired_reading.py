@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -282,3 +283,24 @@ def test_following_from_the_earliest_begins_behind_what_expired(
         assert (await history.range(0, 16))[0].position == 17
 
     ask(archived, question)
+
+
+def test_a_reader_that_knew_a_segment_before_it_went_is_told_too(
+    archived: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    jobs(writer, 6)
+    settle(archived)
+    keep_for(postgres, 30)
+
+    async def question(history: History, _: Connection) -> None:
+        assert (await history.entries(0, 9, 9).__anext__()).position == 9
+        await asyncio.to_thread(lambda: threaded(archived, writer))
+        with pytest.raises(ExpiredError):
+            await positions(history, 1)
+        assert await history.first_position(0) == 17
+
+    ask(archived, question)
+
+
+def threaded(settings: Settings, writer: LogWriter) -> None:
+    assert [one.state for one in expire(settings, later(writer, 40))] == ["expired"] * 4
