@@ -5,7 +5,7 @@ that the log does not hold,
 `steps:ID` recorded steps, `ready:Q` `due:Q` `leases:Q` the queue, `bell:Q` its doorbell,
 `claim:W` a worker's last claim, `queues` the names of all queues, `actors` the queue of each actor,
 `held` the queues that are paused or drained, `expires` the jobs with a time to live, `unique:D` the job
-that holds a unique key, `stream_keys` what signs stream tokens, `workers` and `worker:W` who lives.
+that holds a unique key, `workers` and `worker:W` who lives.
 """
 
 from __future__ import annotations
@@ -39,11 +39,6 @@ def meta(prefix: str) -> str:
     """HASH: epoch, partitions, layout, pos (last position issued), at (time of the last event), created, and
     trimmed (the last position that left the log)."""
     return prefix + "meta"
-
-
-def stream_keys(prefix: str) -> str:
-    """HASH: day -> the key that signs its stream tokens; partition 0 only."""
-    return prefix + "stream_keys"
 
 
 def job(prefix: str, job_id: str) -> str:

@@ -42,6 +42,7 @@ def module_settings(
                 database_url=engines.database_url.replace("@/triton?", f"@/{name}?"),
                 clickhouse_url=engines.clickhouse_url,
                 archive_url=archive.as_uri(),
+                data=str(tmp_path_factory.mktemp("data")),
                 tenant_keys=(archive.parent / f"{name}.keys.json").as_uri(),
                 auth="off",
                 namespace=name,

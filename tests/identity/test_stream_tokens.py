@@ -1,27 +1,25 @@
-"""Stream tokens by themselves: written, read, changed, expired, and their keys from day to day."""
+"""Stream tokens by themselves: written, read, changed, expired, and what a new key does to them."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-import secrets
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 import jwt
 import msgspec
 import pytest
 
-from triton import keys
-from triton.events.client import connect_async
-from triton.identity.stream_keys import PERIOD, StreamKeys
+from triton.errors import UnauthenticatedError
+from triton.identity import token_keys
 from triton.identity.stream_tokens import MARK, Scope, StreamToken, key_id, read, write
-from triton.stack.engines import Engines
+from triton.identity.token_keys import TokenKey, TokenKeys
+from triton.identity.tokens import AccessTokens
 
-T = TypeVar("T")
-KEY = bytes(range(64))
+SECRET = bytes(range(64))
+KEY = TokenKey("7-0123abcd", 7, "HS256", SECRET, SECRET)
 TOKEN = StreamToken(
     id="0123456789abcdef",
     by="key:abc",
@@ -32,7 +30,7 @@ TOKEN = StreamToken(
 
 
 def written(**changes: Any) -> str:
-    return write(msgspec.structs.replace(TOKEN, **changes), "ns", 7, KEY)
+    return write(msgspec.structs.replace(TOKEN, **changes), "ns", KEY)
 
 
 def forged(claims: dict[str, Any], **options: Any) -> str:
@@ -47,11 +45,11 @@ def forged(claims: dict[str, Any], **options: Any) -> str:
         "scope": {"tenant": "acme"},
     } | claims
     given = {name: value for name, value in whole.items() if value is not None}
-    return MARK + jwt.encode(given, **{"key": KEY, "algorithm": "HS256"} | options)
+    return MARK + jwt.encode(given, **{"key": SECRET, "algorithm": "HS256"} | options)
 
 
 def test_what_was_written_is_read() -> None:
-    assert key_id(written()) == 7
+    assert key_id(written()) == KEY.kid
     assert read(written(), "ns", KEY) == TOKEN
     assert read(forged({}), "ns", KEY) != "invalid", "a forgery is otherwise as it should be"
 
@@ -108,70 +106,54 @@ def test_an_expired_token_is_told_so() -> None:
     assert read(changed, "ns", KEY) == "invalid", "but only to who holds it"
 
 
-@pytest.mark.parametrize("kid", [None, 7, "x", "-1", "9" * 30, "../../etc/passwd", "７"])
-def test_a_key_is_named_by_a_number_or_not_at_all(kid: Any) -> None:
-    header = base64.urlsafe_b64encode(json.dumps({"alg": "HS256", "kid": kid}).encode()).decode()
-    assert key_id(f"{MARK}{header.rstrip('=')}.e30.AAAA") is None
+@pytest.mark.parametrize("header", [{}, {"kid": 7}, {"kid": None}, {"kid": "7-0123abcd"}])
+def test_a_key_is_named_by_a_stream_token_or_not_at_all(header: dict[str, Any]) -> None:
+    written_header = base64.urlsafe_b64encode(json.dumps({"alg": "HS256", **header}).encode())
+    assert key_id(f"{MARK}{written_header.decode().rstrip('=')}.e30.AAAA") is None
     assert key_id(written()[len(MARK) :]) is None
     assert key_id(written() + "A" * 9000) is None
 
 
-def with_keys(
-    engines: Engines, tried: Callable[[Callable[..., StreamKeys], str], Awaitable[None]]
-) -> None:
-    namespace = "t" + secrets.token_hex(5)
-
-    async def run() -> None:
-        async with connect_async(engines.redis_url) as client:
-
-            def process(**options: Any) -> StreamKeys:
-                return StreamKeys(client, namespace, **options)
-
-            await tried(process, namespace)
-            await client.delete(keys.stream_keys(keys.prefix(namespace, 0)))
-
-    asyncio.run(run())
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "token-keys"
 
 
-def test_all_processes_sign_with_the_same_key(engines: Engines) -> None:
-    async def tried(process: Callable[..., StreamKeys], _: str) -> None:
-        found = await asyncio.gather(*(process().current() for _ in range(5)))
-        assert len(set(found)) == 1
-        number, key = found[0]
-        assert len(key) == 32
-        assert await process().find(number) == key
-        assert await process().find(number - 1) is None
-
-    with_keys(engines, tried)
-
-
-def test_keys_change_by_themselves_and_a_token_outlives_the_change(engines: Engines) -> None:
-    async def tried(process: Callable[..., StreamKeys], _: str) -> None:
-        clock = [1000 * PERIOD + 5.0]
-        one, other = (process(now=lambda: clock[0], fresh=0) for _ in range(2))
-        number, old = await one.current()
-        clock[0] += PERIOD - 10
-        assert await one.current() == (number, old)
-        clock[0] += 10
-        after, new = await other.current()
-        assert (after, new == old) == (number + 1, False)
-        assert await one.find(after) == new, "a process that did not make it finds it"
-        assert await one.find(number) == old, "a token of yesterday lives for a day"
-        clock[0] += PERIOD
-        await one.current()
-        assert await one.find(number) is None
-        assert number not in await one._all(), "and the key is gone"
-
-    with_keys(engines, tried)
+def test_a_token_outlives_a_new_key_and_no_longer(folder: Path) -> None:
+    """An access token counts for minutes, a stream token of before the new key for its whole hour."""
+    clock = [1_000_000.0]
+    keys = TokenKeys(folder, "EdDSA", lifetime=3600, clock=lambda: clock[0])
+    old = keys.signing()
+    token_keys.make(folder, "EdDSA", int(clock[0]) + 100)
+    other = TokenKeys(folder, "EdDSA", lifetime=3600, clock=lambda: clock[0])
+    clock[0] += 100 + token_keys.SETTLED
+    new = other.signing()
+    assert new.kid != old.kid
+    text = write(TOKEN, "ns", old)
+    clock[0] += 3500
+    kept = other.verifying(key_id(text))
+    assert kept is not None
+    assert read(text, "ns", kept) == TOKEN
+    assert read(text, "ns", new) == "invalid"
+    clock[0] += 200
+    assert other.verifying(key_id(text)) is None
+    assert other.verifying(key_id(write(TOKEN, "ns", new))) == new
 
 
-def test_forgetting_the_keys_ends_every_token(engines: Engines) -> None:
-    async def tried(process: Callable[..., StreamKeys], _: str) -> None:
-        one, other = process(fresh=0), process(fresh=0)
-        number, key = await one.current()
-        assert await other.find(number) == key
-        await other.forget()
-        assert await one.find(number) is None
-        assert (await one.current())[1] != key
+@pytest.mark.parametrize("algorithm", ["EdDSA", "RS256", "HS256"])
+def test_each_kind_of_key_signs(folder: Path, algorithm: str) -> None:
+    key = TokenKeys(folder, algorithm, lifetime=60).signing()
+    text = write(TOKEN, "ns", key)
+    assert len(text) < 1000
+    assert read(text, "ns", key) == TOKEN
 
-    with_keys(engines, tried)
+
+def test_an_access_token_is_no_stream_token_and_the_other_way_round(folder: Path) -> None:
+    """Both are signed with one key, so nothing but their type and audience keeps them apart."""
+    keys = TokenKeys(folder, "EdDSA", lifetime=60)
+    access = AccessTokens(keys, "triton/ns", lifetime_ms=60_000)
+    disguised = MARK + access.issue("somebody", "session")
+    assert key_id(disguised) is None
+    assert read(disguised, "ns", keys.signing()) == "invalid"
+    with pytest.raises(UnauthenticatedError):
+        access.read(write(TOKEN, "ns", keys.signing())[len(MARK) :])

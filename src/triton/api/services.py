@@ -45,8 +45,8 @@ from triton.history import History as Whole
 from triton.history import Past
 from triton.history.index import Index
 from triton.identity.noting import noting
-from triton.identity.opening import Accounts, access_tokens, accounts_of
-from triton.identity.stream_keys import StreamKeys
+from triton.identity.opening import Accounts, access_tokens, accounts_of, stream_keys
+from triton.identity.token_keys import TokenKeys
 from triton.identity.verifying import Verifier
 from triton.payloads import Payloads
 from triton.quotas.gate import Gate
@@ -96,7 +96,8 @@ class Services(msgspec.Struct, frozen=True):
     admission: Admission
     #: What compressed streams share.
     blocks: Blocks
-    stream_keys: StreamKeys
+    #: The keys of access tokens, as stream tokens use them: those may live longer.
+    stream_keys: TokenKeys
     verifier: Verifier
     #: What each tenant may use, and what lets its jobs in.
     limits: LimitBook
@@ -196,7 +197,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             counters=Counters(hub, queues, timing=options.timing),
             framer=framer,
             blocks=Blocks(),
-            stream_keys=StreamKeys(client, settings.namespace),
+            stream_keys=stream_keys(settings),
             admission=Admission(
                 Limits(
                     address=settings.streams_per_address,

@@ -42,13 +42,9 @@ def token_of(request: Request, bearer: str) -> str:
     return request.query_params.get("token") or (bearer if bearer.startswith(MARK) else "")
 
 
-async def holder(request: Request, services: Services, text: str) -> Principal:
-    """Who holds a token; its scope is kept with the request.
-
-    Raises UnauthenticatedError, UnavailableError.
-    """
-    number = stream_tokens.key_id(text)
-    key = None if number is None else await services.stream_keys.find(number)
+def holder(request: Request, services: Services, text: str) -> Principal:
+    """Who holds a token; its scope is kept with the request. Raises UnauthenticatedError."""
+    key = services.stream_keys.verifying(stream_tokens.key_id(text))
     found = "invalid" if key is None else stream_tokens.read(text, services.settings.namespace, key)
     if isinstance(found, str):
         said = "has expired" if found == "expired" else "is not known here"

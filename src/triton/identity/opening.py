@@ -35,6 +35,12 @@ def access_tokens(settings: Settings) -> AccessTokens:
     return AccessTokens(keys, f"triton/{settings.namespace}", lifetime_ms=settings.access_token_ms)
 
 
+def stream_keys(settings: Settings) -> TokenKeys:
+    """The same keys for stream tokens, which count longer. Raises ConfigurationError as `access_tokens`."""
+    folder = token_keys.folder_of(settings)
+    return TokenKeys(folder, settings.token_algorithm, lifetime=settings.stream_token_ms / 1000)
+
+
 def accounts_of(
     settings: Settings, pool: Pool, note: Note, tokens: AccessTokens, verifier: Verifier
 ) -> Accounts:

@@ -2,27 +2,28 @@
 
 A stream token lets who holds it follow some events for some minutes, and do nothing else. It is for browsers,
 whose EventSource can send no header: it may stand in an address, so it is short-lived and narrow. It is a
-JWT (HMAC-SHA-256) behind a mark by which it is told from other credentials. It can be used any number of
+JWT, signed with the keys that access tokens are signed with, behind a mark by which it is told from other
+credentials; its type and audience keep the two apart. It can be used any number of
 times until it expires: an EventSource repeats its address at each reconnect.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 import jwt
 import msgspec
 
+from triton.identity.token_keys import TokenKey
+
 MARK: Final = "trs_"
 #: Characters of a token at most: what proxies take in an address.
 MAX_LENGTH: Final = 6_000
 #: Jobs and batches of one token at most.
 MOST: Final = 100
-_ALGORITHM: Final = "HS256"
+TYPE: Final = "stream+jwt"
 _ISSUER: Final = "triton"
-_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 #: Why a text is no token to follow by. `invalid`: not one of ours, or changed, or of another platform (all of
 #: them must look alike). `expired`: it was one.
@@ -53,8 +54,8 @@ class StreamToken(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int
 
 
-def write(token: StreamToken, platform: str, key_id: int, key: bytes) -> str:
-    """The token under a key of 32 bytes. `platform` tells platforms apart that were given the same key."""
+def write(token: StreamToken, platform: str, key: TokenKey) -> str:
+    """The token under a key. `platform` tells platforms apart that were given the same key."""
     claims = {
         "iss": _ISSUER,
         "aud": _audience(platform),
@@ -64,29 +65,29 @@ def write(token: StreamToken, platform: str, key_id: int, key: bytes) -> str:
         "exp": token.expires_at,
         "scope": msgspec.to_builtins(token.scope),
     }
-    return MARK + jwt.encode(claims, key, algorithm=_ALGORITHM, headers={"kid": str(key_id)})
+    headers = {"kid": key.kid, "typ": TYPE}
+    return MARK + jwt.encode(claims, key.signing, algorithm=key.algorithm, headers=headers)
 
 
-def key_id(text: str) -> int | None:
+def key_id(text: str) -> str | None:
     """Which key a text says it was written under; None for what is no token."""
     if not text.startswith(MARK) or len(text) > MAX_LENGTH or not text.isascii():
         return None
     try:
-        found = jwt.get_unverified_header(text[len(MARK) :]).get("kid")
+        header = jwt.get_unverified_header(text[len(MARK) :])
     except jwt.InvalidTokenError:
         return None
-    if not isinstance(found, str) or not _NUMBER.fullmatch(found):
-        return None
-    return int(found)
+    found = header.get("kid")
+    return found if isinstance(found, str) and header.get("typ") == TYPE else None
 
 
-def read(text: str, platform: str, key: bytes) -> StreamToken | Refusal:
-    """The token that was written under this key, if it still counts."""
+def read(text: str, platform: str, key: TokenKey) -> StreamToken | Refusal:
+    """The token that was written under this key, if it still counts. The key decides the algorithm."""
     try:
         claims: Mapping[str, Any] = jwt.decode(
             text[len(MARK) :],
-            key,
-            algorithms=[_ALGORITHM],
+            key.verifying,
+            algorithms=[key.algorithm],
             audience=_audience(platform),
             issuer=_ISSUER,
             options={"require": ["exp", "iat", "jti", "sub", "aud", "iss"], "strict_aud": True},

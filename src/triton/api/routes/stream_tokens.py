@@ -86,8 +86,7 @@ async def make_stream_token(
         issued_at=int(now),
         expires_at=math.ceil(now + asked.ttl),
     )
-    number, key = await services.stream_keys.current()
-    text = stream_tokens.write(token, services.settings.namespace, number, key)
+    text = stream_tokens.write(token, services.settings.namespace, services.stream_keys.signing())
     if len(text) > MAX_LENGTH:
         raise _invalid("jobs", "these names make too long a token: name a batch, or fewer jobs")
     _log.info(
