@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from triton.client.following import Following, State
+from triton.client.problems import unfit
 from triton.client.sse import UNNAMED, Message
 from triton.client.streams import cut_off, headers_of, is_stream, was_connected
 from triton.client.views import Event
@@ -130,6 +131,8 @@ class AsyncSubscription:
                         yield message
                     if following.over or following.again or self._closed:
                         return
+        except httpx.InvalidURL as error:
+            raise following.failed(unfit(error)) from error
         except httpx.RequestError as error:
             if not self._closed:
                 following.broke(error, now=time.monotonic(), connected=was_connected(error))

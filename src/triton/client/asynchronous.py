@@ -26,7 +26,7 @@ from triton.client.async_subscription import AsyncSubscription
 from triton.client.calls import PREFIX, Repeats, Request
 from triton.client.connection import Settled, settled
 from triton.client.following import PATIENCE, Following, State, Tell
-from triton.client.problems import retry_after, unreachable
+from triton.client.problems import retry_after, unfit, unreachable
 from triton.client.streams import TIMEOUT, was_connected
 from triton.client.targets import From, Target, opening_of
 from triton.client.views import Call, Document, Event, Job, Receipts, Submitted
@@ -223,6 +223,8 @@ class AsyncClient:
                     content=request.content,
                     headers={**request.headers, **await self._authorization(fresh=fresh)},
                 )
+            except httpx.InvalidURL as error:
+                raise unfit(error) from error
             except httpx.RequestError as error:
                 pause = again.after_silence(sent=was_connected(error))
                 if pause is None:

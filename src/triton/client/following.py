@@ -125,14 +125,14 @@ class Following:
             return
         if status < 400:
             kind = headers.get("content-type", "") or "without a type"
-            raise self._failed(not_ours(self._url, f"{status} {kind}, expected an event stream"))
+            raise self.failed(not_ours(self._url, f"{status} {kind}, expected an event stream"))
         problem = problem_of(self._url, status, body)
         if status == 401 and not self.fresh:
             self.fresh, self._reason = True, None
             return
         self._asked = retry_after(headers.get("retry-after"), clock)
         if status not in LATER and status < 500:
-            raise self._failed(problem)
+            raise self.failed(problem)
         self.broke(problem, now=now)
 
     def opened(self, now: float) -> None:
@@ -162,7 +162,7 @@ class Following:
         self._heard = now if self._heard is None else self._heard
         late = self._patience is not None and now - self._heard > self._patience
         if late or not self._there:
-            raise self._failed(away) from error
+            raise self.failed(away) from error
         self._reason = str(error) or type(error).__name__
         self._failures += 1
 
@@ -187,6 +187,11 @@ class Following:
         """Nothing more is wanted."""
         if self.state not in ("ended", "failed"):
             self._become("closed")
+
+    def failed(self, error: TritonError) -> TritonError:
+        """The error, after which nothing follows."""
+        self._become("failed")
+        return error
 
     def _take(self, message: Message) -> bool:
         """Notes what a message says; whether it is to be handed on."""
@@ -222,7 +227,7 @@ class Following:
         if self._tell.on_reset is not None:
             self._tell.on_reset(reason)
             return
-        raise self._failed(
+        raise self.failed(
             CursorGoneError(
                 f"what followed the cursor cannot be told any more ({reason}): begin again, or give "
                 "on_reset to go on from now",
@@ -244,10 +249,6 @@ class Following:
     def _forget(self) -> None:
         self._positions.clear()
         self._versions.clear()
-
-    def _failed(self, error: TritonError) -> TritonError:
-        self._become("failed")
-        return error
 
     def _become(self, state: State) -> None:
         if state != self.state:

@@ -31,8 +31,12 @@ _STATUSES: Final[Mapping[int, type[TritonError]]] = {
     403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
+    413: ValidationError,
+    414: ValidationError,
+    415: ValidationError,
     422: ValidationError,
     429: UnavailableError,
+    431: ValidationError,
     503: UnavailableError,
 }
 
@@ -72,6 +76,12 @@ def not_ours(url: str, what: str) -> UnavailableError:
     return UnavailableError(
         f"What answers at {url} is not Triton's API ({what}): is this its address?"
     )
+
+
+def unfit(error: Exception) -> ValidationError:
+    """The error for what cannot be written as a request: above all, more values than a URL holds."""
+    said = str(error).rstrip(".")
+    return ValidationError(f"this cannot be asked for in one request ({said}): name fewer values.")
 
 
 def local(url: str) -> bool:

@@ -17,7 +17,7 @@ from triton.client import calls
 from triton.client.calls import PREFIX, Repeats, Request
 from triton.client.connection import Settled, settled
 from triton.client.following import PATIENCE, Following, State, Tell
-from triton.client.problems import retry_after, unreachable
+from triton.client.problems import retry_after, unfit, unreachable
 from triton.client.streams import TIMEOUT, was_connected
 from triton.client.subscription import Subscription
 from triton.client.targets import From, Target, opening_of
@@ -254,6 +254,8 @@ class Client:
                     content=request.content,
                     headers={**request.headers, **self._authorization(fresh=fresh)},
                 )
+            except httpx.InvalidURL as error:
+                raise unfit(error) from error
             except httpx.RequestError as error:
                 pause = again.after_silence(sent=was_connected(error))
                 if pause is None:

@@ -284,6 +284,9 @@ def test_a_target_is_a_job_jobs_filters_or_all(client: Client, hand: Hand) -> No
         next(following)
         cursor = following.cursor
     assert versions(list(client.subscribe(jobs[0], from_=cursor))) == [2, 3, 4]
+    for number in (1001, 10_000):
+        with pytest.raises(ValidationError):
+            next(client.subscribe([f"{n:036}" for n in range(number)]))
     with pytest.raises(ValueError, match="no job"):
         client.subscribe([])
     with pytest.raises(ValueError, match="time zone"):
