@@ -344,3 +344,24 @@ def test_a_person_says_why(api: LiveApi, hand: Hand) -> None:
         assert answer.json()["details"]["fields"][0]["field"] == "reason"
     assert api.http.get(f"{JOBS}/{job}").json()["state"] == "pending"
     assert api.http.post(f"{JOBS}/{job}/requeue", json={}).status_code == 422
+
+
+def test_a_job_that_did_not_change_is_304_and_one_that_did_is_sent(
+    api: LiveApi, hand: Hand
+) -> None:
+    job = hand.submit("tagged", queue="tags")
+    for path in (f"/api/v1/jobs/{job}", "/api/v1/jobs?queue=tags"):
+        project(api.settings)
+        first = api.http.get(path)
+        tag = first.headers["etag"]
+        assert first.headers["cache-control"] == "private, no-cache"
+        for given in (tag, f'"x", {tag}', f"W/{tag}", "*"):
+            again = api.http.get(path, headers={"If-None-Match": given})
+            assert (again.status_code, again.content) == (304, b""), given
+            assert again.headers["etag"] == tag
+        assert api.http.get(path, headers={"If-None-Match": '"x"'}).status_code == 200
+        hand.start(job, queue="tags") if path.endswith(job) else hand.complete(job)
+        project(api.settings)
+        changed = api.http.get(path, headers={"If-None-Match": tag})
+        assert changed.status_code == 200
+        assert changed.headers["etag"] != tag

@@ -1,11 +1,13 @@
-"""Owns ETags of records with versions: what If-Match and If-None-Match ask for. Pure."""
+"""Owns ETags: of records by their versions, of other answers by what they say. Pure."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Final
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from triton.errors import PreconditionRequiredError
 
@@ -41,3 +43,22 @@ def known(request: Request, version: int) -> bool:
     """Whether the client has this version already (If-None-Match): a 304 is enough."""
     given = ", ".join(request.headers.getlist("if-none-match")).strip()
     return given == "*" or any(tag == str(version) for _, tag in _TAG.findall(given))
+
+
+def tagged(request: Request, answer: Response) -> Response:
+    """The answer with an ETag of its bytes; 304 where the client says that it has these (If-None-Match).
+
+    Bytes and not a job's version: what is shown can change without an event, such as when its data subject
+    was erased.
+    """
+    tag = f'"{hashlib.blake2b(bytes(answer.body), digest_size=16).hexdigest()}"'
+    headers = {
+        "ETag": tag,
+        "Cache-Control": "private, no-cache",
+        "Vary": "Authorization, X-API-Key",
+    }
+    given = ", ".join(request.headers.getlist("if-none-match")).strip()
+    if given == "*" or any(f'"{one}"' == tag for _, one in _TAG.findall(given)):
+        return Response(status_code=304, headers=headers)
+    answer.headers.update(headers)
+    return answer

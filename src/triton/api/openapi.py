@@ -43,6 +43,20 @@ EVENT_STREAM: Final[dict[str, Any]] = {
         }
     }
 }
+ETAG: Final = {"ETag": {"schema": {"type": "string"}}}
+#: Of an answer with an ETag.
+UNCHANGED: Final = {"description": "It is as If-None-Match knows it.", "headers": ETAG}
+IF_NONE_MATCH: Final[dict[str, Any]] = {
+    "parameters": [
+        {
+            "name": "If-None-Match",
+            "in": "header",
+            "required": False,
+            "description": "The ETag of what the client has: 304 where it is still so.",
+            "schema": {"type": "string"},
+        }
+    ]
+}
 #: What any route may answer, what any below /api/v1, and what any that reads a body.
 COMMON: Final = frozenset({408, 429, 500, 503})
 _OF_API: Final = frozenset({401, 403, 422})

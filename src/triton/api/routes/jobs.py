@@ -11,6 +11,7 @@ from starlette.responses import Response
 from triton.api import openapi, views
 from triton.api.accepting import Caller, accept
 from triton.api.access import requires
+from triton.api.etags import tagged
 from triton.api.job_answers import show_job, unknown_job
 from triton.api.job_reader import Filter, next_page
 from triton.api.parameters import JobId, Name, Since, Until, aware
@@ -82,9 +83,15 @@ async def submit(
 @router.get(
     "",
     summary="List jobs, newest first",
-    responses={200: openapi.answer(JobPage, "A page of jobs."), **openapi.problems()},
+    responses={
+        200: {**openapi.answer(JobPage, "A page of jobs."), "headers": openapi.ETAG},
+        304: openapi.UNCHANGED,
+        **openapi.problems(),
+    },
+    openapi_extra=openapi.IF_NONE_MATCH,
 )
 async def list_jobs(
+    request: Request,
     services: Annotated[Services, Depends(services_of)],
     identity: Annotated[Principal, requires(Permission.JOBS_READ)],
     status: Annotated[list[State] | None, Query(description="May be repeated.")] = None,
@@ -107,21 +114,27 @@ async def list_jobs(
     )
     found = await services.jobs.page(chosen, next_page=next, limit=limit)
     shown = [msgspec.Raw(views.to_json(view)) for view in found]
-    return Json({"jobs": shown, "next": next_page(found, limit)})
+    return tagged(request, Json({"jobs": shown, "next": next_page(found, limit)}))
 
 
 @router.get(
     "/{job_id}",
     summary="Read a job",
-    responses={200: openapi.answer(JobView, "The job as it is now."), **openapi.problems(404)},
+    responses={
+        200: {**openapi.answer(JobView, "The job as it is now."), "headers": openapi.ETAG},
+        304: openapi.UNCHANGED,
+        **openapi.problems(404),
+    },
+    openapi_extra=openapi.IF_NONE_MATCH,
 )
 async def read(
     job_id: JobId,
+    request: Request,
     services: Annotated[Services, Depends(services_of)],
     identity: Annotated[Principal, requires(Permission.JOBS_READ)],
 ) -> Response:
     """Found from the moment it was submitted, however far behind the projectors are."""
-    return await show_job(services, identity, job_id, 200)
+    return tagged(request, await show_job(services, identity, job_id, 200))
 
 
 async def _existing(services: Services, job: str) -> SubmitReply:
