@@ -16,10 +16,10 @@ __all__ = ["run_api", "run_archiver", "run_projector", "run_relay", "run_worker"
 def run_api(settings: Settings) -> None:
     """Serve HTTP until SIGTERM or SIGINT. Raises StartupError when the port is taken."""
     from triton.api.server import serve
-    from triton.identity.first_start import first_admin
+    from triton.identity.first_start import ensure_admin
 
-    if settings.auth == "required" and settings.database_url:
-        first_admin(settings)
+    if settings.auth == "required" and settings.database_url and settings.redis_url:
+        ensure_admin(settings)
     serve(settings)
 
 

@@ -11,7 +11,7 @@ import msgspec
 from triton.errors import ConfigurationError
 
 PREFIX = "TRITON_"
-#: What no other process needs, and no error may show.
+#: What no other process needs but the API, and no error may show.
 _OF_COMMANDS = frozenset({"api_key", "api_key_file", "admin_password", "admin_password_file"})
 
 
@@ -215,6 +215,11 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
                 f"{PREFIX}{name.upper()} is {shown}: {error}", setting=name
             ) from error
     return msgspec.convert(values, Settings, strict=False)
+
+
+def secret_names() -> frozenset[str]:
+    """The variables that hold a secret which worker processes, and whoever looks at them, need not know."""
+    return frozenset(PREFIX + name.upper() for name in _OF_COMMANDS)
 
 
 def debugging(environ: Mapping[str, str] | None = None) -> bool:

@@ -14,6 +14,7 @@ from triton.cli import (
     dead,
     doctor,
     jobs,
+    keys,
     log,
     migrations,
     outbox,
@@ -24,7 +25,9 @@ from triton.cli import (
     secrets,
     seed,
     submit,
+    tenants,
     up,
+    users,
     verify,
     watch,
 )
@@ -60,6 +63,7 @@ def root(
 _RUN = "Run it"
 _JOBS = "Jobs"
 _QUEUES = "Queues and workers"
+_ACCESS = "Who may do what"
 _PROOF = "Proof"
 _PRODUCTION = "Roles and schema, for production"
 
@@ -75,6 +79,9 @@ app.command(rich_help_panel=_JOBS)(jobs.events)
 app.command(rich_help_panel=_JOBS)(dead.dead)
 app.add_typer(queues.app, name="queues", rich_help_panel=_QUEUES)
 app.command(rich_help_panel=_QUEUES)(queues.workers)
+app.add_typer(users.app, name="users", rich_help_panel=_ACCESS)
+app.add_typer(keys.app, name="keys", rich_help_panel=_ACCESS)
+app.add_typer(tenants.app, name="tenants", rich_help_panel=_ACCESS)
 app.command(rich_help_panel=_PROOF)(replay.replay)
 app.command(rich_help_panel=_PROOF)(verify.verify)
 app.add_typer(audit.app, name="audit", rich_help_panel=_PROOF)

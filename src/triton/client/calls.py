@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import AsyncIterable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
@@ -45,6 +45,9 @@ class Request(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         """What the answer says. Raises TritonErrors."""
         if status >= 400:
             raise problem_of(url, status, body)
+        if status == 204:
+            nothing: Any = None
+            return cast("T", nothing)
         try:
             found: T = msgspec.json.decode(body, type=self.answer)
         except msgspec.MsgspecError as error:
@@ -80,6 +83,16 @@ class Repeats:
 def get(path: str, params: Mapping[str, Any], answer: Any = Any) -> Request[Any]:
     """Any route; parameters that are None or empty are left out."""
     return Request(method="GET", path=path, params=_given(params), answer=answer)
+
+
+def change(
+    method: str, path: str, body: Any, params: Mapping[str, Any] | None = None
+) -> Request[Any]:
+    """PATCH, PUT or DELETE of any route, which says the same when it comes twice."""
+    asked = post(path, body, params=params, repeatable=True)
+    if body is None:
+        asked = msgspec.structs.replace(asked, content=None, headers={})
+    return msgspec.structs.replace(asked, method=method)
 
 
 def post(

@@ -242,6 +242,10 @@ class Client:
         )
         return self._do(request, repeats or None)
 
+    def change(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
+        """The same for PATCH, PUT and DELETE; None where there is nothing to answer."""
+        return self._do(calls.change(method, path, body, params))
+
     def _do(self, request: Request[T], repeats: int | None = None) -> T:
         again = Repeats(request, self._repeats if repeats is None else repeats)
         fresh = False

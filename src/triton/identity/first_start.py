@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import threading
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +14,13 @@ import psycopg
 import uuid_utils
 from psycopg.rows import dict_row
 
-from triton.errors import ConfigurationError, UnavailableError, ValidationError, no_answer
+from triton.errors import (
+    ConfigurationError,
+    LogError,
+    UnavailableError,
+    ValidationError,
+    no_answer,
+)
 from triton.events.types import ApiKeyMade, ApiKeyRevoked, UserAdded
 from triton.identity import api_keys, credentials
 from triton.identity.announcing import announce
@@ -25,7 +33,8 @@ from triton.settings import Settings
 #: The name of the key that an embedded stack makes, and who made it.
 NAME: Final = credentials.FILE
 BY: Final = "system:first-start"
-#: The advisory lock under which first keys and users are made.
+#: Seconds until it is tried again; the advisory lock under which first keys and users are made.
+_AGAIN: Final = 5.0
 _LOCK: Final = 0x747269746F6E6964
 
 
@@ -75,6 +84,28 @@ def embedded_key(settings: Settings, *, ours: bool) -> None:
         raise UnavailableError(no_answer("PostgreSQL", error)) from error
 
 
+def ensure_admin(settings: Settings) -> None:
+    """`first_admin`, now or as soon as the engines answer and have their tables: an API starts without them.
+
+    Raises ConfigurationError.
+    """
+
+    def done() -> bool:
+        try:
+            first_admin(settings)
+        except (UnavailableError, LogError, psycopg.errors.UndefinedTable):
+            return False
+        return True
+
+    def keep_trying() -> None:
+        while not done():
+            time.sleep(_AGAIN)
+
+    _password(settings)
+    if not done():
+        threading.Thread(target=keep_trying, daemon=True, name="first-admin").start()
+
+
 def first_admin(settings: Settings) -> None:
     """The first start of a platform: the admin that the settings name a password for, where there is none
     with that login; else, where nobody can get in, an admin's key in `<data>/credentials.json`.
@@ -92,8 +123,6 @@ def first_admin(settings: Settings) -> None:
             elif not _anybody(connection):
                 key = add_key(settings, connection, name=NAME, by=BY)
                 credentials.write(Path(settings.data), Credentials(key.text))
-    except psycopg.errors.UndefinedTable:
-        return  # what is asked says that there are no tables
     except psycopg.OperationalError as error:
         raise UnavailableError(no_answer("PostgreSQL", error)) from error
     except OSError as error:

@@ -20,7 +20,7 @@ from triton import migrate, worker
 from triton.api.listener import listen, url_of
 from triton.errors import StartupError
 from triton.identity.first_start import check_auth, embedded_key
-from triton.settings import Settings
+from triton.settings import Settings, secret_names
 from triton.stack.engines import Engines
 from triton.stack.folder import already_runs, running_stack
 from triton.stack.processes import Exit, Spec
@@ -132,14 +132,16 @@ class Stack:
             raise
 
     def _roles(self, listener: int) -> list[Spec]:
-        env = {**os.environ, **self.settings.environment()}
+        given = {**os.environ, **self.settings.environment()}
+        # What only the API needs, and what only commands do.
+        env = {name: value for name, value in given.items() if name not in secret_names()}
         this = (sys.executable, "-m", "triton")
         # Stages end from the highest: workers report their last events, projectors still see them.
         roles = [
             Spec(
                 name="api",
                 argv=(*this, "api"),
-                env={**env, "TRITON_LISTEN_FD": str(listener)},
+                env={**given, "TRITON_LISTEN_FD": str(listener)},
                 fds=(listener,),
                 stage=2,
                 grace=4.0,
