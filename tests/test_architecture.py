@@ -73,6 +73,7 @@ APART = {
 }
 DRIVERS = {
     "redis": {
+        "webhooks",
         "quotas",
         "identity",
         "restore",
@@ -90,6 +91,8 @@ DRIVERS = {
         "history",
     },
     "psycopg": {
+        "handlers",
+        "webhooks",
         "quotas",
         "restore",
         "audit",

@@ -35,9 +35,17 @@ async def tenant_connection(
     Raises ValidationError for an empty tenant; psycopg's errors and PoolTimeout as they come.
     """
     _check(tenant)
-    async with pool.connection(timeout=wait) as connection, connection.transaction():
-        await connection.execute(_ENTER, {"tenant": tenant, "role": ROLE})
+    async with pool.connection(timeout=wait) as connection, entered(connection, tenant):
         yield connection
+
+
+@asynccontextmanager
+async def entered(connection: psycopg.AsyncConnection[Any], tenant: str) -> AsyncIterator[None]:
+    """The same for a connection that is at hand."""
+    _check(tenant)
+    async with connection.transaction():
+        await connection.execute(_ENTER, {"tenant": tenant, "role": ROLE})
+        yield
 
 
 @asynccontextmanager
@@ -55,7 +63,9 @@ async def owner_connection(
 def enter(connection: psycopg.Connection[Any], tenant: str) -> None:
     """The same for a plain connection that is in a transaction: until its end it is the tenant's."""
     _check(tenant)
-    assert connection.info.transaction_status is psycopg.pq.TransactionStatus.INTRANS
+    if connection.info.transaction_status is not psycopg.pq.TransactionStatus.INTRANS:
+        # Outside of one it would be set for this statement alone, and what follows would be anybody's.
+        raise RuntimeError("a tenant is entered within a transaction: open one around it")
     connection.execute(_ENTER, {"tenant": tenant, "role": ROLE})
 
 

@@ -4,6 +4,6 @@ Whoever imports it sets the broker first (`dramatiq.set_broker`). The list is ex
 a new line here.
 """
 
-from triton.handlers import documents
+from triton.handlers import documents, webhooks
 
-__all__ = ["documents"]
+__all__ = ["documents", "webhooks"]

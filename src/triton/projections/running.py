@@ -36,6 +36,9 @@ async def run_projectors(settings: Settings, stop: asyncio.Event) -> None:
                 f"TRITON_{name.upper()} is empty: a projector needs its engines' URLs",
                 setting=name,
             )
+    # Here, because it is kept as the projectors are.
+    from triton.webhooks.feed import WebhookKeeper
+
     makers: tuple[Callable[[], Projection], ...] = (
         PostgresProjection,
         lambda: ClickHouseProjection(settings.clickhouse_url),
@@ -56,6 +59,7 @@ async def run_projectors(settings: Settings, stop: asyncio.Event) -> None:
             return
         async with asyncio.TaskGroup() as group:
             for partition in range(settings.partitions):
+                group.create_task(WebhookKeeper(log, client, settings, partition).run(stop))
                 for make in makers:
                     keeper = Keeper(log, settings.database_url, make, partition)
                     group.create_task(keeper.run(stop))
