@@ -238,4 +238,4 @@ def test_importing_the_handlers_opens_nothing_and_declares_with_the_broker_that_
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     )
-    assert done.stdout == "['documents.extract'] set()\n"
+    assert done.stdout == "['documents.extract', 'webhooks.deliver'] set()\n"
