@@ -11,6 +11,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import httpx
 import httpx_sse
@@ -21,10 +22,14 @@ from triton.client.targets import Target, opening_of
 
 #: Seconds that a silent connection is waited on by those that know nothing of Triton.
 QUIET = 1.0
+SCRIPTS = Path(__file__).parents[1] / "js"
 
 
 class Follower(ABC):
     """Collects the JSON of the events that it is sent, session by session; `stop` ends it."""
+
+    #: Whether it tells the very bytes of an event.
+    exact = True
 
     def __init__(self, url: str, target: Target, seed: int) -> None:
         self.url = url
@@ -198,42 +203,84 @@ class HttpxSse(Bare):
                     return
 
 
-class EventSourcePackage(Follower):
-    """The npm package `eventsource` in Node: it comes back by itself, and is killed now and then."""
+class InNode(Follower):
+    """A process of Node that is killed now and then, and says a line of JSON for each thing that it sees."""
 
-    #: The script, and the folder with node_modules.
-    script = Path(__file__).parents[1] / "js" / "eventsource.mjs"
-
-    def __init__(self, url: str, target: Target, seed: int, modules: Path) -> None:
-        super().__init__(url, target, seed)
-        self._modules = modules
-        self._process: subprocess.Popen[str] | None = None
+    _process: subprocess.Popen[str] | None = None
 
     def session(self, left: int) -> None:
         left *= 5
-        cursor = {"last_event_id": self.cursor} if self.cursor else {}
-        url = f"{self.path}?{httpx.QueryParams({**self.params, **cursor})}"
         self._process = subprocess.Popen(
-            ["node", self.script, str(self._modules), url], stdout=subprocess.PIPE, text=True
+            ["node", *self.command()], stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None
         with self._process:
             for line in self._process.stdout:
+                # The last one may be half of one.
                 if not line.endswith("\n"):
                     break
-                told = json.loads(line)
-                self.cursor = told["id"] or self.cursor
-                if told["event"] == "triton.reset":
-                    self.resets.append(told["data"])
-                if told["event"] == "message":
-                    self.took(told["data"], self.cursor)
-                    left -= 1
-                if told["event"] == "triton.end":
-                    self.over = True
+                left -= self.heard(json.loads(line))
                 if self._stop.is_set() or self.over or left <= 0:
                     break
             self._process.kill()
 
+    @abstractmethod
+    def command(self) -> list[str]:
+        """What Node is to run."""
+
+    @abstractmethod
+    def heard(self, told: dict[str, Any]) -> int:
+        """How many events were handled with this line."""
+
     def wake(self) -> None:
         if self._process is not None:
             self._process.kill()
+
+
+class EventSourcePackage(InNode):
+    """The npm package `eventsource`: it comes back by itself while its process lives."""
+
+    def __init__(self, url: str, target: Target, seed: int, modules: Path) -> None:
+        super().__init__(url, target, seed)
+        self._modules = modules
+
+    def command(self) -> list[str]:
+        cursor = {"last_event_id": self.cursor} if self.cursor else {}
+        url = f"{self.path}?{httpx.QueryParams({**self.params, **cursor})}"
+        return [str(SCRIPTS / "eventsource.mjs"), str(self._modules), url]
+
+    def heard(self, told: dict[str, Any]) -> int:
+        self.cursor = told["id"] or self.cursor
+        if told["event"] == "triton.reset":
+            self.resets.append(told["data"])
+        self.over = told["event"] == "triton.end"
+        if told["event"] != "message":
+            return 0
+        self.took(told["data"], self.cursor)
+        return 1
+
+
+class JavaScript(InNode):
+    """Ours for JavaScript. An event counts when its cursor does; it is told as an object."""
+
+    exact = False
+    _unhandled: dict[str, Any] | None = None
+
+    def command(self) -> list[str]:
+        self._unhandled = None
+        return [str(SCRIPTS / "killed.mjs"), self.url, json.dumps(self.params), self.cursor]
+
+    def heard(self, told: dict[str, Any]) -> int:
+        if "reset" in told:
+            self.resets.append(told["reset"])
+        self.over = "end" in told
+        if "event" in told:
+            self._unhandled = told["event"]
+        if "cursor" not in told:
+            return 0
+        self.cursor = told["cursor"]
+        if self._unhandled is None:
+            return 0
+        self.took(json.dumps(self._unhandled), self.cursor)
+        self._unhandled = None
+        return 1
