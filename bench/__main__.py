@@ -30,6 +30,7 @@ NAMES = (
         "evidence",
         "reading",
         "gzipped",
+        "output",
         "live",
     ),
     "dispatch",
