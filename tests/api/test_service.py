@@ -53,12 +53,36 @@ def test_ready_shows_each_dependency_and_how_far_the_projectors_are(
     assert all(found["latency_ms"] >= 0 for found in shown["dependencies"].values())
     (lag,) = shown["projectors"]
     assert (lag["projector"], lag["lag"], lag["forked"]) == ("postgres", 1, "")
+    assert lag["lag_seconds"] > 0
+    assert api.http.get("/ready").json()["projectors"][0]["lag"] == 1
     with psycopg.connect(api.settings.database_url, autocommit=True) as database:
         (digest,) = database.execute("SELECT digest FROM checkpoints").fetchone() or ("",)
         database.execute("UPDATE checkpoints SET digest = 'another'")
         (lag,) = api.http.get("/health/ready").json()["projectors"]
         database.execute("UPDATE checkpoints SET digest = %s", (digest,))
     assert "is not the one that was read" in lag["forked"]
+
+
+def test_a_dependency_that_hangs_holds_up_no_other_and_the_process_lives(
+    module_settings: Settings,
+) -> None:
+    """PostgreSQL and ClickHouse take connections, and say nothing."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(16)
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
+        hanging = msgspec.structs.replace(
+            module_settings,
+            database_url=f"postgresql://triton@{place}/triton?connect_timeout=60",
+            clickhouse_url=f"http://{place}/",
+        )
+        with LiveApi(hanging) as api:
+            shown = api.http.get("/ready").json()["dependencies"]
+            assert not shown["postgres"]["ok"]
+            assert shown["postgres"]["reason"]
+            assert shown["clickhouse"]["reason"]
+            assert all(shown[name]["ok"] for name in ("redis", "archive", "feed"))
+            assert api.http.get("/health").json()["status"] == "ok"
 
 
 def test_accepted_connections_have_the_listener_s_options(api: LiveApi) -> None:

@@ -65,7 +65,7 @@ async def lag(log: Log, connection: Connection) -> list[Lag]:
                     partition=partition,
                     log_position=end,
                     position=position,
-                    seconds=await _age(log, partition, position + 1) if position < end else 0.0,
+                    seconds=await age(log, partition, position + 1) if position < end else 0.0,
                     parked=parked.get((name, partition), 0),
                     forked=await log.forked(partition, checkpoint) if checkpoint else "",
                 )
@@ -73,7 +73,7 @@ async def lag(log: Log, connection: Connection) -> list[Lag]:
     return found
 
 
-async def _age(log: Log, partition: int, position: int) -> float:
+async def age(log: Log, partition: int, position: int) -> float:
     """Seconds since the entry at a position by the server's clock; 0 when it is not there."""
     entry = await log.entry(partition, position)
     if entry is None:

@@ -21,7 +21,9 @@ from triton.api.access import public
 from triton.api.services import Services, services_of
 from triton.api.statements import sql
 from triton.api.wire import Json
+from triton.errors import LogError
 from triton.events.log import Checkpoint, Log
+from triton.projections.lag import age
 
 #: Seconds that one dependency may take to answer.
 _TIMEOUT: Final = 2.0
@@ -42,13 +44,15 @@ class Dependency(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a projector is: `lag` is in positions of its partition's log. `forked` says why it stands still
-    where the log is no longer the one that it read; empty where it is."""
+    """How far a projector is: `lag` is in positions of its partition's log, `lag_seconds` the age of the
+    oldest event that it has not applied, 0 for none and null where Redis does not say. `forked` says why it
+    stands still where the log is no longer the one that it read; empty where it is."""
 
     projector: str
     partition: int
     position: int
     lag: int
+    lag_seconds: float | None
     updated_at: str
     forked: str
 
@@ -116,7 +120,8 @@ async def ready(services: Annotated[Services, Depends(services_of)]) -> Response
     checks = (redis, postgres, clickhouse, archive, feed)
     found = await asyncio.gather(*(_check(check) for check in checks))
     dependencies = {check.__name__: state for check, state in zip(checks, found, strict=True)}
-    forks = await _forks(services, checkpoints) if found[0].ok else [""] * len(checkpoints)
+    standings = await _standings(services, checkpoints) if found[0].ok else []
+    standings = standings or [("", None)] * len(checkpoints)
     draining = services.hub.draining
     is_ready = all(state.ok for state in found) and not draining
     report = Readiness(
@@ -124,7 +129,8 @@ async def ready(services: Annotated[Services, Depends(services_of)]) -> Response
         draining=draining,
         dependencies=dependencies,
         projectors=[
-            _lag(row, positions, fork) for row, fork in zip(checkpoints, forks, strict=True)
+            _lag(row, positions, fork, seconds)
+            for row, (fork, seconds) in zip(checkpoints, standings, strict=True)
         ],
         streams=services.hub.open_streams,
     )
@@ -149,8 +155,11 @@ async def _check(check: Callable[[], Awaitable[dict[str, Any]]]) -> Dependency:
     return Dependency(ok=not reason, latency_ms=latency, reason=reason, details=details)
 
 
-async def _forks(services: Services, checkpoints: Sequence[DictRow]) -> list[str]:
-    """For each checkpoint why the log is not the one that was read, empty where it is or nobody answers."""
+async def _standings(
+    services: Services, checkpoints: Sequence[DictRow]
+) -> list[tuple[str, float | None]]:
+    """For each checkpoint why the log is not the one that was read (empty where it is), and the age of the
+    first event after it; nothing where Redis does not answer in time."""
     open_log = services.hub.log(0)
     # The hub's own may be older than an adoption: it opens the log anew when somebody listens.
     log = Log(open_log.client, open_log.namespace, open_log.epochs)
@@ -158,23 +167,27 @@ async def _forks(services: Services, checkpoints: Sequence[DictRow]) -> list[str
         async with asyncio.timeout(_TIMEOUT):
             await log.refresh()
             return [
-                await log.forked(
-                    row["partition"],
-                    Checkpoint(row["epoch"], row["position"], row["digest"]),
+                (
+                    await log.forked(
+                        row["partition"],
+                        Checkpoint(row["epoch"], row["position"], row["digest"]),
+                    ),
+                    await age(log, row["partition"], row["position"] + 1),
                 )
                 for row in checkpoints
             ]
-    except (TimeoutError, RedisError):
-        return [""] * len(checkpoints)
+    except (TimeoutError, RedisError, LogError):
+        return []
 
 
-def _lag(row: DictRow, positions: dict[int, int], fork: str) -> Lag:
+def _lag(row: DictRow, positions: dict[int, int], fork: str, seconds: float | None) -> Lag:
     behind = positions.get(row["partition"], row["position"]) - row["position"]
     return Lag(
         projector=row["projector"],
         partition=row["partition"],
         position=row["position"],
         lag=max(0, behind),
+        lag_seconds=None if seconds is None else round(seconds, 3),
         updated_at=row["updated_at"].isoformat(),
         forked=fork,
     )
