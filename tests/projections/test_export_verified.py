@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from log_writer import LogWriter
 from projecting import run
 
 from triton.archive import open_archive
+from triton.archive.file import FileArchive
 from triton.audit.cuts import cut_of
 from triton.audit.export.exporting import Export, Wanted
 from triton.audit.export.writers import Format
@@ -81,6 +83,25 @@ def test_an_export_with_proofs_is_whole(
     assert (code, report["events"]) == (WHOLE, writer.position), report["findings"]
     assert verify(folder)[0] == UNKNOWN
     assert verify(folder, "--trust-first")[0] == WHOLE
+
+
+def test_proofs_of_all_events_read_the_archive_once(
+    archived: Settings, writer: LogWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: Counter[str] = Counter()
+    for name in ("read", "read_range", "list"):
+        own = getattr(FileArchive, name)
+
+        def counted(self: FileArchive, key: str, *more: Any, own: Any = own) -> Any:
+            asked[key] += 1
+            return own(self, key, *more)
+
+        monkeypatch.setattr(FileArchive, name, counted)
+    folder = tmp_path / "export"
+    export(archived, folder, "jsonl")
+    assert len(list((folder / "proofs").iterdir())) == writer.position > 30
+    # The head is read once more for the manifest; a segment's footer and its one block are two reads.
+    assert max(asked.values()) <= 3, asked
 
 
 def test_without_proofs_or_in_parquet_nothing_is_sure(archived: Settings, tmp_path: Path) -> None:

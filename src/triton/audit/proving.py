@@ -6,16 +6,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from triton.archive import ArchiveStore
-from triton.errors import EvidenceError, NotFoundError
+from triton.errors import EvidenceError, ExpiredError, NotFoundError
 from triton.events.log import Log
 from triton.evidence import layout, notes, proofs, segment, tiled, tree
 from triton.evidence.layout import Tree
 from triton.evidence.notes import TreeHead, VerifierKey
 from triton.evidence.proofs import Proof
-from triton.evidence.tiles import HashReader
+from triton.evidence.tiles import WIDTH, HashReader
 
 #: Seconds that a fresh event is waited for to be covered by a signed head.
 PATIENCE: Final = 10.0
@@ -23,9 +23,20 @@ _LOOK: Final = 0.2
 _PAGE: Final = 4096
 
 
+class _Covering(NamedTuple):
+    """A signed head, and the tree that it covers."""
+
+    note: bytes
+    size: int
+    reader: HashReader
+
+
 class Prover:
     """Proofs of one partition's events. `log` reads all of it, live entries and archived ones; `keys` are the
-    namespace's, the newest last."""
+    namespace's, the newest last.
+
+    Head, tiles and leaves are read once: proofs in the order of positions cost one pass over them.
+    """
 
     def __init__(
         self,
@@ -42,9 +53,12 @@ class Prover:
         self._keys = keys
         self._origin = self._tree.origin(keys[-1].name) if keys else ""
         self._patience = patience
+        self._covering: _Covering | None = None
+        #: The last records that were read: the first one's leaf, and 256 at most.
+        self._read: tuple[int, list[bytes]] = (0, [])
 
     async def prove(self, position: int) -> Proof:
-        """The proof against the newest signed head that covers the position.
+        """The proof against a signed head that covers the position; the newest one, at the first call.
 
         Raises NotFoundError for a position that the log does not have, ExpiredError for one that expired,
         EvidenceError where no head covers it in time or the log is not what was signed, HoleError,
@@ -58,8 +72,28 @@ class Prover:
                 f"Partition {partition} has no position {position}: it {held}.",
                 position=position,
             )
+        if self._covering is None or self._covering.size < position:
+            self._covering = await self._cover(position)
+        covering = self._covering
+        record = await self._record(position, covering.size)
+        hashes = await asyncio.to_thread(covering.reader.inclusion, position - 1)
+        proof = Proof(position - 1, tuple(hashes), covering.note, record)
+        proofs.verify_proof(proof, self._keys, self._origin)
+        return proof
+
+    async def _record(self, position: int, size: int) -> bytes:
+        start, records = self._read
+        if not 0 <= position - 1 - start < len(records):
+            start = (position - 1) // WIDTH * WIDTH
+            try:
+                records = await self._records(start, min(start + WIDTH, size))
+            except ExpiredError:  # of what stands before it
+                start, records = position - 1, await self._records(position - 1, position)
+            self._read = start, records
+        return records[position - 1 - start]
+
+    async def _cover(self, position: int) -> _Covering:
         raw, head = await self._head(position)
-        (record,) = await self._records(position - 1, position)
         sealed, expired = await asyncio.to_thread(self._sealed, head.size)
         loop = asyncio.get_running_loop()
 
@@ -71,6 +105,9 @@ class Prover:
                     asked = max(begin, first + 1), min(end, after)
                     hashes += tiled.kept_leaves(self._archive, key, begin, *asked)
             begin = first + len(hashes)
+            start, records = self._read
+            if start <= begin and after <= start + len(records):
+                return hashes + tree.leaf_hashes(records[begin - start : after - start])
             found = asyncio.run_coroutine_threadsafe(self._records(begin, after), loop)
             return hashes + tree.leaf_hashes(found.result())
 
@@ -80,10 +117,7 @@ class Prover:
             lambda tile: self._archive.read(layout.tile(self._tree, tile)),
             read_leaves,
         )
-        hashes = await asyncio.to_thread(reader.inclusion, position - 1)
-        proof = Proof(position - 1, tuple(hashes), raw, record)
-        proofs.verify_proof(proof, self._keys, self._origin)
-        return proof
+        return _Covering(raw, head.size, reader)
 
     async def _head(self, position: int) -> tuple[bytes, TreeHead]:
         """The newest signed head, as soon as it covers the position."""
