@@ -5,11 +5,17 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import redis
 from past_log import PastLog
+from tests.projections.log_writer import LogWriter
 
+from archived_log import ArchivedLog, folder_archive
+from triton.archive.file import FileArchive
 from triton.audit.cuts import cut_of
 from triton.audit.differences import Difference, difference
 from triton.audit.instants import Instant, instant
@@ -18,6 +24,8 @@ from triton.errors import NotFoundError, ValidationError
 from triton.events.envelope import Event
 from triton.events.types import Submitted
 from triton.history import History
+from triton.settings import Settings
+from triton.stack.engines import Engines
 
 NOW = 1_800_000_000_000_000
 
@@ -185,3 +193,48 @@ def test_the_second_instant_must_not_be_the_earlier_one(past: PastLog) -> None:
 
     with pytest.raises(ValidationError, match="give the earlier instant first"):
         past.ask(ask)
+
+
+def test_a_job_at_an_instant_opens_at_most_two_segments(
+    engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the others at most the footers are read."""
+    opened: set[str] = set()
+    read_range = FileArchive.read_range
+
+    def noted(self: FileArchive, key: str, offset: int, size: int) -> bytes:
+        if offset + size < self.size(key):
+            opened.add(key)
+        return read_range(self, key, offset, size)
+
+    settings = msgspec.structs.replace(
+        Settings(redis_url=engines.redis_url, archive_url=tmp_path.as_uri()),
+        namespace="t-two-segments",
+    )
+    with redis.Redis.from_url(engines.redis_url) as client:
+        client.set_response_callback("XRANGE", lambda response, **_: response)
+        past = PastLog(settings, client)
+        with LogWriter(engines.redis_url, settings.namespace, 1, 0) as writer:
+            for _ in range(60):
+                writer.run()
+            past.events = past.read_all()
+            archived = ArchivedLog(
+                client, folder_archive(tmp_path), settings.namespace, 0, block_events=8
+            )
+            archived.seal_all(list(range(16, 177, 16)))
+            archived.trim()
+            monkeypatch.setattr(FileArchive, "read_range", noted)
+            for event in past.events[:150:7]:
+                for text in (f"0:{event.position}", str(event.at)):
+                    when = (
+                        Instant(text=text, at=event.at) if ":" not in text else instant(text, NOW)
+                    )
+
+                    async def ask(
+                        history: History, when: Instant = when, job: str = event.job
+                    ) -> JobAt:
+                        return await job_at(history, job, await cut_of(history, when, job))
+
+                    opened.clear()
+                    assert past.ask(ask).job.version == event.version
+                    assert 1 <= len(opened) <= 2, (text, opened)

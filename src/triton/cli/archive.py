@@ -64,6 +64,8 @@ def _lines(one: ArchiveStatus) -> list[str]:
     reason = _REASONS.get(least.why, "it has not read further")
     if least.why.startswith("hold "):
         reason = "a legal hold is on what follows (TRITON_HOLD_EVENTS)"
+    if not one.declared:
+        reason += "; reckoned with this shell's settings, for no archiver has said its own"
     return [
         f"partition {one.partition}, epoch {one.epoch}",
         f"  log       ends at {one.log_end}; in Redis: {in_redis}",

@@ -38,6 +38,10 @@ _FIRST: Final = 0.2
 _LONGEST: Final = 10.0
 
 
+#: Settings that decide what leaves Redis.
+TRIMS_BY: Final = ("keep_events", "keep_ms", "hold_events")
+
+
 class Archiver:
     """One partition. `lease` is of the projector name `archiver`; `signer` signs tree heads."""
 
@@ -61,6 +65,7 @@ class Archiver:
         self._archive = archive
         self._signer = signer
         self._name = settings.origin
+        self._trims_by = {name: getattr(settings, name) for name in TRIMS_BY}
         self._source = Source(log, archive, self.ledger)
         self.follower = Follower(
             log,
@@ -102,6 +107,7 @@ class Archiver:
     async def start(self) -> None:
         """Find where the last one ended. Raises LogError, EvidenceError, UnavailableError."""
         lease = self.ledger.lease
+        await self.ledger.declare(self._trims_by)
         known = await self.ledger.segments()
         found = await self._recovered(known) or await self._inherited()
         if found == known:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
+
+import msgspec
 
 from triton.errors import EvidenceError
 from triton.events.log import Checkpoint
@@ -68,6 +70,16 @@ class Ledger(Rows):
                 },
             )
         self.lease.checkpoint = Checkpoint(self.tree.epoch, position, digest)
+
+    async def declare(self, settings: Mapping[str, int]) -> None:
+        """Say by which settings this archiver trims, for who asks from elsewhere."""
+        values = {
+            "projector": self.lease.projector,
+            "fence": self.lease.fence,
+            "about": msgspec.json.encode(settings).decode(),
+        }
+        async with self._fenced():
+            await self._one("declare", values)
 
     async def recovered(self, found: Sequence[Found], heads: Sequence[Head]) -> None:
         """Make the rows of what is in the archive and not here."""

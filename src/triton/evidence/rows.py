@@ -109,6 +109,13 @@ class Rows:
             row: Any = await cursor.fetchone()
             return tuple(row)
 
+    async def declared(self) -> dict[str, int] | None:
+        """The settings by which the partition's archiver trims, as it said last; None where none did."""
+        async with self._lock:
+            cursor = await self._run("declared", {})
+            row = await cursor.fetchone()
+            return row[0] if row else None
+
     async def checkpoints(self) -> list[tuple[str, str, int]]:
         """Projector, epoch and position of every checkpoint of the partition."""
         async with self._lock:

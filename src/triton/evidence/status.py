@@ -14,6 +14,7 @@ from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
 from triton.evidence import notes
+from triton.evidence.archiver import TRIMS_BY
 from triton.evidence.bounds import Bound, Bounds
 from triton.evidence.holding import LegalHolds
 from triton.evidence.layout import Tree
@@ -46,6 +47,8 @@ class ArchiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     root: str
     #: What may leave Redis for each reason, the least first: that one holds the trim back.
     bounds: list[Bound]
+    #: Whether these are reckoned with the settings of the archiver, and not with those of who asks.
+    declared: bool = False
 
     @property
     def unsealed(self) -> int:
@@ -82,6 +85,11 @@ async def _read(settings: Settings) -> list[ArchiveStatus]:
 
 async def _of(log: Log, rows: Rows, settings: Settings) -> ArchiveStatus:
     tree = rows.tree
+    said = await rows.declared()
+    # Settings that this version does not know are left out.
+    settings = msgspec.structs.replace(
+        settings, **{name: value for name, value in (said or {}).items() if name in TRIMS_BY}
+    )
     first = await log.first_position(tree.partition)
     bounds = Bounds(
         log,
@@ -106,6 +114,7 @@ async def _of(log: Log, rows: Rows, settings: Settings) -> ArchiveStatus:
         bytes=size,
         sealing=sealing,
         expired=expired,
+        declared=said is not None,
         sealed_seconds_ago=sealed_ago,
         signed_seconds_ago=max(0.0, time.time() - signed[1] / 1e6) if signed else None,
         root=head.root.hex() if head else "",
