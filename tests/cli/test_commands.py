@@ -162,7 +162,7 @@ def test_explain_says_why(commands: Commands) -> None:
     assert re.search(r"\bkey:[a-z0-9]{12} submitted it\.", shown)
     assert f"Next: Nothing by itself. `triton jobs requeue {job}` sends it round again." in shown
     explained = commands.json("jobs", "explain", job)
-    assert explained.keys() == {"job", "state", "summary", "because", "next"}
+    assert explained.keys() == {"job", "state", "summary", "because", "next", "limits"}
     assert len(explained["because"]) == 3
 
 
