@@ -100,3 +100,13 @@ def test_nobody_gets_in(api: LiveApi, headers: dict[str, Any]) -> None:
         assert answer.status_code == 401, door
         assert answer.headers["www-authenticate"].startswith("Bearer")
         assert answer.json()["code"] == "unauthenticated"
+
+
+def test_the_document_says_what_opens_each_route() -> None:
+    document = create_app(Settings()).openapi()
+    wanted = [{"bearer": []}, {"api_key": []}]
+
+    for door in DOORS:
+        operation = document["paths"].get(door.path, {}).get(door.method.lower())
+        if operation is not None:
+            assert operation.get("security") == (wanted if door.permissions else None), door

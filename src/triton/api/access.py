@@ -9,10 +9,11 @@ A route without `requires`, `authenticated` or `public` fails a test: there is n
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
+from fastapi.security import APIKeyHeader, HTTPBearer
 
 from triton.api import stream_access
 from triton.api.services import Services
@@ -22,6 +23,17 @@ from triton.identity.principal import ANYBODY, Principal
 from triton.identity.stream_tokens import MARK
 
 _HOW: Final = "send an API key or an access token: `Authorization: Bearer ...`"
+
+
+#: For the OpenAPI document, and the button in /docs; who asks is found out below.
+_BEARER: Final = HTTPBearer(
+    auto_error=False,
+    scheme_name="bearer",
+    description="An API key, or the access token of a login.",
+)
+_API_KEY: Final = APIKeyHeader(
+    name="X-API-Key", auto_error=False, scheme_name="api_key", description="An API key."
+)
 
 
 async def principal_of(request: Request) -> Principal:
@@ -67,7 +79,12 @@ class _Demand:
     def __init__(self, permission: Permission) -> None:
         self.permission = permission
 
-    async def __call__(self, request: Request) -> Principal:
+    async def __call__(
+        self,
+        request: Request,
+        _bearer: Annotated[object, Depends(_BEARER)],
+        _api_key: Annotated[object, Depends(_API_KEY)],
+    ) -> Principal:
         who = await principal_of(request)
         who.demand(self.permission)
         return who
