@@ -37,7 +37,7 @@ def doctor(data: Data = None, url: Url = None, as_json: Json = False) -> None:
 def examine(data: str | None, url: str | None) -> Iterator[Finding]:
     """Everything, one after the other; what cannot be looked at is a finding itself."""
     from triton import settings
-    from triton.cli.checks import Finding, api, archive, machine, redis, stores
+    from triton.cli.checks import Finding, api, archive, keys, machine, redis, stores
     from triton.cli.checks.finding import findings
     from triton.cli.target import api_url, engines
     from triton.errors import UnavailableError
@@ -55,6 +55,7 @@ def examine(data: str | None, url: str | None) -> Iterator[Finding]:
         ("postgres", stores.postgres, "Is it running, and is TRITON_DATABASE_URL right?"),
         ("clickhouse", stores.clickhouse, "Is it running, and is TRITON_CLICKHOUSE_URL right?"),
         ("archive", archive.check, "Is TRITON_ARCHIVE_URL right, and may it be written?"),
+        ("keys", keys.check, "Are TRITON_SUBJECT_KEYS and TRITON_SUBJECT_MASTER_KEY right?"),
         ("projectors", stores.projectors, "Are Redis and PostgreSQL running?"),
     )
     for about, check, advice in checks:
