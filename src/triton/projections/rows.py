@@ -164,7 +164,7 @@ class RowReader:
             trace=trace,
             schema=schemas,
             data=data,
-            shown=self._form(lines).splitlines(),
+            shown=self._form(lines[:-1]).split(b"\n"),
         )
 
 
