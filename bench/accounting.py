@@ -45,9 +45,11 @@ def cpu_seconds(*roots: int) -> float:
 
 
 class Foreign:
-    """Cores that others used while the block ran: the machine's busy time less our own tree's."""
+    """Cores that others used while the block ran: the machine's busy time less our own tree's; and the CPU
+    seconds of our own tree."""
 
     cores = 0.0
+    cpu = 0.0
 
     def __enter__(self) -> Self:
         self._begin = self._now()
@@ -60,6 +62,7 @@ class Foreign:
         trace: TracebackType | None,
     ) -> None:
         (busy, own, clock), (busy0, own0, clock0) = self._now(), self._begin
+        self.cpu = own - own0
         self.cores = max(0.0, (busy - busy0 - (own - own0)) / max(1e-3, clock - clock0))
 
     @staticmethod

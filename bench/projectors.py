@@ -16,6 +16,7 @@ from psycopg.types.string import TextLoader
 
 from bench import history
 from bench.accounting import Foreign
+from bench.relay import relay
 from bench.scale import Scale
 from bench.servers import engines
 from bench.table import Goal, Measure, Sample, lines
@@ -41,6 +42,10 @@ MEASURES = (
         Measure("PostgreSQL projector", "events/s", "pg", "copy", GOAL, 0, "pg"),
     ),
     (
+        "COPY of the same rows, rendered before",
+        Measure("the same, CPU of all processes", "µs/event", "pg:cpu", "copy:cpu", None, 1, "pg"),
+    ),
+    (
         "COPY of the history alone",
         Measure("PostgreSQL projector", "events/s", "pg", "copy_events", None, 0, "pg"),
     ),
@@ -51,6 +56,22 @@ MEASURES = (
     (
         "insert of the same blocks, rendered before",
         Measure("ClickHouse projector", "events/s", "ch", "insert", GOAL, 0, "ch"),
+    ),
+    (
+        "insert of the same blocks, rendered before",
+        Measure(
+            "the same, CPU of all processes", "µs/event", "ch:cpu", "insert:cpu", None, 1, "ch"
+        ),
+    ),
+    (
+        "insert of the same blocks, rendered before",
+        Measure(
+            "its floor: pages read, ready blocks sent", "events/s", "relay", "insert", None, 0, "ch"
+        ),
+    ),
+    (
+        "insert of the same blocks, rendered before",
+        Measure("the floor's CPU", "µs/event", "relay:cpu", "insert:cpu", None, 1, "ch"),
     ),
     (
         "insert of the same rows as tab-separated text, rendered before",
@@ -98,7 +119,16 @@ def run(scale: Scale) -> list[str]:
                     seconds = asyncio.run(catch_up(started.redis_url, stores, projection, events))
                 projection.close()
                 figures |= {key: events / seconds, f"foreign:{key}": foreign.cores}
+                figures[f"{key}:cpu"] = foreign.cpu / events * 1e6
             return figures
+
+        def relayed(stores: Stores) -> Sample:
+            blocks = left.insert_blocks
+            with Foreign() as foreign:
+                seconds = asyncio.run(
+                    relay(started.redis_url, NAMESPACE, stores.clickhouse_url, blocks, events)
+                )
+            return {"relay": events / seconds, "relay:cpu": foreign.cpu / events * 1e6}
 
         # What is written raw is what the projectors left; and nobody is the first to use the engines.
         stores = Stores(started.database_url, started.clickhouse_url)
@@ -110,7 +140,8 @@ def run(scale: Scale) -> list[str]:
                 if ready:
                     raw.append({**raw_copy(stores, left, turn), **raw_insert(stores, left)})
                 else:
-                    ours.append(project(stores))
+                    again = Stores(started.database_url, started.clickhouse_url)
+                    ours.append({**project(stores), **relayed(again)})
     return [line for name, measure in MEASURES for line in lines([measure], ours, raw, name)]
 
 
@@ -201,15 +232,17 @@ def raw_copy(stores: Stores, left: Left, turn: int) -> dict[str, float]:
             ("copy_events", partial(write_text, TABLES[:1])),
             ("copy_values", write_values),
         ]
-        figures = {}
+        figures: dict[str, float] = {}
         with Foreign() as foreign:
             for key, write in ways[turn % 3 :] + ways[: turn % 3]:
                 _empty(connection)
-                begin = time.monotonic()
-                for number in range(len(left.copy_texts)):
-                    with connection.transaction():
-                        write(number)
-                figures[key] = left.count / (time.monotonic() - begin)
+                with Foreign() as own:
+                    begin = time.monotonic()
+                    for number in range(len(left.copy_texts)):
+                        with connection.transaction():
+                            write(number)
+                    figures[key] = left.count / (time.monotonic() - begin)
+                figures[f"{key}:cpu"] = own.cpu / left.count * 1e6
     return {**figures, "foreign:pg": foreign.cores}
 
 
@@ -238,7 +271,7 @@ def raw_insert(stores: Stores, left: Left) -> dict[str, float]:
     """The rows inserted as many at a time into an empty table of the same shape: as blocks that are ready, as
     text, as Python values; and the blocks with the view that follows from them."""
     with clickhouse_connect.get_client(dsn=stores.clickhouse_url) as client:
-        figures = {}
+        figures: dict[str, float] = {}
 
         def timed(key: str, pieces: Sequence[T], insert: Callable[..., object]) -> None:
             table = f"raw_{key}"
@@ -246,16 +279,18 @@ def raw_insert(stores: Stores, left: Left) -> dict[str, float]:
                 table = "job_events"
             else:
                 client.command(f"CREATE TABLE {table} AS job_events")
-            begin = time.monotonic()
-            for number, piece in enumerate(pieces):
-                token = f"raw-{number}"
-                insert(
-                    table,
-                    piece,
-                    column_names=COLUMNS,
-                    settings={**SETTINGS, "insert_deduplication_token": token},
-                )
-            figures[key] = left.count / (time.monotonic() - begin)
+            with Foreign() as own:
+                begin = time.monotonic()
+                for number, piece in enumerate(pieces):
+                    token = f"raw-{number}"
+                    insert(
+                        table,
+                        piece,
+                        column_names=COLUMNS,
+                        settings={**SETTINGS, "insert_deduplication_token": token},
+                    )
+                figures[key] = left.count / (time.monotonic() - begin)
+            figures[f"{key}:cpu"] = own.cpu / left.count * 1e6
 
         def raw(fmt: str) -> Callable[..., object]:
             return lambda table, piece, **more: client.raw_insert(
