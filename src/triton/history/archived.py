@@ -81,9 +81,9 @@ class Archived:
 
     async def expired(self, tree: Tree) -> Expired:
         """What has expired, as it is now. Raises UnavailableError."""
-        if self._store is not None:
-            await self._explained(tree, 1, self.catalogue.look(tree, 1))
-        return self.catalogue.expired(tree)
+        if self._store is None:
+            return self.catalogue.expired(tree)
+        return await self._explained(tree, 1, self.catalogue.look_expired(tree))
 
     async def first_position(self, tree: Tree, live: int) -> int:
         """The oldest position of any segment, or `live`, which is where Redis begins."""

@@ -33,6 +33,17 @@ class Catalogue:
         """What has expired of a tree and the lives before it, as it was last seen."""
         return self._expired.get(tree, NOT_EXPIRED)
 
+    async def look_expired(self, tree: Tree) -> Expired:
+        """The same as it is now. Raises UnavailableError."""
+        if self._index is not None:
+            with contextlib.suppress(UnavailableError):
+                known, expired = await self._from_index(self._index, tree)
+                if expired.until or segments.at(known, 1) is not None:
+                    self._expired[tree] = expired
+                    return expired
+        await self.look(tree, 1)
+        return self.expired(tree)
+
     async def find(self, tree: Tree, position: int) -> Segment | None:
         """The segment with a position; None where there is none. Raises UnavailableError where that
         cannot be told."""
@@ -60,7 +71,10 @@ class Catalogue:
         if self._index is not None:
             with contextlib.suppress(UnavailableError):
                 known, expired = await self._from_index(self._index, tree)
-        if self._archive is not None and (known is None or segments.at(known, position) is None):
+        missing = known is None or (
+            position > expired.until and segments.at(known, position) is None
+        )
+        if self._archive is not None and missing:
             archived, gone = await self._from_archive(tree)
             if known is None or segments.at(archived, position) is not None:
                 known = archived
