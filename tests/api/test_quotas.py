@@ -66,6 +66,9 @@ def test_open_jobs_are_limited_and_those_that_end_make_room(api: LiveApi) -> Non
     )
     assert shown["max_pending"] == 3
     explained = api.http.get(f"/api/v1/jobs/{jobs[1]}/explain").json()
+    metrics = api.http.get("/metrics").text
+    assert f'triton_quota_limit{{quota="max_pending",tenant="{whose}"}} 3.0' in metrics
+    assert f'triton_quota_refused_total{{quota="max_pending",tenant="{whose}"}}' in metrics
     assert explained["limits"] == [
         f"Tenant {whose} has 3 jobs that are not ended, of 3 that it may have."
     ]

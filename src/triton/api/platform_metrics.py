@@ -88,8 +88,18 @@ def _of_process(services: Services) -> list[Metric]:
             refused.add_metric([OTHERS, ""], rest)
             break
         refused.add_metric([tenant, quota], count)
+    limits = GaugeMetricFamily(
+        "triton_quota_limit",
+        "What a tenant may use, of tenants with quotas that asked this process for something.",
+        labels=["tenant", "quota"],
+    )
+    for name, known in list(services.limits.limited().items())[:MAX_QUEUES]:
+        for which in known.__struct_fields__:
+            if (limit := getattr(known, which)) is not None:
+                limits.add_metric([name, which], limit)
     return [
         refused,
+        limits,
         _gauge("triton_streams", "Open live streams of this process.", services.hub.open_streams),
         _gauge(
             "triton_feed_ok", "1 while the feed follows the log.", 0 if services.hub.trouble else 1

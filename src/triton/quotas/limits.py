@@ -62,6 +62,14 @@ class LimitBook:
         """As last read, without a look."""
         return self._known.get(tenant, (0.0, UNLIMITED))[1]
 
+    def limited(self) -> dict[str, Limits]:
+        """The tenants with limits that were asked for of late."""
+        return {
+            tenant: limits
+            for tenant, (_, limits) in sorted(self._known.items())
+            if limits != UNLIMITED
+        }
+
     def forget(self, tenant: str) -> None:
         """They were changed here: the next question reads them."""
         self._known.pop(tenant, None)
