@@ -39,6 +39,7 @@ def test_requests_are_counted_by_template_whatever_their_path_is(api: LiveApi) -
     of_one = {"route": f"{JOBS}/{{job_id}}", "method": "GET"}
     assert value(found, "triton_http_requests_total", **of_one, status="200") == 1
     assert value(found, "triton_http_requests_total", **of_one, status="404") == 2
+    assert not any(name.endswith("_created") for name, _ in found)
     lost = {"route": "(none)", "method": "GET", "status": "404"}
     assert value(found, "triton_http_requests_total", **lost) == 2
     assert value(found, "triton_http_request_seconds_count", **of_one) == 3

@@ -29,7 +29,7 @@ _TIMEOUT: Final = 3.0
 _log = structlog.get_logger("triton.api")
 
 
-async def scrape(services: Services, own: CollectorRegistry) -> bytes:
+async def scrape(services: Services, own: Sequence[Metric]) -> bytes:
     """Everything in Prometheus' text format. A source that does not answer is left out, and said to be."""
     sources: dict[str, Callable[[Services], Awaitable[list[Metric]]]] = {
         "log": _of_log,
@@ -45,7 +45,7 @@ async def scrape(services: Services, own: CollectorRegistry) -> bytes:
         up.add_metric([name], 0.0 if answer is None else 1.0)
         families += answer or []
     registry = CollectorRegistry()
-    registry.register(_Found([*own.collect(), *families]))
+    registry.register(_Found([*own, *families]))
     return generate_latest(registry)
 
 

@@ -39,7 +39,7 @@ async def metrics(
     own = request.app.state.http_metrics
     assert isinstance(own, HttpMetrics)
     return Response(
-        await scrape(services, own.registry),
+        await scrape(services, own.collect()),
         media_type=CONTENT_TYPE_PLAIN_0_0_4,
         headers={"Cache-Control": "no-store"},
     )
