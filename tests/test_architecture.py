@@ -45,6 +45,12 @@ PURE = {
     "history.blocks",
     "history.segments",
     "feed.admission",
+    "client.calls",
+    "client.following",
+    "client.problems",
+    "client.sse",
+    "client.targets",
+    "client.views",
     "feed.cursor",
     "feed.frames",
     "feed.gzipped",
@@ -60,6 +66,8 @@ PURE = {
 IMPURE = {"redis", "psycopg", "clickhouse_connect", "boto3", "socket", "subprocess", "random"}
 #: The write side and the read side meet in `events` only.
 APART = {
+    # What runs in other people's programs knows the wire, and nothing of the platform.
+    "client": {"broker", "projections", "feed", "api", "cli", "stack", "events", "history"},
     "broker": {"projections", "feed", "api", "cli"},
     "keeper": {"broker", "projections", "feed", "api", "cli", "stack"},
     "projections": {"broker", "feed", "api", "cli"},

@@ -24,7 +24,7 @@ import httpx
 from triton.client import calls
 from triton.client.async_subscription import AsyncSubscription
 from triton.client.calls import PREFIX, Repeats, Request
-from triton.client.connection import Settled, settled
+from triton.client.connection import settled
 from triton.client.following import PATIENCE, Following, State, Tell
 from triton.client.problems import retry_after, unfit, unreachable
 from triton.client.streams import TIMEOUT, was_connected
@@ -51,11 +51,11 @@ class AsyncClient:
         repeats: int = 3,
         timeout: float = 30.0,
     ) -> None:
-        self._is: Settled = settled(url, api_key, headers, timeout)
-        self.url = self._is.url
+        found = settled(url, api_key, headers, timeout)
+        self.url = found.url
         self._token = token
         self._repeats = repeats
-        self._http = httpx.AsyncClient(**self._is.options)
+        self._http = httpx.AsyncClient(**found.options)
 
     async def __aenter__(self) -> Self:
         return self

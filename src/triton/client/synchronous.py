@@ -15,7 +15,7 @@ import httpx
 
 from triton.client import calls
 from triton.client.calls import PREFIX, Repeats, Request
-from triton.client.connection import Settled, settled
+from triton.client.connection import settled
 from triton.client.following import PATIENCE, Following, State, Tell
 from triton.client.problems import retry_after, unfit, unreachable
 from triton.client.streams import TIMEOUT, was_connected
@@ -49,11 +49,11 @@ class Client:
         timeout: float = 30.0,
     ) -> None:
         """`timeout` is in seconds, for one answer. Raises ValidationError for a URL that is none."""
-        self._is: Settled = settled(url, api_key, headers, timeout)
-        self.url = self._is.url
+        found = settled(url, api_key, headers, timeout)
+        self.url = found.url
         self._token = token
         self._repeats = repeats
-        self._http = httpx.Client(**self._is.options)
+        self._http = httpx.Client(**found.options)
 
     def __enter__(self) -> Self:
         return self
