@@ -340,7 +340,9 @@ def keys(request: pytest.FixtureRequest, tmp_path: Path) -> TokenKeys:
     return TokenKeys(tmp_path / "keys", request.param, lifetime=60)
 
 
-def signed(keys: TokenKeys, key: Any = None, algorithm: str = "", **changed: Any) -> str:
+def signed(
+    keys: TokenKeys, key: Any = None, algorithm: str = "", typ: str = TYPE, **changed: Any
+) -> str:
     ours = keys.signing()
     now = int(time.time())
     said = {"iss": "triton/t", "aud": AUDIENCE, "sub": "u", "sid": "s", "jti": "j"}
@@ -349,7 +351,7 @@ def signed(keys: TokenKeys, key: Any = None, algorithm: str = "", **changed: Any
         {name: value for name, value in said.items() if value is not None},
         ours.signing if key is None else key,
         algorithm=algorithm or ours.algorithm,
-        headers={"kid": ours.kid, "typ": TYPE},
+        headers={"kid": ours.kid, "typ": typ},
     )
 
 
@@ -373,11 +375,14 @@ def test_claims_are_checked_and_clocks_may_differ_a_little(keys: TokenKeys) -> N
         {"sid": 7},
         {"jti": None},
     ]
+    with pytest.raises(UnauthenticatedError):
+        tokens.read(signed(keys, typ="JWT"))
     for changed in wrong:
         with pytest.raises(UnauthenticatedError):
             tokens.read(signed(keys, **changed))
 
 
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 def test_no_algorithm_is_taken_for_another(keys: TokenKeys) -> None:
     tokens = AccessTokens(keys, "triton/t", lifetime_ms=60_000)
     ours = keys.signing()

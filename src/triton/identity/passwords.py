@@ -20,7 +20,7 @@ from triton.errors import ValidationError
 LEAST: Final = 12
 MOST: Final = 256
 #: Hashes that one process computes at once: each takes 64 MiB.
-_AT_ONCE: Final = 4
+_AT_ONCE: Final = 2
 #: bcrypt knows no more bytes of a password.
 _BCRYPT_BYTES: Final = 72
 _BCRYPT: Final = re.compile(r"\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}", re.ASCII)
