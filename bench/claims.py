@@ -9,7 +9,6 @@ engine's process), then by chDB alone, opened in this process as `clickhouse loc
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from triton.domain import dashboards, samples
 from triton.stack.engines import Engines
 
 TENANT = "default"
+TURNS = 2
 SPANS = {
     "all 36 months": ("2023-01-01", "2026-01-01"),
     "one year": ("2025-01-01", "2026-01-01"),
@@ -38,13 +38,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.claims", description=__doc__)
     parser.add_argument("--claims", type=int, default=10_000_000)
     parser.add_argument("--members", type=int, default=100_000)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--keep", type=Path, help="a folder that stays, instead of a temporary one")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="triton-claims-") as temporary:
         folder = chosen.keep or Path(temporary)
-        ours = through_the_stack(folder, chosen.claims, chosen.members, chosen.repeats)
-        bare = by_the_engine(folder / "clickhouse" / "store", chosen.repeats)
+        ours: dict[tuple[str, str], float] = {}
+        bare: dict[tuple[str, str], float] = {}
+        # One process at a time may hold the files, so the sides take turns.
+        for _ in range(TURNS):
+            best(ours, through_the_stack(folder, chosen.claims, chosen.members, chosen.repeats))
+            best(bare, by_the_engine(folder / "clickhouse" / "store", chosen.repeats))
     print("\n| question | span | through the stack, ms | bare engine, ms | ratio |")
     print("|---|---|---|---|---|")
     for key, found in ours.items():
@@ -52,6 +56,11 @@ def main() -> None:
             f"| {' | '.join(key)} | {found:.0f} | {bare[key]:.0f} | {found / bare[key]:.2f} |",
             flush=True,
         )
+
+
+def best(kept: dict[tuple[str, str], float], found: dict[tuple[str, str], float]) -> None:
+    for key, value in found.items():
+        kept[key] = min(value, kept.get(key, value))
 
 
 def through_the_stack(
@@ -92,17 +101,17 @@ def by_the_engine(store: Path, repeats: int) -> dict[tuple[str, str], float]:
 def measured(
     ask: Callable[[str, dict[str, str]], int], repeats: int
 ) -> dict[tuple[str, str], float]:
-    """Milliseconds of each question, the median of some after one that warms."""
+    """Milliseconds of each question, the best of some."""
     found = {}
     for name in dashboards.NAMES:
         for span, (since, until) in SPANS.items():
             values = {"tenant": TENANT, "since": since, "until": until}
             times = []
-            for _ in range(repeats + 1):
+            for _ in range(repeats):
                 begun = time.perf_counter()
                 assert ask(name, values)
                 times.append((time.perf_counter() - begun) * 1000)
-            found[name, span] = statistics.median(times[1:])
+            found[name, span] = min(times)
     return found
 
 
