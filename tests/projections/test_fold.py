@@ -208,7 +208,12 @@ def test_an_entry_that_cannot_be_read_is_poison_with_its_reason() -> None:
 def test_data_that_reaches_into_the_next_is_poison_too() -> None:
     """Data of a page is decoded together: two wrong ones must not make two right ones."""
     whole = encode_data(Completed(result={"a": {"result": 1}}))
-    for parts in ((whole + whole, b""), (whole[:-8], whole[-8:]), (b"\x01", whole + b"\x01")):
+    for parts in (
+        (whole + whole, b""),
+        (whole[:-8], whole[-8:]),
+        (b"\x01", whole + b"\x01"),
+        (b"\x81\xa6result", b"\x01" + whole),
+    ):
         raw = [entry(1, "a", 1, 0, 5, Completed()), entry(2, "b", 1, 0, 5, Completed())]
         cut = [
             Entry(0, one.position, [*one.fields[:-1], part])
