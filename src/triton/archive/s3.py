@@ -12,8 +12,9 @@ import io
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import IO, Any, BinaryIO, Self, cast
+from typing import IO, Any, BinaryIO, NamedTuple, Self, cast
 
 import boto3
 from botocore.config import Config
@@ -28,6 +29,8 @@ SPOOL_BYTES = 8 * 1024 * 1024
 #: Tries of a PUT that answers 409 (another conditional write of the key is under way).
 CONFLICT_TRIES = 6
 
+#: What a lock is for: the evidence.
+_LOCKED = "log/"
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket"}
 
@@ -56,11 +59,26 @@ def connect(endpoint_url: str | None, region: str | None) -> Any:
     return client
 
 
-class S3Archive(store.Puts):
-    """Objects below `prefix` in a bucket that exists. `client` is a boto3 S3 client."""
+class Lock(NamedTuple):
+    """S3 Object Lock: nobody can change or remove an object for so many days. `mode` is GOVERNANCE (who has
+    the right may lift it) or COMPLIANCE (nobody may). The bucket must have been made with Object Lock."""
 
-    def __init__(self, client: Any, bucket: str, prefix: str = "") -> None:
+    days: int
+    mode: str = "GOVERNANCE"
+
+
+class S3Archive(store.Puts):
+    """Objects below `prefix` in a bucket that exists. `client` is a boto3 S3 client.
+
+    `lock` is put on what is created below `log/`: segments, manifests, tiles, heads and keys. Documents and
+    messages stay free to be deleted.
+    """
+
+    def __init__(
+        self, client: Any, bucket: str, prefix: str = "", *, lock: Lock | None = None
+    ) -> None:
         self.client = client
+        self._lock = lock
         self.bucket = bucket
         self.prefix = f"{prefix}/" if prefix else ""
         self.name = f"s3://{bucket}/{prefix}"
@@ -124,6 +142,11 @@ class S3Archive(store.Puts):
     def create(self, key: str, body: IO[bytes], sha256: str, size: int) -> None:
         """One conditional PUT. Raises ConflictError when the key holds other bytes."""
         name = self._name(key)
+        options: dict[str, Any] = {}
+        if self._lock is not None and key.startswith(_LOCKED):
+            until = datetime.now(UTC) + timedelta(days=self._lock.days)
+            options = {"ObjectLockMode": self._lock.mode, "ObjectLockRetainUntilDate": until}
+            options["ChecksumAlgorithm"] = "SHA256"  # such a PUT must name it
         for turn in range(CONFLICT_TRIES):
             body.seek(0)
             try:
@@ -135,6 +158,7 @@ class S3Archive(store.Puts):
                         ContentLength=size,
                         ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),
                         IfNoneMatch="*",
+                        **options,
                     )
             except _ExistsError:
                 self._compare(key, sha256)
