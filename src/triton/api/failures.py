@@ -38,7 +38,7 @@ async def raised(request: Request, error: Exception) -> Response:
     """The answer to an error of ours."""
     assert isinstance(error, TritonError)
     status = STATUS.get(error.code, 500)
-    if status == 500:
+    if status == 500 or error.code == "configuration":
         _log.error("request failed", code=error.code, reason=error.message)
     return respond(request, status, error.code, error.message, error.details)
 

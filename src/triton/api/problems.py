@@ -48,6 +48,8 @@ STATUS: Final[Mapping[str, int]] = {
     "log_foreign_entry": 503,
     "log_forked": 503,
     "evidence": 503,
+    # A setting of ours is missing for what was asked: nothing is wrong with the request either.
+    "configuration": 503,
 }
 #: Seconds after which a client may ask again, where the error does not say it.
 RETRY_AFTER: Final = 1
