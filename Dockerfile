@@ -10,7 +10,8 @@ RUN /opt/triton/bin/pip install --no-cache-dir -c constraints.txt '.[documents]'
 
 FROM python:3.12-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /var/lib/triton --create-home triton \
-    && install -d -o triton /var/lib/triton/archive /var/lib/triton/keys /var/lib/triton/access
+    && install -d -o triton /var/lib/triton/archive /var/lib/triton/keys /var/lib/triton/access \
+       /var/lib/triton/secrets
 COPY --from=build /opt/triton /opt/triton
 ENV PATH=/opt/triton/bin:$PATH PYTHONUNBUFFERED=1
 USER triton
