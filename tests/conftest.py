@@ -18,7 +18,7 @@ import coverage_lock
 from triton.stack.engines import Engines
 
 #: What takes long begins first, so that no worker of the tests is left alone with it at the end.
-LONG = ("tests/soak/test_short_soak.py", "tests/cluster/")
+LONG = ("tests/soak/test_short_soak.py", "tests/cluster/", "tests/api/client/test_nothing_lost.py")
 
 #: `--hypothesis-profile long` is for `make soak-live`.
 hypothesis.settings.register_profile("long")

@@ -35,7 +35,7 @@ from triton.settings import Settings
 FAULTS = ("kill_the_api", "drain_the_api", "kill_valkey", "project", "archive_and_trim")
 
 #: `make soak-live`.
-LONG = bounds.get_current_profile_name() == "long"
+LONG = bounds.get_current_profile_name().startswith("long")
 
 Fits = Callable[[dict[str, Any]], bool]
 
