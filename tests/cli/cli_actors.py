@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import dramatiq
@@ -26,3 +27,11 @@ def count(to: int, seconds: float = 0.0) -> dict[str, Any]:
 @dramatiq.actor(actor_name="cli.fail", queue_name="cli", max_retries=0)
 def fail(reason: str) -> None:
     raise ValueError(reason)
+
+
+@dramatiq.actor(actor_name="cli.wait", queue_name="cli", max_retries=0)
+def wait(path: str) -> None:
+    """Puts out a line again and again until the file is there."""
+    while not Path(path).exists():
+        triton.current_job().output("still waiting\n")
+        time.sleep(0.05)

@@ -27,7 +27,7 @@ from triton.cli.watch import _follow
 from triton.client import Message
 
 #: A command that waits for a job that never ends must not hold up the suite.
-pytestmark = pytest.mark.timeout(40)
+pytestmark = pytest.mark.timeout(90)
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -98,7 +98,8 @@ def test_watch_says_why_nothing_happens(commands: Commands, up: Up) -> None:
 
 
 def test_watch_survives_the_death_of_the_api(commands: Commands, up: Up, tmp_path: Path) -> None:
-    job = commands.submit("cli.count", "--args", "[30, 0.1]")
+    over = tmp_path / "over"
+    job = commands.submit("cli.wait", "--args", json.dumps([str(over)]))
     out, err = tmp_path / "out", tmp_path / "err"
     with out.open("wb") as stdout, err.open("wb") as stderr:
         watching = subprocess.Popen(
@@ -113,10 +114,13 @@ def test_watch_survives_the_death_of_the_api(commands: Commands, up: Up, tmp_pat
             pid for pid, line in descendants(up.process.pid).items() if line.endswith(" api ")
         )
         os.kill(api, signal.SIGKILL)
+        eventually(lambda: b"connecting again" in err.read_bytes())
+        seen = out.read_bytes().count(b"\n")
+        eventually(lambda: out.read_bytes().count(b"\n") > seen, timeout=20)
+        over.touch()
         assert watching.wait(timeout=20) == 0
     finally:
         watching.kill()
-    assert "connecting again" in err.read_text()
     shown = lines(out.read_text())
     assert shown.pop()["type"] == "triton.end"
     assert [event["version"] for event in shown] == list(range(1, len(shown) + 1))
