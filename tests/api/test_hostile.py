@@ -110,7 +110,8 @@ def test_odd_values_in_paths_and_queries(api: LiveApi, path: str) -> None:
             fixed = fixed.replace("{document_id}", "d")
             # All at once, and each twice: which of two values counts must not matter.
             names = [name for name in parameters(path, method) if name != "proofs"]
-            for query in ("&".join(f"{name}={value}" for name in names), f"{value}={value}"):
+            part = value[:1000]  # so that all of them fit into what the client sends at all
+            for query in ("&".join(f"{name}={part}" for name in names), f"{value}={value}"):
                 target = f"{fixed}?{query}&{query}"
                 judged(send(api, method, target, **body), (method, target))
             for name in names:

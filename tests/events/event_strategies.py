@@ -75,6 +75,9 @@ BY_TYPE: dict[type[EventData], st.SearchStrategy[EventData]] = {
 _BY_ANNOTATION: dict[object, st.SearchStrategy[object]] = {
     str: texts,
     int: times,
+    int | None: st.none() | times,
+    float | None: st.none() | st.floats(allow_nan=False),
+    list[str]: st.lists(texts, max_size=4),
     dict[str, str]: st.dictionaries(texts, texts, max_size=4),
 }
 for _cls in AdministrativeData.__args__:

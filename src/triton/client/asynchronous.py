@@ -211,6 +211,10 @@ class AsyncClient:
         )
         return await self._do(request, repeats or None)
 
+    async def change(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
+        """The same for PATCH, PUT and DELETE; None where there is nothing to answer."""
+        return await self._do(calls.change(method, path, body, params))
+
     async def _do(self, request: Request[T], repeats: int | None = None) -> T:
         again = Repeats(request, self._repeats if repeats is None else repeats)
         fresh = False
