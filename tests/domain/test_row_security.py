@@ -200,7 +200,8 @@ async def request(
         elif act == "raise":
             raise BrokenError
         elif act == "cancel":
-            await connection.execute("SELECT pg_sleep(30)")
+            # Short: a cancel that comes before PostgreSQL has begun with it is without effect.
+            await connection.execute("SELECT pg_sleep(0.3)")
         elif act == "kill":
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
         elif act == "savepoint":

@@ -132,6 +132,8 @@ class World:
         project(self.settings, range(PARTITIONS))
 
     def archive_and_trim(self) -> None:
+        """As an archiver does it: what is not projected yet stays in the log."""
+        self.project()
         self.copy()
         for log in self._logs:
             if log.position > log.sealed:
