@@ -18,7 +18,14 @@ import coverage_lock
 from triton.stack.engines import Engines
 
 #: What takes long begins first, so that no worker of the tests is left alone with it at the end.
-LONG = ("tests/soak/test_short_soak.py", "tests/cluster/", "tests/api/client/test_nothing_lost.py")
+LONG = (
+    "tests/soak/test_short_soak.py",
+    "tests/cluster/test_delivery.py",
+    "tests/api/client/test_nothing_lost.py",
+    "tests/api/test_contract.py",
+    "tests/api/test_hostile.py",
+    "tests/cluster/",
+)
 
 #: `--hypothesis-profile long` is for `make soak-live`.
 hypothesis.settings.register_profile("long")
@@ -29,7 +36,11 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+    def place(item: pytest.Item) -> int:
+        found = (at for at, start in enumerate(LONG) if item.nodeid.startswith(start))
+        return next(found, len(LONG))
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from alike import ALIKE
 from live_api import LiveApi
 
 #: Cases that are made up for each operation, besides those at the bounds of what the document allows;
@@ -19,15 +20,6 @@ from live_api import LiveApi
 FEW: Final = "3"
 CASES: Final = os.environ.get("TRITON_CONTRACT_CASES", FEW)
 SEED: Final = os.environ.get("TRITON_CONTRACT_SEED", "20261121")
-#: Kinds of records that are routed by the same lines as the others; `make contract` tries all of them.
-ALIKE: Final = (
-    "dashboard-templates",
-    "models",
-    "prospects",
-    "roi-models",
-    "value-propositions",
-    "webhook-targets",
-)
 #: The streams never end; other tests follow them. A proof waits for the archiver's next signed head, and none
 #: runs here.
 OPTIONS: Final = """

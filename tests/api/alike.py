@@ -1,0 +1,15 @@
+"""Owns which routes are made by the same lines as others: what tries every route leaves them out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Kinds of records that are routed by the same lines as the others; `make contract` tries all of them.
+ALIKE: Final = (
+    "dashboard-templates",
+    "models",
+    "prospects",
+    "roi-models",
+    "value-propositions",
+    "webhook-targets",
+)
