@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(check: Callable[[], T], *, timeout: float = 10.0, interval: float = 0.02) -> T:
+def eventually(check: Callable[[], T], *, timeout: float = 30.0, interval: float = 0.02) -> T:
     """The first true value that `check` returns.
 
     An AssertionError from `check` counts as "not yet". Raises AssertionError with the last state

@@ -59,7 +59,7 @@ class LiveApi:
         self._thread.start()
         eventually(lambda: self.server.started or not self._thread.is_alive())
         assert self.server.started, self.server.app.state.failure
-        self.http = httpx.Client(base_url=self.url, timeout=10)
+        self.http = httpx.Client(base_url=self.url, timeout=30)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,7 +70,7 @@ class LiveApi:
         """Seconds that the server took to end."""
         begun = time.monotonic()
         self.server.handle_exit(signal.SIGTERM, None)
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=30)
         assert not self._thread.is_alive(), "the server did not end"
         return time.monotonic() - begun
 

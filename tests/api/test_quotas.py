@@ -57,7 +57,7 @@ def test_open_jobs_are_limited_and_those_that_end_make_room(api: LiveApi) -> Non
     assert submit(api, tenant()).status_code == 202
 
     assert api.http.post(f"/api/v1/jobs/{jobs[0]}/cancel", json={"reason": "x"}).status_code == 200
-    eventually(lambda: submit(api, whose).status_code == 202, timeout=5)
+    eventually(lambda: submit(api, whose).status_code == 202)
     shown = eventually(
         lambda: (
             (found := api.http.get(f"/api/v1/quotas?tenant={whose}").json())["pending"] == 3
