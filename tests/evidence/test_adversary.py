@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from made_archive import MadeArchive, expiry, packed, records, rotation, verify
 from triton.evidence import keyring, layout, lives, manifest, notes, tree
 from triton.evidence.notes import TreeHead, VerifierKey
 from triton.evidence.signing import KeySigner
+from triton.verifier.triton_verify import main
 
 WHOLE, TAMPERED, INCOMPLETE, UNKNOWN = range(4)
 
@@ -159,6 +161,22 @@ def test_missing_middle(made: MadeArchive) -> None:
 
 def test_missing_manifest(made: MadeArchive) -> None:
     made.segments[1].with_suffix(".json").unlink()
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"]) == (INCOMPLETE, 301)
+
+
+def test_a_manifest_that_is_nested_without_end(made: MadeArchive) -> None:
+    made.segments[1].with_suffix(".json").write_bytes(b"[" * 200_000)
+    code, report = verify(made.root, "--key", KEY)
+    assert (code, report["position"], report["until"]) == (TAMPERED, 301, 800)
+
+
+@pytest.mark.parametrize("suffix", [".zst", ".json"])
+def test_a_pipe_is_no_file(made: MadeArchive, suffix: str) -> None:
+    """Whoever opens one waits for a writer."""
+    path = made.segments[1].with_suffix(suffix)
+    path.unlink()
+    os.mkfifo(path)
     code, report = verify(made.root, "--key", KEY)
     assert (code, report["position"]) == (INCOMPLETE, 301)
 
@@ -654,6 +672,9 @@ def test_a_proof_file(made: MadeArchive, tmp_path: Path) -> None:
 
 
 def test_a_wrong_call_is_said_in_one_line(made: MadeArchive) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--key", KEY])
+    assert ended.value.code == UNKNOWN
     code, report = verify(made.root / "none", "--key", KEY)
     assert (code, report["sentence"].count("\n")) == (UNKNOWN, 1)
     code, report = verify(made.root, "--key", "nonsense")

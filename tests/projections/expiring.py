@@ -97,7 +97,7 @@ async def verified(settings: Settings) -> tuple[Report, list[counting.Count]]:
     archive = open_archive(settings.archive_url)
     pinned = [parse_key(str(signer_of(settings).key))]
     async with open_engines(settings) as (log, connection, clickhouse):
-        rows = await counting.sealed_rows(connection)
+        rows = await counting.segment_rows(connection)
         report = verifying.verify_archive(archive, settings.namespace, pinned, live=True)
         await verifying.verify_log(report, archive, log)
         counting.compare_rows(report, settings.namespace, rows)

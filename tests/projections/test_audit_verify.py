@@ -40,7 +40,7 @@ def pinned(settings: Settings) -> list[triton_verify.Key]:
 async def verified(settings: Settings) -> tuple[Report, list[Count]]:
     archive = open_archive(settings.archive_url)
     async with open_engines(settings) as (log, connection, clickhouse):
-        rows = await counting.sealed_rows(connection)
+        rows = await counting.segment_rows(connection)
         report = verifying.verify_archive(archive, settings.namespace, pinned(settings), live=True)
         await verifying.verify_log(report, archive, log)
         counting.compare_rows(report, settings.namespace, rows)
@@ -150,6 +150,24 @@ def test_missing_rows_and_files_are_named(
     report, _ = run(verified(archived))
     bounds = layout.range_of(names[-1].removesuffix(".json") + ".zst")
     assert any((each.position, each.until) == bounds for each in report.findings), report.findings
+
+
+def test_a_segment_that_postgresql_forgot_is_named(
+    archived: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    """Readers ask PostgreSQL where the past is: a row that is gone hides a file that is there."""
+    writer.history(23, 23)
+    archive_and_project(archived)
+    first, last = postgres.execute(
+        "DELETE FROM segments WHERE first_position = (SELECT first_position FROM segments"
+        " ORDER BY first_position OFFSET 1 LIMIT 1) RETURNING first_position, last_position"
+    ).fetchone() or (0, 0)
+    report, _ = run(verified(archived))
+    assert (report.verdict, [(f.position, f.until) for f in report.findings]) == (
+        "incomplete",
+        [(first, last)],
+    )
+    assert "PostgreSQL does not know the segment" in report.findings[0].sentence
 
 
 def test_both_lives_of_an_adopted_log_are_whole(archived: Settings, writer: LogWriter) -> None:

@@ -142,7 +142,7 @@ def test_a_standby_takes_over_when_the_first_dies(settings: Settings, writer: Lo
                     settings.database_url,
                     lambda: postgres_projection(settings),
                     0,
-                    lease_seconds=0.6,
+                    lease_seconds=3.0,
                     standby_seconds=0.05,
                     block_ms=100,
                     pause=0,

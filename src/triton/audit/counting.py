@@ -13,25 +13,30 @@ from triton.verifier.triton_verify import INCOMPLETE, TAMPERED, Finding, Report
 
 
 class Row(NamedTuple):
-    """A sealed segment as PostgreSQL knows it."""
+    """A segment as PostgreSQL knows it."""
 
     partition: int
     epoch: str
     first: int
     last: int
     manifest_sha256: str
+    #: `sealed` for one that is to be there.
+    state: str = "sealed"
 
 
-async def sealed_rows(connection: Connection) -> list[Row]:
+async def segment_rows(connection: Connection) -> list[Row]:
     """Read them before the archive: what is sealed meanwhile is in the archive first."""
     cursor = await connection.execute(sql("proof_segments"))
     return [Row(*row) for row in await cursor.fetchall()]
 
 
 def compare_rows(report: Report, namespace: str, rows: Sequence[Row]) -> None:
-    """Each must have its manifest in the archive."""
+    """Each sealed one must have its manifest in the archive; and PostgreSQL must know each that is there,
+    because it tells all readers where to look."""
     trees = {(each.partition, each.epoch): each for each in report.trees}
     for row in rows:
+        if row.state != "sealed":
+            continue
         path = f"{namespace}/{row.partition}/{row.epoch}"
         found = trees.get((row.partition, row.epoch))
         held = found.manifests.get((row.first, row.last)) if found else None
@@ -43,6 +48,22 @@ def compare_rows(report: Report, namespace: str, rows: Sequence[Row]) -> None:
             f"the manifest of the segment {row.first} to {row.last}, which PostgreSQL names, {what}"
         )
         report.findings.append(Finding(verdict, path, row.first, row.last, text))
+    for (partition, epoch), tree in trees.items():
+        known = {
+            (row.first, row.last)
+            for row in rows
+            if (row.partition, row.epoch) == (partition, epoch)
+        }
+        # What was sealed since the rows were read is no finding.
+        newest = max((last for _, last in known), default=0)
+        for first, last in sorted(tree.manifests):
+            if last <= newest and (first, last) not in known:
+                text = (
+                    f"PostgreSQL does not know the segment {first} to {last}, which is in the archive: who "
+                    "reads the history does not find it there"
+                )
+                path = f"{namespace}/{partition}/{epoch}"
+                report.findings.append(Finding(INCOMPLETE, path, first, last, text))
 
 
 def _is_known(report: Report, path: str, position: int) -> bool:

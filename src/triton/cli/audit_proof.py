@@ -251,7 +251,7 @@ async def _verify(
     if not live:
         return offline(), []
     async with open_engines(settings) as (log, connection, clickhouse):
-        rows = await counting.sealed_rows(connection)
+        rows = await counting.segment_rows(connection)
         report = await asyncio.to_thread(offline)
         await verifying.verify_log(report, archive, log)
         counting.compare_rows(report, settings.namespace, rows)

@@ -55,6 +55,14 @@ class BadDataError(ValueError):
     """Bytes that are not what their format demands."""
 
 
+def json_of(text: str | bytes) -> Any:
+    """Raises ValueError, also for what is nested deeper than anybody writes it."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise BadDataError("it is nested too deep") from None
+
+
 def zstd_frames(data: bytes) -> Iterator[tuple[int, int, bool]]:
     """(start, end, is skippable) of each frame."""
     at = 0
@@ -940,11 +948,17 @@ class Folder:
         found = []
         for folder, _, names in os.walk(os.path.join(self._root, *prefix.split("/"))):
             inner = os.path.relpath(folder, self._root).replace(os.sep, "/")
-            found += [f"{inner}/{name}" for name in names]
+            found += [
+                f"{inner}/{name}" for name in names if os.path.isfile(os.path.join(folder, name))
+            ]
         return sorted(found)
 
     def read(self, key: str) -> bytes:
-        with open(os.path.join(self._root, *key.split("/")), "rb") as file:
+        """Raises OSError, also for what is no file: a pipe would be waited for."""
+        path = os.path.join(self._root, *key.split("/"))
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise FileNotFoundError(f"{key} is no regular file")
+        with open(path, "rb") as file:
             return file.read()
 
 
@@ -1238,7 +1252,7 @@ class Tree:
         name = name_of(first, last)
         raw = self.source.read(f"{self.prefix}segments/{name}.json")
         try:
-            manifest = json.loads(raw)
+            manifest = json_of(raw)
             said = [manifest[field] for field in MANIFEST_FIELDS]
             types = [type(value) for value in said]
         except (ValueError, KeyError, TypeError) as error:
@@ -2307,7 +2321,7 @@ class ExportReport(Report):
 
 def is_export(source: Any) -> bool:
     try:
-        manifest = json.loads(source.read("manifest.json"))
+        manifest = json_of(source.read("manifest.json"))
     except (OSError, ValueError):
         return False
     return isinstance(manifest, dict) and manifest.get("kind") == EXPORT_KIND
@@ -2321,7 +2335,7 @@ def check_export(
     report.pinned = bool(pinned)
     trusted = list(pinned)
     try:
-        manifest = json.loads(source.read("manifest.json"))
+        manifest = json_of(source.read("manifest.json"))
         if manifest["version"] != 1:
             raise BadDataError(f"its version is {manifest['version']}")
         if not trusted:
@@ -2421,7 +2435,7 @@ class _Export:
             yield from csv.DictReader(io.StringIO(text, newline=""))
         else:
             # Only newlines end a line: JSON may hold other separators.
-            yield from (json.loads(line) for line in text.split("\n") if line)
+            yield from (json_of(line) for line in text.split("\n") if line)
 
     def check_row(self, row: dict[str, Any], place: tuple[int, int], form: str) -> None:
         """The row must say what its record says, and its record must be proved."""
@@ -2499,8 +2513,16 @@ def root_and_prefix(path: str) -> tuple[str, str]:
     return whole, "log/"
 
 
+class Parser(argparse.ArgumentParser):
+    """Ends with "cannot tell" where it does not understand its arguments: argparse's 2 is "incomplete"."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXITS[UNKNOWN], f"cannot tell: {message}\n")
+
+
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="triton-verify",
         description="Checks a copy of Triton's archive, or the proof of one event, without a network.",
         epilog="Exit codes: 0 whole, 1 tampered, 2 incomplete, 3 cannot tell.",
