@@ -191,6 +191,7 @@ def test_an_event_is_sent_signed_once_to_who_wants_it(
     platform: Settings, broker: TritonBroker, receiver: Receiver
 ) -> None:
     before = run_job(broker)
+    broker.join(broker.get_actor("noop").queue_name, timeout=30_000)
     target = add_target(platform, receiver.url)
     add_target(platform, receiver.url, actor="another")
     add_target(platform, receiver.url, queue="another")
