@@ -1,4 +1,4 @@
-"""Writes docs/reference/settings.md, events.md and routes.md from the code they describe.
+"""Writes docs/reference/settings.md, events.md, routes.md and metrics.md from the code they describe.
 
 python tools/reference.py            write the files
 python tools/reference.py --check    exit 1 if they are not current
@@ -13,6 +13,7 @@ import typing
 from pathlib import Path
 
 import msgspec
+from metrics_page import metrics_page
 from routes import routes_page
 
 from triton import settings
@@ -84,7 +85,12 @@ def events_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-PAGES = {"settings.md": settings_page, "events.md": events_page, "routes.md": routes_page}
+PAGES = {
+    "settings.md": settings_page,
+    "events.md": events_page,
+    "routes.md": routes_page,
+    "metrics.md": metrics_page,
+}
 
 
 def main() -> int:

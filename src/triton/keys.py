@@ -4,7 +4,8 @@ Below `{ns:p}`: `log` the stream, `meta` its counters, `job:ID` heads, `body:ID`
 that the log does not hold,
 `steps:ID` recorded steps, `ready:Q` `due:Q` `leases:Q` the queue, `bell:Q` its doorbell,
 `claim:W` a worker's last claim, `queues` the names of all queues, `actors` the queue of each actor,
-`held` the queues that are paused or drained, `expires` the jobs with a time to live, `unique:D` the job
+`held` the queues that are paused or drained,
+`checks` what verifications found, `expires` the jobs with a time to live, `unique:D` the job
 that holds a unique key, `workers` and `worker:W` who lives.
 """
 
@@ -111,6 +112,11 @@ def queues(prefix: str) -> str:
 def held(prefix: str) -> str:
     """HASH: queue -> msgpack [`paused` or `draining`, by, reason, microseconds since 1970]."""
     return prefix + "held"
+
+
+def checks(prefix: str) -> str:
+    """HASH, in partition 0 only: what was verified -> msgpack [well, microseconds since 1970]."""
+    return prefix + "checks"
 
 
 def note(prefix: str, op: str) -> str:

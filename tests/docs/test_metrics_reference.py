@@ -1,22 +1,19 @@
-"""The page of the metrics names each that there is, and no other."""
+"""The catalogue of metrics keeps to Prometheus' rules (the page that is made of it is compared in
+test_reference)."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from triton.api import http_metrics, platform_metrics
-
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
+from triton.api.metrics.catalogue import BY_NAME, METRICS
 
 
-def test_the_page_names_every_metric() -> None:
-    told = set(re.findall(r"`(triton_[a-z_]+)`", PAGE.read_text()))
-    source = "".join(
-        Path(str(one.__file__)).read_text() for one in (http_metrics, platform_metrics)
-    )
-    made = set(re.findall(r'"(triton_[a-z_]+)"', source))
-    made |= {
-        f"triton_projector_{name}" for name in re.findall(r'^        "([a-z_]+)": \(', source, re.M)
-    }
-    assert {name.removesuffix("_total") for name in told} == made
+def test_metrics_are_named_as_prometheus_wants_them() -> None:
+    assert len(BY_NAME) == len(METRICS)
+    for one in METRICS:
+        assert re.fullmatch(r"triton_[a-z_]+", one.name), one.name
+        assert one.name.endswith("_total") == (one.kind == "counter"), one.name
+        assert one.name.endswith("_seconds") or one.unit != "seconds", one.name
+        assert one.name.endswith("_bytes") or one.unit != "bytes", one.name
+        assert one.about.endswith("."), one.name
+        assert "|" not in one.about, one.name

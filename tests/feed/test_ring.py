@@ -87,12 +87,11 @@ def test_what_a_filter_chooses_is_chosen_once_and_sees_what_came_after() -> None
     for position in (1, 2, 3):
         ring.append(entry(position, "ab"[position % 2], Output(chunk=f"<{position}>")))
         of_b, other = (Wanted(Filter(jobs=frozenset((job,)))) for job in "ba")
-        raw, last = ring.chosen(0, 0, of_b)
-        assert ([n for n in (1, 2, 3) if b"<%d>" % n in raw], last) == (
-            [n for n in (1, 3) if n <= position],
-            position,
-        )
-        again, _ = ring.chosen(0, 0, Wanted(Filter(jobs=frozenset("b"))))
+        raw, last, count = ring.chosen(0, 0, of_b)
+        chosen = [n for n in (1, 3) if n <= position]
+        assert [n for n in (1, 2, 3) if b"<%d>" % n in raw] == chosen
+        assert (last, count) == (position, len(chosen))
+        again, *_ = ring.chosen(0, 0, Wanted(Filter(jobs=frozenset("b"))))
         assert again is raw
         assert ring.chosen(0, 0, other)[0] != raw
 

@@ -13,6 +13,7 @@ from log_writer import LogWriter
 from projecting import opened, project, run
 
 from triton.errors import ConfigurationError, UnavailableError
+from triton.events.checks import read_checks
 from triton.projections import run_projectors
 from triton.projections.lag import await_projection, lag, read_lag
 from triton.projections.verify import verify_async
@@ -47,8 +48,10 @@ def test_both_stores_follow_the_log_and_say_so(settings: Settings, writer: LogWr
             after = await lag(log, connection)
             assert [(one.behind > 0) == (one.seconds > 0) for one in after] == [True, True]
             assert after[0].behind == 0
-        report = await verify_async(settings)
-        assert report.ok
+            report = await verify_async(settings)
+            assert report.ok
+            (noted,) = await read_checks(log.client, log.namespace)
+            assert (noted.name, noted.ok) == ("verify", True)
 
     writer.run(2)
     run(scene())

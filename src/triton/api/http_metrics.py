@@ -20,6 +20,10 @@ from prometheus_client import (
 from prometheus_client.core import Metric
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from triton.api.metrics.catalogue import BY_NAME
+
+_REQUESTS: Final = BY_NAME["triton_http_requests_total"]
+_SECONDS: Final = BY_NAME["triton_http_request_seconds"]
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 #: Of requests that no route takes: their paths are anything.
 UNROUTED: Final = "(none)"
@@ -35,15 +39,15 @@ class HttpMetrics:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self._requests = Counter(
-            "triton_http_requests",
-            "Requests that were answered, by route template, method and status.",
-            ("route", "method", "status"),
+            _REQUESTS.name,
+            _REQUESTS.about,
+            _REQUESTS.labels,
             registry=self.registry,
         )
         self._seconds = Histogram(
-            "triton_http_request_seconds",
-            "Seconds until the answer began; a stream's length is not in it.",
-            ("route", "method"),
+            _SECONDS.name,
+            _SECONDS.about,
+            _SECONDS.labels,
             buckets=_BUCKETS,
             registry=self.registry,
         )

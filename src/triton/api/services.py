@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from triton.api.job_reader import JobReader
+from triton.api.metrics.job_figures import JobFigures
 from triton.api.queues import QueueList, queue_views
 from triton.archive import ArchiveStore, open_archive
 from triton.erasure.keyring import Keyring, keyring_of
@@ -85,6 +86,8 @@ class Services(msgspec.Struct, frozen=True):
     keyring: Keyring
     http: httpx.AsyncClient
     hub: Hub
+    #: What went by in the log, counted.
+    figures: JobFigures
     #: The log of a partition as it was last opened, with its past.
     log: Callable[[int], Whole]
     history: History
@@ -159,15 +162,18 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
         except RedisError as error:
             raise UnavailableError(no_answer("Redis", error)) from error
         framer = Framer(Signer(key), f"/triton/{settings.namespace}")
+        figures = JobFigures()
         hub = Hub(
             open_log,
             framer,
             ring_capacity=options.ring_capacity,
             ring_bytes=options.ring_bytes,
             max_streams=options.max_streams or settings.streams,
+            on_entries=figures.see,
         )
         stack.push_async_callback(hub.stop)
         await hub.start()
+        figures.forget()
         past = Past(lambda: archive, Index(lambda: pool.connection(timeout=PAST_WAIT)))
 
         def log(partition: int) -> Whole:
@@ -189,6 +195,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             payloads=Payloads(lambda: archive, inline=settings.inline_bytes),
             http=http,
             hub=hub,
+            figures=figures,
             log=log,
             history=history,
             jobs=jobs,

@@ -61,6 +61,7 @@ async def answer(
     await services.limits.of(who.tenant)
     place = _enter(request, services, who)
     if isinstance(place, Full):
+        services.hub.refused["limited"] += 1
         if cursor is None:
             raise _error(place)
         return complete(frames.bye("limited", services.feed.retry_ms()))
@@ -70,6 +71,7 @@ async def answer(
         if opened == "ended":
             return Response(status_code=204, headers={"Cache-Control": "no-store"})
         if isinstance(opened, Refused):
+            services.hub.refused[opened.reason] += 1
             return complete(opened.body)
         return _response(request, services, opened, _at_end(opened, place, seconds_left(who)))
     finally:

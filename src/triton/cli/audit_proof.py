@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -217,9 +218,12 @@ _ENGINES = ("redis_url", "database_url", "clickhouse_url")
 async def _verify(
     settings: Settings, since: str, pinned: Sequence[Key], seen: Sequence[Path], *, live: bool
 ) -> tuple[Report, list[Count]]:
+    from redis.exceptions import RedisError
+
     from triton.archive import open_archive
     from triton.audit import counting, verifying
     from triton.errors import ValidationError
+    from triton.events.checks import note_check
     from triton.projections.engines import open_engines
     from triton.verifier import triton_verify
 
@@ -256,6 +260,11 @@ async def _verify(
         await verifying.verify_log(report, archive, log)
         counting.compare_rows(report, settings.namespace, rows)
         counts = await counting.count_stores(report, connection, clickhouse, log)
+        # What was not found out is no finding.
+        if not since and report.verdict != triton_verify.UNKNOWN:
+            with contextlib.suppress(RedisError):
+                well = not triton_verify.EXITS[report.verdict]
+                await note_check(log.client, log.namespace, "audit_verify", ok=well)
     return report, counts
 
 

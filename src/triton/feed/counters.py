@@ -128,6 +128,7 @@ class CounterStream:
             if loop.time() >= ends_at:
                 self.close_for("rotate")
             if self._place.closing is not None:
+                self._counters.hub.closed[self._place.closing] += 1
                 yield frames.bye(self._place.closing, self._counters.retry_ms())
                 return
             newest = self._counters.newest

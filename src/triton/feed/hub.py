@@ -54,7 +54,8 @@ class Subscription:
 class Hub:
     """The open streams of one process. `open_log` opens the log anew, for the start and after trouble.
 
-    ring_capacity is in entries per partition, ring_bytes in stored bytes.
+    ring_capacity is in entries per partition, ring_bytes in stored bytes. `on_entries` is told of all entries
+    that go by, with their partition's epoch.
     """
 
     def __init__(
@@ -65,11 +66,17 @@ class Hub:
         ring_capacity: int = 8192,
         ring_bytes: int = 32 * 1024 * 1024,
         max_streams: int = 10_000,
+        on_entries: Callable[[str, Sequence[Entry]], None] | None = None,
     ) -> None:
         self.framer = framer
         self.draining = False
-        #: Events that went by, by type.
-        self.seen: Counter[bytes] = Counter()
+        #: Events that were handed to streams, and pages of the past that streams read.
+        self.delivered = 0
+        self.past_reads = 0
+        #: Streams that were ended before their end, and those that were not opened, by reason.
+        self.closed: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self._on_entries = on_entries
         self._open_log = open_log
         self._ring_capacity = ring_capacity
         self._ring_bytes = ring_bytes
@@ -192,6 +199,7 @@ class Hub:
             return NOTHING
         ring = self.ring(stream.partition)
         if not ring.covers(stream.pending - 1):
+            self.past_reads += 1
             return None
         return ring.read(stream.topics[0], stream.position, max_bytes)
 
@@ -222,13 +230,14 @@ class Hub:
         """New entries for the ring: notes for whom, and rings their bells now or soon."""
         others = [kind for kind in topics.COLUMNS if self._kinds[kind]]
         for entry in entries:
-            self.seen[entry.fields[1]] += 1
             found = ring.append(entry)
             for topic in (*found, *topics.others(entry, others)) if others else found:
                 for stream in self._streams.get((entry.partition, topic), ()):
                     if stream.pending == 0:
                         stream.pending = entry.position
                     self._woken.add(stream)
+        if self._on_entries is not None and entries:
+            self._on_entries(self.epoch(entries[0].partition), entries)
         if self._woken and self._timer is None:
             loop = asyncio.get_running_loop()
             delay = self._ring_again - loop.time()

@@ -269,6 +269,7 @@ class JobStream:
             self._version = frame.version
             self._ended = frame.type[4:] if frame.type in TERMINAL_EVENTS else ""
             self._sent = frame.position
+        self._hub.delivered += len(found)
         return raw
 
     async def _reset(self) -> bytes:
@@ -300,6 +301,7 @@ class JobStream:
                 return False
             self._version, self._sent = batch.frames[-1].version, batch.frames[-1].position
             self._written_at = asyncio.get_running_loop().time()
+            self._hub.delivered += len(batch.frames)
         self._hub.move(self._place, batch)
         return True
 
@@ -313,6 +315,7 @@ class JobStream:
 
     async def _farewell(self, reason: Closing) -> bytes:
         timing = self._feed.timing
+        self._hub.closed[reason] += 1
         if reason == "draining":
             window = min(timing.drain, self._hub.open_streams / 1000)
             await asyncio.sleep(random.uniform(0, window))  # noqa: S311

@@ -146,6 +146,7 @@ class ManyReader:
     def frame(self, partition: int, found: Frame) -> bytes:
         """The bytes of a frame that is delivered now; from here on it was."""
         self._seen[partition - self._first] = found.position
+        self._hub.delivered += 1
         if len(self._seen) == 1:
             return found.raw
         return frames.event(found.line, self.cursor())
@@ -183,9 +184,10 @@ class ManyReader:
         after = max(self._of(place), place.pending - 1)
         if not ring.covers(after) or after + _LIVE < ring.last:
             return False
-        raw, last = ring.chosen(place.partition, after, self._wanted)
+        raw, last, count = ring.chosen(place.partition, after, self._wanted)
         if raw and not write(raw):
             return False
+        self._hub.delivered += count
         self._seek(place, last)
         return True
 
@@ -211,6 +213,7 @@ class ManyReader:
 
     async def _past(self, partition: int, after: int, until: int) -> tuple[int, list[Found]]:
         last = min(after + _PAST, until)
+        self._hub.past_reads += 1
         epoch, framer = self._hub.epoch(partition), self._hub.framer
         found: list[Found] = []
         async with self._turn:

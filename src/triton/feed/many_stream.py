@@ -320,6 +320,7 @@ class ManyStream:
 
     async def _farewell(self, reason: Closing) -> bytes:
         timing = self._feed.timing
+        self._feed.hub.closed[reason] += 1
         if reason == "draining":
             window = min(timing.drain, self._feed.hub.open_streams / 1000)
             await asyncio.sleep(random.uniform(0, window))  # noqa: S311

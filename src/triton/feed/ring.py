@@ -79,7 +79,7 @@ class Ring:
         self._asked: tuple[Topic, int, int] | None = None
         self._batch = NOTHING
         #: The answers of `chosen` since the last entry.
-        self._chosen: dict[tuple[int, Chooses], tuple[bytes, int]] = {}
+        self._chosen: dict[tuple[int, Chooses], tuple[bytes, int, int]] = {}
 
     def append(self, entry: Entry) -> tuple[Topic, ...]:
         """Take the next entry, dropping the oldest where there is no room. Answers its topics."""
@@ -134,8 +134,8 @@ class Ring:
             frames.append(frame)
         return _batch(frames, complete=True)
 
-    def chosen(self, partition: int, after: int, wanted: Chooses) -> tuple[bytes, int]:
-        """The frames after a position that are wanted, and the position up to which this holds."""
+    def chosen(self, partition: int, after: int, wanted: Chooses) -> tuple[bytes, int, int]:
+        """The frames after a position that are wanted, the position up to which this holds, and how many."""
         asked = (after, wanted)
         found = self._chosen.get(asked)
         if found is None:
@@ -144,7 +144,7 @@ class Ring:
                 self.frame(position).raw
                 for position in (compress(page.positions, wanted.mask(page)) if page else ())
             ]
-            found = self._chosen[asked] = (b"".join(frames), self.last)
+            found = self._chosen[asked] = (b"".join(frames), self.last, len(frames))
         return found
 
     def page(self, partition: int, after: int, most: int) -> Page | None:

@@ -6,10 +6,13 @@ PostgreSQL is read in one snapshot, so projectors may go on meanwhile.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 import psycopg
+from redis.exceptions import RedisError
 
+from triton.events.checks import note_check
 from triton.events.log import Checkpoint
 from triton.history import History
 from triton.projections.checkpoint import Connection
@@ -40,12 +43,15 @@ def verify(settings: Settings) -> Report:
 
 
 async def verify_async(settings: Settings) -> Report:
-    """The same within a running loop."""
+    """The same within a running loop. What came of it is noted for `/metrics`."""
     async with open_engines(settings) as (log, connection, clickhouse):
         await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
         await connection.set_read_only(True)
         async with connection.transaction():
-            return await Verifier(log, connection, clickhouse).run()
+            report = await Verifier(log, connection, clickhouse).run()
+        with contextlib.suppress(RedisError):
+            await note_check(log.client, log.namespace, "verify", ok=report.ok)
+        return report
 
 
 class Verifier:

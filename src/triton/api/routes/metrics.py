@@ -11,7 +11,7 @@ from starlette.responses import Response
 from triton.api import openapi
 from triton.api.access import requires
 from triton.api.http_metrics import HttpMetrics
-from triton.api.platform_metrics import scrape
+from triton.api.metrics.scraping import scrape
 from triton.api.services import Services, services_of
 from triton.identity.permissions import Permission
 
