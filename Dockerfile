@@ -1,21 +1,42 @@
-# One image for every role: `triton api`, `triton worker`, `triton projector`, `triton archiver`, `triton migrate`.
-# Debian-based: the binary wheels need glibc.
+# One image for every role: `triton api`, `triton worker`, `triton projector`, `triton archiver`, `triton relay`,
+# `triton migrate`. Debian-based, because the binary wheels need glibc. The embedded engines are not in it.
 FROM python:3.12-slim-bookworm AS build
-WORKDIR /src
+# Extras of pyproject.toml: what your actors need besides, such as documents,parquet.
+ARG EXTRAS=documents
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /source
 RUN python -m venv /opt/triton
 COPY pyproject.toml constraints.txt README.md LICENSE ./
+# The dependencies first: they stay in the cache while only the source changes.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/triton/bin/python -c 'import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print("\n".join(p["dependencies"] + [d for e in sys.argv[1].split(",") if e for d in p["optional-dependencies"][e]]))' "${EXTRAS}" > /tmp/requirements.txt \
+    && /opt/triton/bin/pip install --constraint constraints.txt --requirement /tmp/requirements.txt
 COPY src ./src
 COPY schema ./schema
-RUN /opt/triton/bin/pip install --no-cache-dir -c constraints.txt '.[documents]'
+COPY clients ./clients
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/triton/bin/pip install --constraint constraints.txt --no-deps . \
+    && /opt/triton/bin/pip uninstall --yes pip \
+    && /opt/triton/bin/triton --help > /dev/null
 
 FROM python:3.12-slim-bookworm
-RUN useradd --system --uid 10001 --home-dir /var/lib/triton --create-home triton \
-    && install -d -o triton /var/lib/triton/archive /var/lib/triton/keys /var/lib/triton/access \
-       /var/lib/triton/secrets
+# tini passes signals on and collects what a dead worker left behind.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends tini \
+    && rm -rf /var/lib/apt/lists/*
+# Folders for volumes: a volume that is new takes owner and mode from here.
+RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/triton --no-create-home --shell /usr/sbin/nologin triton \
+    && install -d -o triton -g triton -m 0700 /var/lib/triton /var/lib/triton/access /var/lib/triton/archive \
+       /var/lib/triton/keys /var/lib/triton/secrets /var/lib/triton/subject-keys
 COPY --from=build /opt/triton /opt/triton
-ENV PATH=/opt/triton/bin:$PATH PYTHONUNBUFFERED=1
-USER triton
+ENV PATH=/opt/triton/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+USER 10001:10001
 WORKDIR /var/lib/triton
 EXPOSE 8000
-ENTRYPOINT ["triton"]
+# Of the API. The other roles have no port: compose.yaml and the manifests turn it off for them.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:%s/health' % (os.environ.get('TRITON_PORT') or 8000), timeout=4)"]
+ENTRYPOINT ["tini", "--", "triton"]
 CMD ["api", "--host", "0.0.0.0"]

@@ -11,7 +11,7 @@ help:
 	@echo "make test    set up everything and run the tests, three at a time"
 	@echo "make coverage  the same, traced: at least 85 % must be run"
 	@echo "make contract  the API against its OpenAPI document, 100 cases a route, another seed each time"
-	@echo "make lint    ruff and the strict type check"
+	@echo "make lint    ruff, the strict type check, and what deploys Triton: compose, Kubernetes, image, scripts"
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make bench   Triton beside its peers and limits, one table"
 	@echo "make soak    ten minutes of jobs and faults, then the checker (ARGS='--seconds 60 --seed 1')"
@@ -46,6 +46,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tools/check_deploy.py
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,5 @@
-"""Writes docs/reference/settings.md, events.md, routes.md and metrics.md from the code they describe.
+"""Writes docs/reference/settings.md, events.md, routes.md, metrics.md and .env.example from the code they
+describe.
 
 python tools/reference.py            write the files
 python tools/reference.py --check    exit 1 if they are not current
@@ -13,6 +14,7 @@ import typing
 from pathlib import Path
 
 import msgspec
+from env_example import env_example
 from metrics_page import metrics_page
 from routes import routes_page
 
@@ -85,11 +87,16 @@ def events_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def env_page() -> str:
+    return env_example(field_comments(settings, "Settings"))
+
+
 PAGES = {
     "settings.md": settings_page,
     "events.md": events_page,
     "routes.md": routes_page,
     "metrics.md": metrics_page,
+    "../../.env.example": env_page,
 }
 
 

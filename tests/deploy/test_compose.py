@@ -1,0 +1,168 @@
+"""compose.yaml against the program that it starts: roles, settings, commands, folders, memory, ends."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from deploy_files import ROOT, SETTINGS, compose, interpolated, refuse_wrong_command, variables
+
+from triton import settings
+from triton.api.app import create_app
+from triton.broker import drain
+from triton.settings import Settings
+from triton.stack.up import Stack
+
+UNITS = {"m": 2**20, "g": 2**30}
+SECRET = re.compile("PASSWORD|SECRET|TOKEN|KEY$")
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = compose()["services"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def roles(services: dict[str, Any]) -> dict[str, Any]:
+    """The services that run Triton's own image."""
+    return {name: one for name, one in services.items() if "build" in one}
+
+
+def test_every_role_of_triton_up_is_there(tmp_path: Path, roles: dict[str, Any]) -> None:
+    """A role that the supervisor learns to run must not be missing in containers."""
+    stack = Stack(Settings(data=str(tmp_path), outbox_url="postgresql://x/y"))
+
+    run = {spec.name for spec in stack._roles(listener=3)}
+
+    assert run | {"migrate"} == roles.keys()
+
+
+def test_commands_exist_with_their_options(roles: dict[str, Any]) -> None:
+    for one in roles.values():
+        refuse_wrong_command([str(word) for word in one["command"]])
+
+
+def test_reloading_commands_exist_too(roles: dict[str, Any]) -> None:
+    override = compose("dev")["services"]
+    lines = {name: one["command"][0] for name, one in override.items() if "command" in one}
+
+    assert lines.keys() == roles.keys() - {"migrate"}
+    for line in lines.values():
+        refuse_wrong_command(line.split()[1:])
+
+
+@pytest.mark.parametrize("file", [(), ("dev",), ("prod",)])
+def test_settings_exist_and_their_values_are_taken(file: tuple[str, ...]) -> None:
+    """A name or a value that settings.py does not know would only be found when the container starts."""
+    for one in compose(*file)["services"].values():
+        given = {
+            name: interpolated(value)
+            for name, value in one.get("environment", {}).items()
+            if name.startswith(settings.PREFIX)
+        }
+        assert given.keys() <= SETTINGS
+        settings.load(given)
+
+
+def test_no_secret_has_a_default() -> None:
+    for name, how, default in variables():
+        if SECRET.search(name):
+            assert how == "?", f"{name} has the default {default!r}"
+
+
+def test_all_limits_of_memory_are_below_four_gigabytes(services: dict[str, Any]) -> None:
+    """With every profile, and with the migration that has ended when the others run."""
+    limits = {
+        name: one["deploy"]["resources"]["limits"]["memory"] for name, one in services.items()
+    }
+
+    assert sum(int(size[:-1]) * UNITS[size[-1]] for size in limits.values()) < 4e9
+
+
+def test_ports_are_open_on_this_machine_only() -> None:
+    for file in ((), ("dev",), ("prod",)):
+        for name, one in compose(*file)["services"].items():
+            for port in one.get("ports", ()):
+                assert port.startswith("127.0.0.1:"), f"{name}: {port}"
+
+
+def test_every_service_has_health_and_a_time_to_end(services: dict[str, Any]) -> None:
+    """A role without a port has no health check of the image's: that asks for the API's."""
+    asked = {"valkey", "postgres", "clickhouse", "object-store", "api", "prometheus", "grafana"}
+    for name, one in services.items():
+        if name in asked:
+            assert one["healthcheck"]["start_period"]
+        else:
+            assert one["healthcheck"] == {"disable": True}
+        assert name == "migrate" or one["stop_grace_period"]
+        assert one["restart"] == ("no" if name == "migrate" else "unless-stopped")
+
+
+def test_a_worker_gets_longer_to_end_than_it_needs(services: dict[str, Any]) -> None:
+    needed = Settings().drain_ms / 1000 + drain._BEYOND
+
+    assert int(services["worker"]["stop_grace_period"].removesuffix("s")) > needed
+
+
+def test_health_checks_ask_for_routes_that_exist(services: dict[str, Any]) -> None:
+    routes = create_app(Settings()).openapi()["paths"]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    asked = re.findall(r"127\.0\.0\.1:(?:8000|%s)(/[a-z/]*)", f"{services['api']}{dockerfile}")
+
+    assert len(asked) == 2
+    assert set(asked) <= routes.keys()
+
+
+def test_folders_in_settings_are_volumes_of_the_role(roles: dict[str, Any]) -> None:
+    """What a role writes must not lie in the container: its file system is read-only, and gone with it."""
+    writes = {
+        "api": ("TRITON_DATA", "TRITON_TENANT_KEYS", "TRITON_SUBJECT_KEYS"),
+        "worker": ("TRITON_TENANT_KEYS", "TRITON_SUBJECT_KEYS"),
+        "archiver": ("TRITON_DATA",),
+        "relay": ("TRITON_SUBJECT_KEYS",),
+    }
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    for name, folders in writes.items():
+        mounted = {volume.split(":")[1] for volume in roles[name]["volumes"]}
+        for setting in folders:
+            path = Path(urlsplit(roles[name]["environment"][setting]).path)
+            assert {str(path), str(path.parent)} & mounted, f"{name}: {setting}"
+        for path in mounted - {"/tmp"}:
+            assert path in dockerfile, f"the image has no {path} that its user may write"
+
+
+def test_what_is_named_is_declared(services: dict[str, Any]) -> None:
+    """Volumes, networks, secrets and dependencies; files of ours that are mounted are in the checkout."""
+    whole = compose()
+    for name, one in services.items():
+        for volume in one.get("volumes", ()):
+            source = volume.split(":")[0]
+            if not source.startswith("./deploy/observability"):
+                assert source in whole["volumes"] or (ROOT / source).exists(), f"{name}: {volume}"
+        assert set(one["networks"]) <= whole["networks"].keys()
+        assert {secret["source"] for secret in one.get("secrets", ())} <= whole["secrets"].keys()
+        assert one.get("depends_on", {}).keys() <= services.keys()
+
+
+def test_engines_are_out_of_reach_and_the_roles_wait_for_them(roles: dict[str, Any]) -> None:
+    whole = compose()
+    assert whole["networks"]["engines"] == {"internal": True}
+    for name, one in roles.items():
+        ready = {
+            on for on, how in one["depends_on"].items() if how["condition"] != "service_started"
+        }
+        wanted = {"postgres", "clickhouse"}
+        if name != "migrate":
+            wanted |= {"valkey", "object-store", "migrate"}
+        assert ready == wanted, name
+
+
+def test_the_log_is_kept_and_never_evicted(services: dict[str, Any]) -> None:
+    for valkey in (services["valkey"], compose("prod")["services"]["valkey"]):
+        line = " ".join(valkey["command"])
+        assert "--appendonly yes" in line
+        assert "--maxmemory-policy noeviction" in line
