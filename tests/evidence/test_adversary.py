@@ -680,6 +680,7 @@ def test_a_wrong_call_is_said_in_one_line(made: MadeArchive) -> None:
     code, report = verify(made.root, "--key", "nonsense")
     assert code == UNKNOWN
     assert "is no verifier key" in report["sentence"]
+    assert "no such file" in report["sentence"]
     (made.root / "empty").mkdir()
     code, report = verify(made.root / "empty", "--key", KEY)
     assert code == UNKNOWN

@@ -11,11 +11,12 @@ import psycopg
 import pytest
 from archiving import archive_once, with_archive
 from log_writer import LogWriter
-from projecting import project, run
+from projecting import opened, project, run
 from rebuilding import filled, step
 
 from triton import migrate
 from triton.errors import EvidenceError
+from triton.history import History
 from triton.projections.rebuild.running import Rebuild
 from triton.projections.report import render
 from triton.projections.verify import verify
@@ -154,3 +155,44 @@ def test_all_but_the_archive_is_lost(own: Settings, writer: LogWriter) -> None:
     project(own)
     run(archive_once(own, projectors=BOTH))
     assert max(row[3] for row in ledger(own) if row[1] == found.epoch) == writer.position
+
+
+def test_segments_that_postgresql_forgot_are_read_and_known_again(
+    settings: Settings, writer: LogWriter, postgres: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Single rows are gone: the first one, and one between; also of a life that was restored from."""
+    archived = with_archive(settings, tmp_path)
+    writer.history(seed=1, events=60)
+    project(archived)
+    run(archive_once(archived, projectors=BOTH))
+    known, end = ledger(archived), writer.position
+
+    def forget(*first: int) -> None:
+        gone = "DELETE FROM segments WHERE first_position = ANY(%s) RETURNING 1"
+        assert len(postgres.execute(gone, [list(first)]).fetchall()) == len(first)
+
+    async def read() -> list[int]:
+        async with opened(archived) as (log, _):
+            assert isinstance(log, History)
+            assert await log.first_position(0) == 1
+            return [p async for page in log.pages(0) for p in page.positions]
+
+    forget(1, 16)
+    assert run(read()) == list(range(1, end + 1))
+    for name in list(writer.client.scan_iter(writer.prefix + "*")):
+        writer.client.delete(name)
+
+    async def restored() -> Any:
+        async with open_restore(archived) as restore:
+            return await restore.run(by="user:tester", reason="a test", patience=1.0)
+
+    (found,) = run(restored())
+    assert (found.plan.archived, found.plan.end) == (end, end)
+    assert ledger(archived) == known
+    forget(6, 26)
+    assert run(read()) == list(range(1, end + 1))
+    project(archived)
+    run(archive_once(archived, projectors=BOTH))
+    assert [row for row in ledger(archived) if row[1] != found.epoch] == known
+    assert max(row[3] for row in ledger(archived) if row[1] == found.epoch) == end
+    assert run(read()) == list(range(1, end + 1))

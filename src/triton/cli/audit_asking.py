@@ -267,6 +267,8 @@ def _say_difference(found: Difference) -> None:
     ]
     heads = ("job", "was", "is", "queue", "last event", "position")
     output.table(f"Jobs that changed ({found.total})", heads, changed)
+    if found.total > len(changed):
+        output.line(f"and {found.total - len(changed)} more; --limit shows them")
 
 
 def _held(held: HeldQueue | None) -> str:

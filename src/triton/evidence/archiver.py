@@ -15,15 +15,14 @@ from triton.errors import HoleError, NotFoundError, UnavailableError
 from triton.events.codec import digest_of
 from triton.events.log import Log
 from triton.events.scripts import Scripts
-from triton.evidence import layout, lives, recovering, tiled
+from triton.evidence import tiled
+from triton.evidence.beginning import Beginning
 from triton.evidence.bounds import Bounds, Holds
 from triton.evidence.heads import Follower
 from triton.evidence.holding import LegalHolds
-from triton.evidence.inheriting import inherit
 from triton.evidence.layout import Tree
 from triton.evidence.ledger import Ledger
 from triton.evidence.notes import Signer
-from triton.evidence.rows import Segment
 from triton.evidence.sealing import Sealer
 from triton.evidence.source import Source
 from triton.evidence.trimming import Trimmer
@@ -63,8 +62,7 @@ class Archiver:
         self.ledger = Ledger(lease, self.tree)
         origin = self.tree.origin(settings.origin)
         self._archive = archive
-        self._signer = signer
-        self._name = settings.origin
+        self._beginning = Beginning(self.ledger, archive, signer, settings.origin)
         self._trims_by = {name: getattr(settings, name) for name in TRIMS_BY}
         self._source = Source(log, archive, self.ledger)
         self.follower = Follower(
@@ -108,8 +106,9 @@ class Archiver:
         """Find where the last one ended. Raises LogError, EvidenceError, UnavailableError."""
         lease = self.ledger.lease
         await self.ledger.declare(self._trims_by)
+        await self._beginning.remembered()
         known = await self.ledger.segments()
-        found = await self._recovered(known) or await self._inherited()
+        found = await self._beginning.recovered(known) or await self._beginning.inherited()
         if found == known:
             await self._validate()
         sealed = [one for one in found if one.sealed]
@@ -120,27 +119,10 @@ class Archiver:
             digest = digest_of(await self._source.record(end)) if readable else ""
             await self.ledger.place(end, digest)
             await self._validate()
-        await self._declare()
+        await self._beginning.declare()
         await self.follower.start(sealed, lease.checkpoint)
         frontier = await asyncio.to_thread(tiled.frontier, self._archive, self.tree, sealed)
         self.sealer.start(frontier, found)
-
-    async def _recovered(self, known: list[Segment]) -> list[Segment]:
-        """All segments of the tree: a PostgreSQL that was lost, or came back from a copy, learns of those
-        that only the archive knows. Raises EvidenceError."""
-        sealed = [one for one in known if one.sealed]
-        last, digest = (sealed[-1].last, sealed[-1].manifest_sha256) if sealed else (0, "")
-        found = await asyncio.to_thread(
-            recovering.segments_behind, self._archive, self.tree, last, digest or ""
-        )
-        open_ = [(one.first, one.last) for one in known if not one.sealed]
-        # One that was begun is there at most: its sealing goes on.
-        if not found or open_ == [(one.first, one.last) for one in found]:
-            return known
-        heads = await asyncio.to_thread(recovering.newest_heads, self._archive, self.tree)
-        await self.ledger.recovered(found, heads)
-        self._say.warning("archiver.recovered", segments=len(found), from_position=found[0].first)
-        return await self.ledger.segments()
 
     async def _validate(self) -> None:
         """Raises LogForkedError; HoleError where what follows is nowhere."""
@@ -151,29 +133,6 @@ class Archiver:
             # What follows may be in the segments of an earlier life: the follower reads it there, or stops.
             if not await self.ledger.earlier():
                 raise
-
-    async def _inherited(self) -> list[Segment]:
-        """The segments of a new tree that had expired in the life before."""
-        for before, common in await self.ledger.earlier():
-            all_ = await self.ledger.segments_of(before, after=1, limit=100_000)
-            gone = [one for one in all_ if one.expired and one.last <= common]
-            if gone:
-                origin = self.tree.origin(self._name)
-                found = await asyncio.to_thread(inherit, self._archive, self.tree, origin, gone)
-                await self.ledger.recovered(found, [])
-                self._say.info("archiver.inherited", expired=found[-1].last)
-                return await self.ledger.segments()
-        return []
-
-    async def _declare(self) -> None:
-        """Say once, signed, which life of the log this one goes on from, where that one is archived."""
-        key = lives.key_of(self.tree)
-        for before, common in (await self.ledger.earlier())[:1]:
-            known = await asyncio.to_thread(self._archive.exists, layout.checkpoint(before))
-            if known and not await asyncio.to_thread(self._archive.exists, key):
-                origins = self.tree.origin(self._name), before.origin(self._name)
-                note = await asyncio.to_thread(lives.declaration, *origins, common, [self._signer])
-                await asyncio.to_thread(self._archive.put_new, key, note)
 
     async def turn(self) -> None:
         """Everything there is to do now, once."""

@@ -81,10 +81,12 @@ class Ledger(Rows):
         async with self._fenced():
             await self._one("declare", values)
 
-    async def recovered(self, found: Sequence[Found], heads: Sequence[Head]) -> None:
-        """Make the rows of what is in the archive and not here."""
+    async def recovered(
+        self, found: Sequence[Found], heads: Sequence[Head], *, of: Tree | None = None
+    ) -> None:
+        """Make the rows of what is in the archive and not here; `of`: an earlier tree."""
         async with self._fenced():
-            await write_recovered(self.lease.connection, self.tree, found, heads)
+            await write_recovered(self.lease.connection, of or self.tree, found, heads)
 
     async def trimmed(self, to: int) -> None:
         async with self._fenced():

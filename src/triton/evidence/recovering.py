@@ -17,6 +17,7 @@ from triton.errors import EvidenceError, NotFoundError
 from triton.evidence import layout, manifest, notes
 from triton.evidence.layout import Tree
 from triton.evidence.manifest import Manifest
+from triton.evidence.rows import Segment
 from triton.evidence.statements import sql
 
 
@@ -49,37 +50,38 @@ class Head(msgspec.Struct, frozen=True):
     key: str | None
 
 
-def segments_behind(
-    archive: ArchiveStore, tree: Tree, last: int, manifest_sha256: str
-) -> list[Found]:
-    """The tree's segments behind position `last`, whose segment's manifest has this SHA-256 (empty where it
-    is not known), in order.
+def segments_unknown(archive: ArchiveStore, tree: Tree, known: Sequence[Segment]) -> list[Found]:
+    """The tree's segments that the archive has and that are not among those that are known to be sealed, in
+    order: behind them, or between two of them.
 
     Reads the archive: call it in a thread. Raises EvidenceError where one is missing or does not follow.
     """
     signed = _signed(archive, tree)
-    found: list[Found] = []
-    previous = manifest_sha256
     keys = set(archive.list(layout.segments(tree)))
     # One that expired has no bytes, but all the rest.
     expired = {
         f"{key.removesuffix('.leaves')}.zst" for key in keys if key.endswith(".leaves")
     } - keys
-    for key in sorted(keys | expired):
-        bounds = layout.range_of(key)
-        if bounds is None or bounds[0] <= last:
+    rows = {(one.first, one.last): one for one in known if one.sealed}
+    spans = {span: key for key in keys | expired if (span := layout.range_of(key)) is not None}
+    found: list[Found] = []
+    end, previous = 0, ""
+    for first, last in sorted(rows.keys() | spans.keys()):
+        if row := rows.get((first, last)):
+            end, previous = last, row.manifest_sha256 or ""
             continue
-        first, end = bounds
-        expected = found[-1].last + 1 if found else last + 1
-        if first != expected or (found and found[-1].manifest is None):
+        if first <= end:
+            continue
+        key = spans[first, last]
+        if first != end + 1 or (found and found[-1].manifest is None):
             raise EvidenceError(
-                f"{key} is the next segment of the archive, but position {expected} must follow: a segment "
+                f"{key} is the next segment of the archive, but position {end + 1} must follow: a segment "
                 "or a manifest is missing; bring it back from another copy of the archive",
                 key=key,
             )
-        one = _described(archive, key, first, end, previous, signed)
+        one = _described(archive, key, first, last, previous, signed)
         found.append(msgspec.structs.replace(one, expired=key in expired))
-        previous = found[-1].manifest_sha256 or ""
+        end, previous = last, one.manifest_sha256 or ""
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from triton.archive import ArchiveStore
 from triton.errors import UnavailableError
@@ -17,6 +17,14 @@ from triton.history.segments import NOT_EXPIRED, Expired, Segment
 
 #: Lives of a log that are looked through backwards.
 _LIVES: Final = 100
+
+
+class _Life(NamedTuple):
+    """One life of a log: its segments, and the last position that it shares with the present one."""
+
+    epoch: str
+    segments: Sequence[Segment]
+    common: int | None
 
 
 class Catalogue:
@@ -37,8 +45,8 @@ class Catalogue:
         """The same as it is now. Raises UnavailableError."""
         if self._index is not None:
             with contextlib.suppress(UnavailableError):
-                known, expired = await self._from_index(self._index, tree)
-                if expired.until or segments.at(known, 1) is not None:
+                lives, expired = await self._from_index(self._index, tree)
+                if expired.until or segments.at(_joined(lives), 1) is not None:
                     self._expired[tree] = expired
                     return expired
         await self.look(tree, 1)
@@ -64,22 +72,20 @@ class Catalogue:
         return await self.look(tree, last)
 
     async def look(self, tree: Tree, position: int) -> Sequence[Segment]:
-        """All segments in order, as they are now; by the archive's keys where PostgreSQL has none with
-        a position. Raises UnavailableError."""
-        known: Sequence[Segment] | None = None
+        """All segments in order, as they are now; by the archive's own keys too where PostgreSQL has none
+        with a position, or forgot one between. Raises UnavailableError."""
+        lives: list[_Life] | None = None
         expired = NOT_EXPIRED
         if self._index is not None:
             with contextlib.suppress(UnavailableError):
-                known, expired = await self._from_index(self._index, tree)
-        missing = known is None or (
-            position > expired.until and segments.at(known, position) is None
-        )
-        if self._archive is not None and missing:
-            archived, gone = await self._from_archive(tree)
-            if known is None or segments.at(archived, position) is not None:
-                known = archived
+                lives, expired = await self._from_index(self._index, tree)
+        known = _joined(lives or ())
+        missing = position > expired.until and segments.at(known, position) is None
+        if self._archive is not None and (missing or not segments.dense(known, expired)):
+            lives = lives or [_Life(tree.epoch, (), None)]
+            known, gone = await self._from_archive(tree, lives)
             expired = gone if gone.until > expired.until else expired
-        known = segments.behind(known or (), expired)
+        known = segments.behind(known, expired)
         self._known[tree], self._expired[tree] = known, expired
         return known
 
@@ -87,10 +93,10 @@ class Catalogue:
         """What was known is not so any more."""
         self._known.pop(tree, None)
 
-    async def _from_index(self, index: Index, tree: Tree) -> tuple[list[Segment], Expired]:
+    async def _from_index(self, index: Index, tree: Tree) -> tuple[list[_Life], Expired]:
         rows = await index.rows("lives", {"partition": tree.partition})
         before = {row["epoch"]: (row["previous_epoch"], row["common"]) for row in rows}
-        lives: list[tuple[Sequence[Segment], int | None]] = []
+        lives: list[_Life] = []
         epoch, common = tree.epoch, None
         expired = NOT_EXPIRED
         for _ in range(_LIVES):
@@ -98,15 +104,34 @@ class Catalogue:
             for row in await index.rows("expired", values):
                 gone = Expired(*row.values())
                 expired = max(expired, gone, key=lambda each: each.until)
-            lives.append((segments.of_rows(epoch, await index.rows("segments", values)), common))
+            found = segments.of_rows(epoch, await index.rows("segments", values))
+            lives.append(_Life(epoch, found, common))
             if epoch not in before:
                 break
             epoch, shared = before[epoch]
             common = shared if common is None else min(common, shared)
-        return segments.joined(lives), expired
+        return lives, expired
 
-    async def _from_archive(self, tree: Tree) -> tuple[list[Segment], Expired]:
+    async def _from_archive(
+        self, tree: Tree, lives: Sequence[_Life]
+    ) -> tuple[list[Segment], Expired]:
+        """The same lives, with what the archive itself has of them; `Expired` of the present one."""
         assert self._archive is not None
         archive = self._archive
-        keys = await asyncio.to_thread(lambda: list(archive().list(layout.segments(tree))))
-        return segments.of_keys(tree.epoch, keys), segments.expired_in(keys)
+        found: list[_Life] = []
+        expired = NOT_EXPIRED
+        for life in lives:
+            keys = await asyncio.to_thread(_keys, archive, tree._replace(epoch=life.epoch))
+            there = segments.united(life.segments, segments.of_keys(life.epoch, keys))
+            found.append(life._replace(segments=there))
+            if life.epoch == tree.epoch:
+                expired = segments.expired_in(keys)
+        return _joined(found), expired
+
+
+def _keys(archive: Callable[[], ArchiveStore], tree: Tree) -> list[str]:
+    return list(archive().list(layout.segments(tree)))
+
+
+def _joined(lives: Sequence[_Life]) -> list[Segment]:
+    return segments.joined([(life.segments, life.common) for life in lives])

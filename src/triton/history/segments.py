@@ -7,7 +7,7 @@ from the new life's segments where it has them, and from the old one's where it 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -108,20 +108,37 @@ def behind(segments: Iterable[Segment], expired: Expired) -> list[Segment]:
     ]
 
 
+def united(told: Iterable[Segment], there: Iterable[Segment]) -> list[Segment]:
+    """Those of one life that PostgreSQL tells of, and between and behind them those that the archive has."""
+    rows = {segment.key for segment in told}
+    found: list[Segment] = []
+    every = [*told, *(segment for segment in there if segment.key not in rows)]
+    for segment in sorted(every, key=lambda one: (one.first, one.key not in rows)):
+        if not found or segment.first > found[-1].last:
+            found.append(segment)
+    return found
+
+
+def dense(segments: Sequence[Segment], expired: Expired) -> bool:
+    """Whether nothing is missing between them, nor before them but what expired."""
+    ends = [expired.until, *(segment.last for segment in segments)]
+    return all(segment.first <= end + 1 for end, segment in zip(ends, segments, strict=False))
+
+
 def joined(lives: Sequence[tuple[Sequence[Segment], int | None]]) -> list[Segment]:
     """One list of segments that do not overlap, from those of each life, the present one first; with each
-    the last position that it shares with the present one (None for that itself)."""
+    the last position that it shares with the present one (None for that itself). What a later life has is
+    read there; it may have no more than a part yet, of all positions from 1 on."""
     found: list[Segment] = []
     for segments, common in lives:
-        before = found[0].first if found else None
-        ends = [end for end in (common, before - 1 if before else None) if end is not None]
-        end = min(ends) if ends else None
-        usable = [
-            segment if end is None or segment.last <= end else _until(segment, end)
+        spans = _spans(found)
+        free = [
+            part
             for segment in segments
-            if end is None or segment.first <= end
+            if common is None or segment.first <= common
+            for part in _outside(segment, common or segment.last, spans)
         ]
-        found = usable + found
+        found = sorted(found + free, key=lambda segment: segment.first)
     return found
 
 
@@ -133,6 +150,32 @@ def at(segments: Sequence[Segment], position: int) -> Segment | None:
     return None
 
 
-def _until(segment: Segment, last: int) -> Segment:
+def _spans(segments: Iterable[Segment]) -> list[tuple[int, int]]:
+    """First and last positions of what segments in order cover without a gap."""
+    spans: list[tuple[int, int]] = []
+    for segment in segments:
+        if spans and segment.first == spans[-1][1] + 1:
+            spans[-1] = spans[-1][0], segment.last
+        else:
+            spans.append((segment.first, segment.last))
+    return spans
+
+
+def _outside(segment: Segment, end: int, spans: Iterable[tuple[int, int]]) -> Iterator[Segment]:
+    """What a segment has up to position `end`, and the spans have not."""
+    begin, last = segment.first, min(segment.last, end)
+    for first, until in spans:
+        if until >= begin and first <= last:
+            if first > begin:
+                yield _part(segment, begin, first - 1)
+            begin = until + 1
+    if begin <= last:
+        yield _part(segment, begin, last)
+
+
+def _part(segment: Segment, first: int, last: int) -> Segment:
+    if (first, last) == (segment.first, segment.last):
+        return segment
     # Its last time is another event's now.
-    return msgspec.structs.replace(segment, last=last, last_at=0)
+    last_at = segment.last_at if last == segment.last else 0
+    return msgspec.structs.replace(segment, first=first, last=last, last_at=last_at)

@@ -15,8 +15,8 @@ from triton.errors import ConflictError, NotFoundError
 from triton.events.entries import Entry
 from triton.evidence import layout, notes
 from triton.evidence.layout import Tree
-from triton.evidence.recovering import Found, segments_behind
-from triton.evidence.rows import last_segment
+from triton.evidence.recovering import Found, segments_unknown
+from triton.evidence.rows import segments_of
 from triton.history import Past
 from triton.projections.checkpoint import Connection
 from triton.restore.entries import entry_of_record, entry_of_row
@@ -102,9 +102,8 @@ class Witness:
     async def unknown(self, known: Known) -> list[Found]:
         """The segments of the known life that PostgreSQL does not know. Raises EvidenceError."""
         tree = self.tree(known.epoch)
-        last = await last_segment(self._connection, tree) if known.epoch else None
-        at, digest = (last.last, last.manifest_sha256 or "") if last else (0, "")
-        found = await asyncio.to_thread(segments_behind, self._archive, tree, at, digest)
+        rows = await segments_of(self._connection, tree) if known.epoch else []
+        found = await asyncio.to_thread(segments_unknown, self._archive, tree, rows)
         return [one for one in found if one.last <= known.archived]
 
     async def _archived(self, tree: Tree) -> int:

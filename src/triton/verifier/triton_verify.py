@@ -2486,6 +2486,10 @@ def keys_of(given: Sequence[str]) -> list[Key]:
         if os.path.exists(each):
             with open(each, encoding="utf-8") as file:
                 text = file.read()
+        elif each.count("+") < 2:
+            raise BadDataError(
+                f"{each!r} is no verifier key, NAME+ID+KEY, and there is no such file either"
+            )
         lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
         if not lines:
             raise BadDataError(f"{each!r} holds no key")
