@@ -45,6 +45,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seal_ms: Annotated[int, msgspec.Meta(ge=0)] = 600_000
     #: Milliseconds after which a signed tree head covers a fresh event. When idle, one is signed each minute.
     head_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 1_000
+    #: http(s):// URL that archivers post the newest signed tree head to, each minute; empty: to none.
+    heads_webhook: Annotated[str, msgspec.Meta(pattern=r"^(https?://\S+)?\Z")] = ""
+    #: Witnesses (C2SP tlog-witness) that are asked to sign the heads of what is sealed: KEY URL, KEY URL.
+    witnesses: str = ""
     #: The newest events that stay in Redis although they are archived, for each partition.
     keep_events: Annotated[int, msgspec.Meta(ge=0)] = 10_000
     #: Milliseconds that an event stays in Redis although it is archived.

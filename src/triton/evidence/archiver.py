@@ -16,6 +16,8 @@ from triton.events.codec import digest_of
 from triton.events.log import Log
 from triton.events.scripts import Scripts
 from triton.evidence import tiled
+from triton.evidence.anchoring import SECONDS as ANCHOR_SECONDS
+from triton.evidence.anchoring import Anchors
 from triton.evidence.beginning import Beginning
 from triton.evidence.bounds import Bounds, Holds
 from triton.evidence.heads import Follower
@@ -100,6 +102,9 @@ class Archiver:
             Scripts(),
             result_ms=settings.result_ms,
         )
+        self.anchors = Anchors(
+            self.follower, lambda: self.sealer.frontier, self.ledger, archive, signer, settings
+        )
         self._say = structlog.get_logger("triton.archiver").bind(partition=partition)
 
     async def start(self) -> None:
@@ -141,6 +146,7 @@ class Archiver:
         while await self.sealer.step():
             pass
         await self.trimmer.step()
+        await self.anchors.step()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. Raises LogError, EvidenceError, FencedError, and the drivers' errors."""
@@ -157,6 +163,10 @@ class Archiver:
             asyncio.ensure_future(self._again(stop, self.trimmer.step, _TRIM_SECONDS)),
             asyncio.ensure_future(self._renew(stop)),
         ]
+        if self.anchors.any:
+            tasks.append(
+                asyncio.ensure_future(self._again(stop, self.anchors.step, ANCHOR_SECONDS))
+            )
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:

@@ -66,6 +66,8 @@ class Follower:
         self._signed_at = -IDLE
         self._signing = asyncio.Lock()
         self._unpublished: bytes | None = None
+        #: The last head that was signed here, as it is published; empty before.
+        self.newest_note = b""
         self._publishing: asyncio.Task[None] | None = None
         self._say = structlog.get_logger("triton.archiver").bind(partition=self._partition)
 
@@ -125,7 +127,7 @@ class Follower:
         self.signed_size = new.size
         self._signed_at = time.monotonic()
         self._fresh_since = None
-        self._unpublished = note
+        self._unpublished = self.newest_note = note
         if self._publishing is None or self._publishing.done():
             self._publishing = asyncio.create_task(self._publish())
 

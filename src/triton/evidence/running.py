@@ -23,6 +23,7 @@ from triton.evidence.ledger import ARCHIVER
 from triton.evidence.notes import Signer
 from triton.evidence.rows import Rows
 from triton.evidence.signing import open_signer
+from triton.evidence.witnesses import parse_witnesses
 from triton.expiry.running import run_expiry
 from triton.projections.keeping import Keeping, opened, released
 from triton.projections.lag import PROJECTORS
@@ -42,6 +43,7 @@ async def run_archiver(settings: Settings, stop: asyncio.Event) -> None:
                 f"TRITON_{name.upper()} is empty: an archiver needs its engines' URLs",
                 setting=name,
             )
+    parse_witnesses(settings.witnesses)
     client = connect_async(settings.redis_url)
     try:
 

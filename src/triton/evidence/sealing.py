@@ -71,6 +71,11 @@ class Sealer:
         self._say = structlog.get_logger("triton.archiver").bind(partition=self._partition)
 
     @property
+    def frontier(self) -> Frontier:
+        """After the last sealed position."""
+        return self._frontier
+
+    @property
     def sealed(self) -> int:
         """The last sealed position."""
         return self._frontier.size
