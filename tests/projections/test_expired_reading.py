@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from archiving import archive_once, signer_of, with_archive
 from backup import Backup
+from clickhouse_connect.driver.client import Client
 from expiring import alone, expire, files, jobs, keep_for, later, settle, verified
 from log_writer import LogWriter
 from projecting import adopted, opened, project, run
@@ -29,6 +30,8 @@ from triton.errors import ConflictError, ExpiredError, HoleError, NotFoundError
 from triton.evidence import keyring
 from triton.history import Filter, History, Past
 from triton.projections.checkpoint import Connection
+from triton.projections.sweeping import sweep_once
+from triton.projections.verify import verify
 from triton.restore.running import open_restore
 from triton.settings import Settings
 from triton.verifier import triton_verify
@@ -304,3 +307,32 @@ def test_a_reader_that_knew_a_segment_before_it_went_is_told_too(
 
 def threaded(settings: Settings, writer: LogWriter) -> None:
     assert [one.state for one in expire(settings, later(writer, 40))] == ["expired"] * 4
+
+
+def test_rows_of_what_expired_leave_both_stores(
+    archived: Settings,
+    writer: LogWriter,
+    gone: list[str],
+    postgres: psycopg.Connection,
+    clickhouse: Client,
+) -> None:
+    """With the jobs that have no other; what is kept of a job stays, and everybody still agrees."""
+    kept = writer.position - 16
+    assert run(sweep_once(archived)) == {"clickhouse": 16, "postgres": 16}
+    assert run(sweep_once(archived)) == {"clickhouse": 0, "postgres": 0}
+    for table, key in (
+        ("job_events", "position"),
+        ("job_states", "job"),
+        ("job_submissions", "job"),
+    ):
+        rows = postgres.execute(f"SELECT {key} FROM {table} ORDER BY {key}").fetchall()
+        wanted = list(range(17, writer.position + 1)) if key == "position" else [gone[5]]
+        assert [row[0] for row in rows] == wanted, table
+    (left,) = clickhouse.query("SELECT count(), min(position) FROM job_events").result_rows
+    assert left == (kept, 17)
+    times = clickhouse.query("SELECT DISTINCT job FROM job_times").result_rows
+    assert times == [(gone[5],)]
+    report, counts = run(verified(archived))
+    assert report.verdict == "whole", report.sentence()
+    assert [one.events for one in counts] == [kept, kept]
+    assert verify(archived).differences == []

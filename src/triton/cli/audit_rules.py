@@ -184,8 +184,9 @@ def apply(
         _show_plan(data, as_json=as_json)
         return
     found = _expire(data, lambda expirer, partition: expirer.step(partition))
+    swept = _sweep(data)
     if as_json:
-        output.document({"segments": found})
+        output.document({"segments": found, "removed": swept})
         return
     for one in found:
         where = f"partition {one.partition}: positions {one.first} to {one.last}"
@@ -194,6 +195,9 @@ def apply(
         else:
             said = f"{one.state} at position {one.position}" if one.position else "kept"
             output.line(f"{where}: {said}; {one.waits_for}")
+    for store, events in swept.items():
+        if events:
+            output.line(f"{store}: {events} rows of expired events are removed")
     if not found:
         output.line("nothing may expire now: `triton audit retention plan` says what keeps it")
 
@@ -210,6 +214,15 @@ def _show_plan(data: str | None, *, as_json: bool) -> None:
         for one in found
     ]
     output.table("", ("partition>", "from>", "to>", "bytes>", "what keeps it"), rows)
+
+
+def _sweep(data: str | None) -> dict[str, int]:
+    """Remove what expired from both stores, where both are named: projectors do it otherwise."""
+    from triton.cli.target import engines
+    from triton.projections.sweeping import sweep_once
+
+    settings = engines(data, "database_url")
+    return asyncio.run(sweep_once(settings)) if settings.clickhouse_url else {}
 
 
 def _expire(data: str | None, ask: Callable[[Expirer, int], Awaitable[list[_T]]]) -> list[_T]:

@@ -20,6 +20,7 @@ from triton.projections.clickhouse import ClickHouseProjection
 from triton.projections.keeping import HALTED, STANDBY, Keeping, opened, released
 from triton.projections.postgres import PostgresProjection
 from triton.projections.projector import Projection, Projector
+from triton.projections.sweeping import run_sweeping
 from triton.settings import Settings
 
 
@@ -58,6 +59,7 @@ async def run_projectors(settings: Settings, stop: asyncio.Event) -> None:
         if log is None:
             return
         async with asyncio.TaskGroup() as group:
+            group.create_task(run_sweeping(settings, stop))
             for partition in range(settings.partitions):
                 group.create_task(WebhookKeeper(log, client, settings, partition).run(stop))
                 for make in makers:

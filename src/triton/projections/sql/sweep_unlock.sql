@@ -1,0 +1,2 @@
+-- Lets others.
+SELECT pg_advisory_unlock(hashtext('triton.sweep'))
