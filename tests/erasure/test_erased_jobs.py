@@ -255,6 +255,28 @@ def test_the_worker_s_own_log_shows_no_values(
     assert SECRET not in caplog.text
 
 
+def test_the_worker_s_own_log_quotes_no_error_of_a_job_with_personal_data(
+    platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of the others it does as ever."""
+
+    @dramatiq.actor(max_retries=1, personal=marked(fields=["email"]))
+    def mail(user: int, email: str) -> None:
+        raise LookupError(f"nobody has {email}")
+
+    @dramatiq.actor(max_retries=0)
+    def plain() -> None:
+        raise ValueError("seen by everybody")
+
+    mail.send(1, SECRET)
+    plain.send()
+    platform.run()
+
+    assert caplog.text.count("with unhandled exception. LookupError: [personal]") == 2
+    assert "ValueError: seen by everybody" in caplog.text
+    assert SECRET not in caplog.text
+
+
 def test_wrong_marks_a_missing_subject_and_a_missing_store_are_said(
     broker: TritonBroker, make_broker: Callable[..., TritonBroker]
 ) -> None:

@@ -443,6 +443,7 @@ class TritonBroker(Broker):
         Raises ErasedError, NotFoundError, UnavailableError, DecodeError: the attempt fails.
         """
         from triton.erasure.attempt import Attempt
+        from triton.erasure.quiet import keep_quiet
 
         sealing, claimed = self.sealing(), proxy.claimed
         submitted = proxy.message
@@ -452,6 +453,8 @@ class TritonBroker(Broker):
             return
         marks = self._marked.get(proxy.actor_name)
         attempt = Attempt(job=claimed.job, key=key, marks=marks, submitted=submitted)
+        if attempt.seals_errors:
+            keep_quiet()
         proxy.unseal(attempt, opened.message, opened.wrapped)
 
     # -- at first use ------------------------------------------------------------------------------

@@ -85,7 +85,9 @@ def _go_on(broker: Broker, proxy: JobProxy) -> None:
             raise
         except Exception:
             broker.logger.critical(
-                "Unexpected failure in after_process_message of %r.", middleware, exc_info=True
+                "Unexpected failure in after_process_message of %r.",
+                middleware,
+                exc_info=not proxy.seals_errors,
             )
         proxy.hooks.pop()
     _settle(proxy)

@@ -186,6 +186,11 @@ class JobProxy(MessageProxy):
         if self._wrapped is not None:
             self._message = self._wrapped
 
+    @property
+    def seals_errors(self) -> bool:
+        """Whether what the job's errors say is personal: no log quotes it then."""
+        return self.personal is not None and self.personal.seals_errors
+
     def __str__(self) -> str:
         # Dramatiq's worker writes messages into its log.
         return str(self._message if self._wrapped is None else self._wrapped)
