@@ -52,6 +52,7 @@ class Evidence:
         lease_ms: int = 15_000,
         result_ms: int = 600_000,
         read_at: int = 0,
+        looked_ms: int = 0,
         clock_stepped: bool = False,
         namespace: str = "triton",
         dead: Mapping[int, int] | None = None,
@@ -69,6 +70,8 @@ class Evidence:
         self.result_ms = result_ms
         #: When the server was looked at, in microseconds by the machine's clock; 0: at once.
         self.read_at = read_at
+        #: Milliseconds from the first look at a key to the last one.
+        self.looked_ms = looked_ms
         #: Whether the server's clock was not the machine's for a while.
         self.clock_stepped = clock_stepped
         self.namespace = namespace
@@ -139,16 +142,19 @@ def collect(
     """Reads it all. Nothing may write meanwhile."""
     written = list(read(notes, Note, "word"))
     with connect(settings.redis_url) as client:
+        events, begun = read_history(client, settings), now()
+        held, ended = _keys(client), now()
         return Evidence(
-            events=read_history(client, settings),
+            events=events,
             asked=list(read(journal, Asked, "kind")),
             wishes=list(read(journal, Wish, "what")),
             notes=written,
-            keys=_keys(client),
+            keys=held,
             partitions=settings.partitions,
             lease_ms=settings.lease_ms,
             result_ms=settings.result_ms,
-            read_at=now(),
+            read_at=ended,
+            looked_ms=(ended - begun) // 1000 + 1,
             clock_stepped=clock_stepped,
             namespace=settings.namespace,
             dead=_dead(injected, written),

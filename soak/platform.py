@@ -82,6 +82,8 @@ class Platform:
             keep_events=300,
             keep_ms=3000,
             result_ms=45_000,
+            # Heads of jobs under a key leave as well, so that what Redis holds can be compared.
+            idempotency_ms=45_000,
         )
         self.settings = self._settings
         self._engines = Engines(self.data)

@@ -134,7 +134,8 @@ def heads_equal_the_fold(evidence: Evidence) -> Iterator[str]:
                 yield f"{job} is {state}, and has no head"
             continue
         yield from _compared(job, head.content, last, state)
-        if state != "completed" and not may_leave:  # the message may go between two looks
+        # Head and message go at the same time, which may be between the two looks.
+        if state != "completed" and not 0 <= head.ttl <= evidence.looked_ms:
             own = keys.body(prefix, job) in evidence.keys
             yield from _message_is_there(head.content, events[0], own=own)
         for kind, of in QUEUES.items():
