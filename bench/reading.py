@@ -21,6 +21,8 @@ from bench.servers import valkey
 from bench.table import Goal, Measure, Sample, lines
 from triton import keys
 from triton.archive import ArchiveStore, open_archive
+from triton.audit.instants import Cut
+from triton.audit.timeline import Chosen, jobs_at
 from triton.events.client import connect_async
 from triton.events.entries import Page, page_of
 from triton.evidence import layout, segment
@@ -34,6 +36,8 @@ STRETCH = 50_000
 SEGMENT = 100_000
 PAGE = 500
 JOBS = 20
+#: Events before the instant at which all jobs are listed.
+LISTED = 1_000_000
 MEASURES = (
     Measure("read the whole past", "events/s", "whole", "unpack"),
     Measure(
@@ -46,6 +50,7 @@ MEASURES = (
     Measure("one job, first time (all footers)", "ms", "first", digits=1),
     Measure("one job, later", "ms", "job", digits=1),
     Measure("the position of a time", "ms", "instant", digits=1),
+    Measure("all queues, and who had failed, as of an instant (audit at)", "events/s", "states"),
 )
 
 
@@ -139,6 +144,12 @@ async def ask(
         async for page in log.pages(0):
             events += page.size
         cpu = time.process_time() - cpu
+        until = min(events, LISTED)
+        fold = time.process_time()
+        cut = Cut(text="then", at=0, positions=(until,))
+        listed = await jobs_at(log, cut, Chosen(status="failed"), limit=100)
+        fold = time.process_time() - fold
+    assert listed.events == until
     assert events == len(times) * STRETCH
     return {
         "whole": events / cpu,
@@ -147,6 +158,7 @@ async def ask(
         "first": first * 1000,
         "job": sum(seconds) / JOBS * 1000,
         "instant": instant * 1000,
+        "states": until / fold,
     }
 
 
