@@ -62,6 +62,8 @@ class ManyReader:
         self._skip: dict[str, int] = {}
         asked = wanted.chosen.actors
         self._actors = Actors(asked, log(partitions[0]).actors_of) if asked is not None else None
+        # A ready frame has the cursor of one partition and of its event's tenant.
+        self._ready = len(self._seen) == 1 and bool(tenant)
         self._turns = 0
 
     def close(self) -> None:
@@ -147,7 +149,7 @@ class ManyReader:
         """The bytes of a frame that is delivered now; from here on it was."""
         self._seen[partition - self._first] = found.position
         self._hub.delivered += 1
-        if len(self._seen) == 1:
+        if self._ready:
             return found.raw
         return frames.event(found.line, self.cursor())
 
@@ -176,8 +178,8 @@ class ManyReader:
         return place.partition, found
 
     def serve(self, write: Write) -> bool:
-        """Send what is new, where that is simple: one partition, all of it in the ring, none known before."""
-        if len(self._places) > 1 or self._actors is not None or self._skip:
+        """Send what is new, where that is simple: ready frames, all in the ring, none known before."""
+        if not self._ready or self._actors is not None or self._skip:
             return False
         (place,) = self._places
         ring = self._hub.ring(place.partition)
