@@ -18,7 +18,7 @@ def test_the_page_tells_exactly_the_log(
     troubles: list[str] = []
     page = browser.new_page(bypass_csp=True)
     page.on("pageerror", lambda error: troubles.append(str(error)))
-    is_live = "document.getElementById('state').textContent === 'live'"
+    is_live = "document.getElementById('link').dataset.is === 'live'"
     expected: list[str] = []
 
     def life(percent: int) -> None:
@@ -44,7 +44,7 @@ def test_the_page_tells_exactly_the_log(
         assert told(10) == expected
         child.kill()
         child.wait()
-        page.wait_for_function("document.getElementById('state').textContent === 'waiting'")
+        page.wait_for_function("document.getElementById('link').dataset.is === 'waiting'")
         life(70)
     with process(settings):
         life(80)

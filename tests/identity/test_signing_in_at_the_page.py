@@ -29,7 +29,7 @@ def browser() -> Iterator[Any]:
 def test_the_page_asks_for_a_key_and_keeps_it_out_of_the_address(
     browser: Any, api: LiveApi, hand: Hand, make_key: MakeKey
 ) -> None:
-    is_live = "document.getElementById('state').textContent === 'live'"
+    is_live = "document.getElementById('link').dataset.is === 'live'"
     page = browser.new_page(bypass_csp=True)
     page.goto(f"{api.url}/live")
     page.wait_for_function("!document.getElementById('who').hidden")
