@@ -6,7 +6,7 @@ that the log does not hold,
 `claim:W` a worker's last claim, `queues` the names of all queues, `actors` the queue of each actor,
 `held` the queues that are paused or drained,
 `checks` what verifications found, `expires` the jobs with a time to live, `unique:D` the job
-that holds a unique key, `workers` and `worker:W` who lives.
+that holds a unique key, `workers` and `worker:W` who lives, `revoked:T` stream tokens that were taken back.
 """
 
 from __future__ import annotations
@@ -142,6 +142,12 @@ def webhook(prefix: str, digest: str) -> str:
 def rate(prefix: str, who: str) -> str:
     """STRING: microseconds since 1970 at which the requests of a key or an address are paid for."""
     return f"{prefix}rate:{who}"
+
+
+def revoked(prefix: str, tenant: str) -> str:
+    """ZSET, in partition 0 only: id of a stream token that was taken back -> milliseconds since 1970 at which
+    no such token can count any more."""
+    return f"{prefix}revoked:{tenant}"
 
 
 def quota_rate(prefix: str, tenant: str) -> str:

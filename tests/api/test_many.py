@@ -308,3 +308,37 @@ def test_counters_of_queues_are_told_when_they_change(small: LiveApi, hands: Han
         assert found == {"ready": 0, "running": 1}
         threading.Thread(target=small.stop).start()
         assert list(stream)[-1].json["reason"] == "draining"
+
+
+def test_one_job_is_told_as_json_by_the_same_cursor(small: LiveApi, hands: Hand) -> None:
+    """Page by page, from the ring and from before it, what the stream tells; and a long poll of the rest."""
+    job = hands.submit()
+    hands.start(job)
+    url = f"/api/v1/jobs/{job}/subscribe"
+    for n in range(100):
+        hands.output(job, str(n))
+    project(small.settings, range(small.settings.partitions))
+    with Subscriber(f"{small.url}{url}") as stream:
+        primed = stream.until("triton.caught-up")[0].json["oldest"]
+        found: list[dict[str, Any]] = []
+        page: dict[str, Any] = {"cursor": primed, "complete": False}
+        while not page["complete"]:
+            params = {"limit": 37, "last_event_id": page["cursor"]}
+            page = small.http.get(url, params=params, headers=JSON).json()
+            found += page["events"]
+        assert [event["version"] for event in found] == [*range(1, 103)]
+        assert found == small.http.get(url, params={"limit": 200}, headers=JSON).json()["events"]
+        timer = threading.Timer(0.2, hands.complete, [job])
+        timer.start()
+        params = {"last_event_id": page["cursor"], "wait_ms": 20_000}
+        last = small.http.get(url, params=params, headers=JSON, timeout=30).json()
+        timer.join()
+        assert last["events"] == [event.json for event in stream if not event.name]
+    over = {"last_event_id": last["cursor"], "wait_ms": 20_000}
+    assert small.http.get(url, params=over, headers=JSON, timeout=5).json()["events"] == []
+    with Subscriber(f"{small.url}{url}", cursor=last["cursor"]) as again:
+        assert again.status == 204
+    refused = small.http.get(url, params={"last_event_id": "garbage"}, headers=JSON)
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation")
+    unknown = small.http.get("/api/v1/jobs/nobody/subscribe", headers=JSON)
+    assert unknown.status_code == 404

@@ -114,3 +114,17 @@ def test_rates_and_networks() -> None:
     assert network_of("2001:db8:1:2:3::9") == network_of("2001:db8:1:2:ffff::1")
     assert network_of("2001:db8:1:3::9") != network_of("2001:db8:1:2::9")
     assert network_of("testclient") == "testclient"
+
+
+def test_a_stream_that_comes_back_is_told_to_wait_and_not_ended(limited: LiveApi) -> None:
+    """A 429 is the end to a browser's EventSource."""
+    asked(limited, 12)
+    path, cursor = "/api/v1/events/subscribe", {"Last-Event-ID": "any"}
+    answer = limited.http.get(path, headers=cursor)
+    assert answer.status_code == 200
+    assert answer.text.startswith("retry: ")
+    assert '"reason":"limited"' in answer.text
+    assert answer.headers["cache-control"] == "no-store, no-transform"
+    assert limited.http.get(path).status_code == 429
+    as_json = {**cursor, "Accept": "application/json"}
+    assert limited.http.get(path, headers=as_json).status_code == 429

@@ -22,6 +22,7 @@ from live_api import Hand, LiveApi
 from sse_reader import Received, Subscriber
 
 from eventually import eventually
+from triton.api.job_reader import JobReader
 from triton.api.services import FeedOptions
 from triton.feed.contract import Timing
 from triton.settings import Settings
@@ -459,3 +460,129 @@ def browser() -> Iterator[Any]:
         pytest.skip("needs Debian's chromium")
     with start() as engine, engine.chromium.launch(executable_path=CHROMIUM, args=QUIET) as started:
         yield started
+
+
+def reason_of(api: LiveApi, path: str, token: str) -> str:
+    found = api.http.get(f"/api/v1/{path}?token={token}", headers={"Accept": "application/json"})
+    reason = found.json()["details"].get("reason") if found.status_code == 401 else ""
+    return str(reason)
+
+
+def test_a_token_that_is_taken_back_ends_its_streams_and_no_other(
+    api: LiveApi, hand: Hand, developer: str, make_key: MakeKey
+) -> None:
+    job = hand.submit(tenant="acme")
+
+    def made() -> dict[str, str]:
+        asked = {"jobs": [job]}
+        answer = api.http.post("/api/v1/stream-tokens", json=asked, headers=bearer(developer))
+        found: dict[str, str] = answer.json()
+        return found
+
+    one, other = made(), made()
+    path = f"jobs/{job}/subscribe"
+    with stream(api, path, one["token"]) as first, stream(api, path, other["token"]) as second:
+        first.until("triton.caught-up")
+        second.until("triton.caught-up")
+        rival = make_key("developer", "rival")
+        for key, expected in ((rival, ""), (developer, "revoked")):
+            answer = api.http.delete(f"/api/v1/stream-tokens/{one['id']}", headers=bearer(key))
+            assert answer.status_code == 204
+            assert reason_of(api, "events/subscribe", one["token"]) == expected
+        assert [event.json.get("reason") for event in first] == ["expired"]
+        hand.run(job)
+        assert names(list(second))[-1] == "triton.end"
+    assert reason_of(api, "events/subscribe", other["token"]) == ""
+    answer = api.http.delete("/api/v1/stream-tokens/nothing", headers=bearer(developer))
+    assert answer.status_code == 422
+
+
+def test_what_a_key_opened_ends_with_it(api: LiveApi, hand: Hand, make_key: MakeKey) -> None:
+    """Its own stream, those of tokens that it made, and the tokens."""
+    job, key, admin = hand.submit(tenant="acme"), make_key("viewer", "acme"), make_key("admin")
+    path = f"jobs/{job}/subscribe"
+    asked = {"jobs": [job]}
+    made = api.http.post("/api/v1/stream-tokens", json=asked, headers=bearer(key)).json()
+    with (
+        stream(api, path, made["token"]) as by_token,
+        httpx.stream("GET", f"{api.url}/api/v1/{path}", headers=bearer(key), timeout=20) as by_key,
+    ):
+        by_token.until("triton.caught-up")
+        prefix = key.split("_")[1]
+        assert api.http.delete(f"/api/v1/keys/{prefix}", headers=bearer(admin)).status_code == 204
+        assert [event.json.get("reason") for event in by_token] == ["expired"]
+        assert '"reason":"expired"' in by_key.read().decode()
+    assert reason_of(api, "events/subscribe", made["token"]) == "revoked"
+
+
+def test_a_token_ends_with_the_session_that_made_it(
+    api: LiveApi, settings: Settings, make_key: MakeKey
+) -> None:
+    admin, login = make_key("admin"), "follower@example.org"
+    account = {"login": login, "password": "a long enough one", "role": "viewer", "tenant": "acme"}
+    assert api.http.post("/api/v1/users", json=account, headers=bearer(admin)).is_success
+    entrance = {"login": login, "password": account["password"]}
+    pair = api.http.post("/api/v1/auth/login", json=entrance).json()
+    access = bearer(pair["access_token"])
+    made = api.http.post("/api/v1/stream-tokens", json={"jobs": ["any"]}, headers=access).json()
+    assert reason_of(api, "events/subscribe", made["token"]) == ""
+    assert api.http.post("/api/v1/auth/logout", headers=access).is_success
+    assert reason_of(api, "events/subscribe", made["token"]) == "revoked"
+
+
+@pytest.mark.parametrize(
+    "path", ["jobs/{}", "jobs/{}/subscribe", "events/subscribe?wait_ms=0&job_id={}"]
+)
+def test_a_foreign_job_costs_the_work_of_an_unknown_one(
+    api: LiveApi, hand: Hand, developer: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL is asked for a job that Redis does not have: who counts milliseconds must not hear that."""
+    asked: list[str] = []
+    rows = JobReader.rows
+
+    async def counting(self: JobReader, statement: str, values: dict[str, Any]) -> Any:
+        asked.append(statement)
+        return await rows(self, statement, values)
+
+    monkeypatch.setattr(JobReader, "rows", counting)
+
+    def work(job: str) -> list[str]:
+        asked.clear()
+        if path.startswith("events"):
+            with httpx.stream(
+                "GET", f"{api.url}/api/v1/{path.format(job)}", headers=bearer(developer)
+            ):
+                return list(asked)
+        assert (
+            api.http.get(f"/api/v1/{path.format(job)}", headers=bearer(developer)).status_code
+            == 404
+        )
+        return list(asked)
+
+    assert work(hand.submit(tenant="rival")) == work("d" * 32) == ["job"]
+
+
+def test_who_sees_all_tenants_goes_on_after_any_event(
+    api: LiveApi, hand: Hand, make_key: MakeKey
+) -> None:
+    """A cursor is bound to who is told it: not to the tenant of the event that it stands at."""
+    headers = bearer(make_key("viewer")) | {"Accept": "application/json"}
+    path = "/api/v1/events/subscribe"
+    begun = api.http.get(path, headers=headers).json()["cursor"]
+    platform = headers | {"Accept": "text/event-stream", "Last-Event-ID": begun}
+    expected, told = [], []
+    with httpx.stream("GET", f"{api.url}{path}", headers=platform, timeout=20) as answer:
+        lines = answer.iter_lines()
+        next(line for line in lines if line == "event: triton.caught-up")
+        for tenant in ("acme", "rival", "acme"):
+            expected.append(hand.submit(tenant=tenant))
+            line = next(line for line in lines if line.startswith("data: {"))
+            while "job.submitted" not in line:
+                line = next(line for line in lines if line.startswith("data: {"))
+            cursor = next(line for line in lines if line.startswith("id: "))[4:]
+            told.append((json.loads(line[6:])["subject"], cursor))
+    assert [job for job, _ in told] == expected
+    for number, (_, cursor) in enumerate(told):
+        rest = api.http.get(path, headers=headers | {"Last-Event-ID": cursor})
+        assert rest.status_code == 200, rest.text
+        assert [event["subject"] for event in rest.json()["events"]] == expected[number + 1 :]

@@ -52,7 +52,7 @@ async def _identified(request: Request) -> Principal:
     off = services.settings.auth == "off"
     credential = "" if off else credential_of(request)
     if token := stream_access.token_of(request, credential):
-        return stream_access.holder(request, services, token)
+        return await stream_access.holder(request, services, token)
     if off:
         return ANYBODY
     if not credential:

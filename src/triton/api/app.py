@@ -13,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 import triton
 from triton.api import cors, failures, openapi
 from triton.api.access import authenticated
+from triton.api.batches import EventBatch
 from triton.api.bulk import BulkCall, BulkReply
 from triton.api.dead_letters import DeadLetterCounts, DeadLetterPage
 from triton.api.encoded_slash import EncodedSlashMiddleware
@@ -75,7 +76,7 @@ _WIRE: Final[list[type[msgspec.Struct]]] = [
     Explanation,
     documents.DocumentView,
     events.EventPage,
-    live.EventBatch,
+    EventBatch,
     EventView,
     health.Health,
     health.Readiness,

@@ -27,7 +27,7 @@ from triton.events.envelope import to_datetime, to_microseconds
 from triton.events.heads import read_many
 from triton.events.log import Log
 from triton.events.types import Submitted
-from triton.feed.contract import Snapshot
+from triton.feed.contract import Sees, Snapshot, everybody
 from triton.job import Head
 
 #: Entries of the log that are looked through for the arguments of a job that completed a moment ago.
@@ -66,17 +66,18 @@ class JobReader:
         self._partitions = partitions
         self._pool = pool
 
-    async def find(self, job: str) -> JobView | None:
-        """The job as it is now; None where no store knows it.
+    async def find(self, job: str, sees: Sees = everybody) -> JobView | None:
+        """The job as it is now; None where no store knows it, and where who asks does not see it: nobody can
+        tell the two apart by the time that it takes.
 
         Raises UnavailableError where the store that has to be asked does not answer.
         """
-        found = await self._read(job)
+        found = await self._seen(job, sees)
         return found[0] if found else None
 
-    async def snapshot(self, job: str) -> Snapshot | None:
+    async def snapshot(self, job: str, sees: Sees = everybody) -> Snapshot | None:
         """The same, for a subscriber."""
-        found = await self._read(job)
+        found = await self._seen(job, sees)
         if found is None:
             return None
         view, live = found
@@ -116,6 +117,15 @@ class JobReader:
             "limit": limit,
         }
         return [views.from_row(row) for row in await self.rows("jobs", values)]
+
+    async def _seen(self, job: str, sees: Sees) -> tuple[JobView, bool] | None:
+        found = await self._read(job)
+        if found is None or sees(found[0].tenant, found[0].correlation):
+            return found
+        if found[1]:
+            # Of a job that never was PostgreSQL is asked too.
+            await self._row_if_needed(job, needed=True)
+        return None
 
     async def _read(self, job: str) -> tuple[JobView, bool] | None:
         """The view, and whether it is from Redis."""

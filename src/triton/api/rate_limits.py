@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import ipaddress
 import math
+import random
 import re
 from importlib import resources
 from typing import Final, NamedTuple, cast
@@ -22,13 +23,18 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from triton import keys
+from triton.api.batches import wants_json
 from triton.api.problems import respond
+from triton.api.sse import complete
 from triton.errors import ConfigurationError
+from triton.feed import frames
 
 #: Probes are asked by machines that must never be told to wait.
 FREE: Final = frozenset({"/health", "/health/ready", "/ready"})
 #: Seconds that Redis has to answer.
 _TIMEOUT: Final = 0.5
+#: Milliseconds over which streams come back.
+_SPREAD_MS: Final = 2000
 _RATE: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)/(\d{1,6})")
 _log = structlog.get_logger("triton.api")
 
@@ -75,6 +81,11 @@ class RateLimitMiddleware:
         left, wait_ms = await self._asked(scope["app"].state.services.redis, buckets)
         limit = str(min(rate.burst for rate in buckets.values()))
         told = [(b"ratelimit-limit", limit.encode()), (b"ratelimit-remaining", str(left).encode())]
+        if wait_ms and _comes_back(scope):
+            # To an EventSource a 429 is the end. Chance spreads those who share a bucket.
+            later = wait_ms + random.randrange(_SPREAD_MS)  # noqa: S311
+            await complete(frames.bye("limited", later))(scope, receive, send)
+            return
         if wait_ms:
             seconds = math.ceil(wait_ms / 1000)
             answer = respond(
@@ -126,6 +137,15 @@ class RateLimitMiddleware:
         self._away = False
         _, left, wait_ms = cast("tuple[int, int, int]", answer)
         return left, wait_ms
+
+
+def _comes_back(scope: Scope) -> bool:
+    """Whether it is a stream that was there before: it brings a cursor."""
+    if not scope["path"].endswith("/subscribe"):
+        return False
+    request = Request(scope)
+    cursor = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
+    return bool(cursor) and not wants_json(request)
 
 
 def network_of(address: str) -> str:

@@ -47,6 +47,7 @@ from triton.history import Past
 from triton.history.index import Index
 from triton.identity.noting import noting
 from triton.identity.opening import Accounts, access_tokens, accounts_of, stream_keys
+from triton.identity.standing import Standing
 from triton.identity.token_keys import TokenKeys
 from triton.identity.verifying import Verifier
 from triton.payloads import Payloads
@@ -102,6 +103,8 @@ class Services(msgspec.Struct, frozen=True):
     #: The keys of access tokens, as stream tokens use them: those may live longer.
     stream_keys: TokenKeys
     verifier: Verifier
+    #: Whether what let open streams in still counts.
+    standing: Standing
     #: What each tenant may use, and what lets its jobs in.
     limits: LimitBook
     gate: Gate
@@ -143,6 +146,11 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
         verifier = Verifier(pool, tokens, fresh=settings.access_cache_ms / 1000)
         using = asyncio.create_task(verifier.run())
         stack.push_async_callback(ended, using)
+        standing = Standing(
+            client, settings.namespace, verifier, every=settings.access_cache_ms / 1000
+        )
+        looking = asyncio.create_task(standing.run())
+        stack.push_async_callback(ended, looking)
         archive = open_archive(settings.archive_url)
         keyring = keyring_of(settings)
         stack.callback(keyring.close)
@@ -213,6 +221,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
                 )
             ),
             verifier=verifier,
+            standing=standing,
             limits=LimitBook(pool),
             gate=Gate(client, settings.namespace, settings.partitions),
             accounts=accounts_of(

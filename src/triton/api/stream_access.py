@@ -12,7 +12,6 @@ from fastapi import Query, Request
 
 from triton.api.services import Services
 from triton.errors import ForbiddenError, UnauthenticatedError
-from triton.feed.contract import Snapshot
 from triton.feed.wanted import Wanted
 from triton.history.filters import Filter
 from triton.identity import stream_tokens
@@ -42,24 +41,31 @@ def token_of(request: Request, bearer: str) -> str:
     return request.query_params.get("token") or (bearer if bearer.startswith(MARK) else "")
 
 
-def holder(request: Request, services: Services, text: str) -> Principal:
+async def holder(request: Request, services: Services, text: str) -> Principal:
     """Who holds a token; its scope is kept with the request. Raises UnauthenticatedError."""
     key = services.stream_keys.verifying(stream_tokens.key_id(text))
     found = "invalid" if key is None else stream_tokens.read(text, services.settings.namespace, key)
     if isinstance(found, str):
         said = "has expired" if found == "expired" else "is not known here"
         raise UnauthenticatedError(f"this stream token {said}: {_AGAIN}", reason=found)
-    request.state.stream_scope = found.scope
     permissions = {Permission.EVENTS_READ}
     if found.scope.whole:
         permissions.add(Permission.QUEUES_READ)
-    return Principal(
+    who = Principal(
         by=f"stream:{found.id}",
         tenant=found.scope.tenant,
         role=Role.VIEWER,
         permissions=frozenset(permissions),
         expires_at_ms=found.expires_at * 1000,
+        made_with=found.made_with,
     )
+    if await services.standing.is_over(who):
+        raise UnauthenticatedError(
+            f"this stream token was taken back, or what it was made with: {_AGAIN}",
+            reason="revoked",
+        )
+    request.state.stream_scope = found.scope
+    return who
 
 
 def scope_of(request: Request) -> Scope | None:
@@ -85,11 +91,11 @@ def check_job(scope: Scope | None, job: str) -> None:
         )
 
 
-def is_shown(who: Principal, scope: Scope | None, job: str, state: Snapshot) -> bool:
+def is_shown(who: Principal, scope: Scope | None, job: str, tenant: str, correlation: str) -> bool:
     """Whether a job that there is may be seen: if not, it is as if there were none."""
-    if not who.sees(state.tenant):
+    if not who.sees(tenant):
         return False
-    return not (scope and scope.batches) or (state.correlation or job) in scope.batches
+    return not (scope and scope.batches) or (correlation or job) in scope.batches
 
 
 def narrowed(scope: Scope | None, chosen: Filter) -> Wanted:

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, Literal
 
 from fastapi import Request
@@ -73,21 +74,25 @@ async def answer(
         if isinstance(opened, Refused):
             services.hub.refused[opened.reason] += 1
             return complete(opened.body)
-        return _response(request, services, opened, _at_end(opened, place, seconds_left(who)))
+        return _response(request, services, opened, _at_end(services, opened, place, who))
     finally:
         if opened is None or opened == "ended" or isinstance(opened, Refused):
             place.leave()
 
 
-def _at_end(stream: Stream, place: Place, seconds: float) -> Callable[[], None]:
-    """What to do when a stream is over. It is closed when what let its client in has expired."""
-    if seconds >= _LONGEST:
-        return place.leave
-    loop = asyncio.get_running_loop()
-    timer = loop.call_later(max(seconds, 0), stream.close_for, "expired")
+def _at_end(services: Services, stream: Stream, place: Place, who: Principal) -> Callable[[], None]:
+    """What to do when a stream is over. It is closed when what let its client in expires or is taken back."""
+    seconds = seconds_left(who)
+    timer = None
+    if seconds < _LONGEST:
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(max(seconds, 0), stream.close_for, "expired")
+    stop = services.standing.watch(who, partial(stream.close_for, "expired"))
 
     def leave() -> None:
-        timer.cancel()
+        if timer is not None:
+            timer.cancel()
+        stop()
         place.leave()
 
     return leave

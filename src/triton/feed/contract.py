@@ -25,8 +25,18 @@ class Snapshot(NamedTuple):
     correlation: str = ""
 
 
-#: Reads a job's state; None for a job that never was. Raises UnavailableError, RedisError.
-LookUp: TypeAlias = Callable[[str], Awaitable[Snapshot | None]]
+#: Whether who asks may see a job of this tenant and this batch (empty for none but itself).
+Sees: TypeAlias = Callable[[str, str], bool]
+
+
+def everybody(tenant: str, correlation: str) -> bool:  # noqa: ARG001
+    """The `Sees` of who sees all there is."""
+    return True
+
+
+#: Reads a job's state; None, after the same work, for one that never was and for one that is not seen. Raises
+#: UnavailableError, RedisError.
+LookUp: TypeAlias = Callable[[str, Sees], Awaitable[Snapshot | None]]
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +53,14 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     retry_max_ms: int = 3000
     #: Bytes of one write at most, unless one event alone has more.
     write_bytes: int = 256 * 1024
+
+
+class CatchUp(msgspec.Struct, frozen=True):
+    """Events as JSON lines, and the cursor after them. `complete`: there are no more for now."""
+
+    events: list[bytes]
+    cursor: str
+    complete: bool
 
 
 class Refused(NamedTuple):

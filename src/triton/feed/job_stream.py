@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Literal
 
 from redis.exceptions import RedisError
@@ -22,10 +22,20 @@ from triton import keys
 from triton.errors import HoleError, LogError, UnavailableError
 from triton.events.types import TERMINAL as TERMINAL_EVENTS
 from triton.feed import frames
-from triton.feed.contract import LookUp, Refused, Snapshot, Timing, Write
+from triton.feed.contract import (
+    CatchUp,
+    LookUp,
+    Refused,
+    Sees,
+    Snapshot,
+    Timing,
+    Write,
+    everybody,
+)
 from triton.feed.cursor import Reason, epoch_id
 from triton.feed.history import History
 from triton.feed.hub import Closing, Hub, Subscription
+from triton.feed.job_batch import catch_up, position_of
 from triton.feed.ring import Frame
 from triton.feed.topics import topic
 from triton.job import TERMINAL
@@ -47,7 +57,7 @@ class JobFeed:
         self.timing = timing or Timing()
 
     async def open(
-        self, job: str, cursor: str | None, *, sees: Callable[[Snapshot], bool] = lambda _: True
+        self, job: str, cursor: str | None, *, sees: Sees = everybody
     ) -> JobStream | Refused | Literal["unknown", "ended"]:
         """A stream for who has seen `cursor` (None: nothing yet).
 
@@ -70,6 +80,27 @@ class JobFeed:
             if not opened:
                 stream.close()
         return answer
+
+    async def catch_up(
+        self,
+        job: str,
+        cursor: str | None,
+        *,
+        sees: Sees,
+        limit: int,
+        wait: float,
+    ) -> CatchUp | Reason | Literal["unknown"]:
+        """The same as a batch: see `triton.feed.job_batch`."""
+        return await catch_up(
+            self.hub,
+            self.history,
+            self.look_up,
+            job,
+            cursor,
+            sees=sees,
+            limit=limit,
+            wait=wait,
+        )
 
     def _refused(self, reason: Closing) -> Refused:
         return Refused(reason, frames.bye(reason, self.retry_ms()))
@@ -113,17 +144,18 @@ class JobStream:
         self._place.bell.set()
 
     async def begin(
-        self, cursor: str | None, sees: Callable[[Snapshot], bool]
+        self, cursor: str | None, sees: Sees
     ) -> JobStream | Literal["unknown", "ended"]:
         """Find out where the stream starts."""
         self._requested = cursor
-        state = await self._feed.look_up(self._job)
-        if state is None or not sees(state):
+        state = await self._feed.look_up(self._job, sees)
+        if state is None:
             return "unknown"
         self._state = state
         if cursor is None:
             return self
-        found = await self._position_of(cursor, state.tenant)
+        partition = self._place.partition
+        found = await position_of(self._hub, partition, self._joined_at, cursor, state.tenant)
         if not isinstance(found, int):
             self._reason = found
         elif state.state in TERMINAL and found >= state.position:
@@ -131,23 +163,6 @@ class JobStream:
         else:
             self._resume_at = found
         return self
-
-    async def _position_of(self, cursor: str, tenant: str) -> int | Reason:
-        """The position of a cursor in this job's partition, or why it has none."""
-        partition = self._place.partition
-        read = self._hub.framer.signer.read(cursor, tenant)
-        if read == "invalid":
-            return "invalid"
-        position = read.position(partition)
-        if position is None:
-            return "partition"
-        log = self._hub.log(partition)
-        covered = log.epochs[read.first : read.first + len(read.positions)]
-        if read.epoch != epoch_id(covered):
-            return "epoch"
-        if position > self._joined_at and position > await log.position(partition):
-            return "future"
-        return position
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """What the subscriber is sent, each piece one write."""
@@ -274,7 +289,7 @@ class JobStream:
 
     async def _reset(self) -> bytes:
         joined_at = self._hub.ring(self._place.partition).last
-        state = await self._feed.look_up(self._job)
+        state = await self._feed.look_up(self._job, everybody)
         if state is None:
             raise UnavailableError(f"job {self._job} left every store while it was followed")
         self._state, self._joined_at = state, joined_at

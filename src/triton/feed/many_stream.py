@@ -11,16 +11,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from typing import Final, Literal
 
-import msgspec
 from redis.exceptions import RedisError
 
 from triton import keys
 from triton.errors import EvidenceError, HoleError, LogError, UnavailableError
 from triton.events.types import TERMINAL as TERMINAL_EVENTS
 from triton.feed import frames
-from triton.feed.contract import LookUp, Refused, Snapshot, Timing, Write
+from triton.feed.contract import CatchUp, LookUp, Refused, Snapshot, Timing, Write
 from triton.feed.cursor import Reason
 from triton.feed.hub import Closing, Hub
 from triton.feed.many_reader import Found, ManyReader
@@ -31,14 +31,6 @@ from triton.job import TERMINAL
 #: Followers that read the past at the same time, and states that one of them asks for at once.
 _AT_ONCE: Final = 4
 _LOOK_UPS: Final = 16
-
-
-class CatchUp(msgspec.Struct, frozen=True):
-    """Events as JSON lines, and the cursor after them. `complete`: there are no more for now."""
-
-    events: list[bytes]
-    cursor: str
-    complete: bool
 
 
 class ManyFeed:
@@ -217,10 +209,10 @@ class ManyStream:
 
         async def one(job: str) -> tuple[str, Snapshot | None]:
             async with turn:
-                return job, await self._feed.look_up(job)
+                return job, await self._feed.look_up(job, partial(self._wanted.shows, job))
 
         found = await asyncio.gather(*(one(job) for job in sorted(jobs)))
-        states = [(job, state) for job, state in found if state and self._wanted.shows(job, state)]
+        states = [(job, state) for job, state in found if state]
         self._some = bool(states)
         self._alive = {job for job, state in states if state.state not in TERMINAL}
         return states

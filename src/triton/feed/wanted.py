@@ -9,7 +9,6 @@ import msgspec
 
 from triton import keys
 from triton.events.entries import Page
-from triton.feed.contract import Snapshot
 from triton.feed.topics import Topic, topic
 from triton.history.filters import Filter
 
@@ -54,11 +53,11 @@ class Wanted(msgspec.Struct, frozen=True):
             wanted and job != b"" for wanted, job in zip(found, page.columns[_JOB], strict=True)
         ]
 
-    def shows(self, job: str, state: Snapshot) -> bool:
-        """Whether the state of a job that was named may be told."""
+    def shows(self, job: str, tenant: str, correlation: str) -> bool:
+        """Whether the state of a job that was named, of this tenant and batch, may be told."""
         tenants, correlations = self.chosen.tenants, self.chosen.correlations
-        return (tenants is None or state.tenant in tenants) and (
-            correlations is None or (state.correlation or job) in correlations
+        return (tenants is None or tenant in tenants) and (
+            correlations is None or (correlation or job) in correlations
         )
 
     @property

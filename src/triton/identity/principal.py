@@ -30,6 +30,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     #: The session's id, of a person who logged in.
     session: str = ""
+    #: Of a stream token, what it was made with: `key:PREFIX` or `session:ID`; it ends with that.
+    made_with: str = ""
 
     def may(self, permission: Permission) -> bool:
         return permission in self.permissions

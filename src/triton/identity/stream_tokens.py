@@ -4,7 +4,7 @@ A stream token lets who holds it follow some events for some minutes, and do not
 whose EventSource can send no header: it may stand in an address, so it is short-lived and narrow. It is a
 JWT, signed with the keys that access tokens are signed with, behind a mark by which it is told from other
 credentials; its type and audience keep the two apart. It can be used any number of
-times until it expires: an EventSource repeats its address at each reconnect.
+times until it expires or is taken back: an EventSource repeats its address at each reconnect.
 """
 
 from __future__ import annotations
@@ -45,18 +45,27 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StreamToken(msgspec.Struct, frozen=True, kw_only=True):
-    """`id` names it in logs and limits; `by` is who asked for it. Times in seconds since 1970."""
+    """`id` names it in logs and limits; `by` is who asked for it, in which session where they logged in.
+    Times in seconds since 1970."""
 
     id: str
     by: str
     scope: Scope
     issued_at: int
     expires_at: int
+    session: str = ""
+
+    @property
+    def made_with(self) -> str:
+        """What it ends with: `key:PREFIX`, `session:ID`, or empty."""
+        if self.session:
+            return f"session:{self.session}"
+        return self.by if self.by.startswith("key:") else ""
 
 
 def write(token: StreamToken, platform: str, key: TokenKey) -> str:
     """The token under a key. `platform` tells platforms apart that were given the same key."""
-    claims = {
+    claims: dict[str, Any] = {
         "iss": _ISSUER,
         "aud": _audience(platform),
         "jti": token.id,
@@ -65,6 +74,8 @@ def write(token: StreamToken, platform: str, key: TokenKey) -> str:
         "exp": token.expires_at,
         "scope": msgspec.to_builtins(token.scope),
     }
+    if token.session:
+        claims["sid"] = token.session
     headers = {"kid": key.kid, "typ": TYPE}
     return MARK + jwt.encode(claims, key.signing, algorithm=key.algorithm, headers=headers)
 
@@ -98,6 +109,7 @@ def read(text: str, platform: str, key: TokenKey) -> StreamToken | Refusal:
             scope=msgspec.convert(claims.get("scope"), Scope, strict=True),
             issued_at=claims["iat"],
             expires_at=claims["exp"],
+            session=msgspec.convert(claims.get("sid", ""), str, strict=True),
         )
     except jwt.ExpiredSignatureError:
         return "expired"

@@ -84,12 +84,20 @@ class Verifier:
             raise UnauthenticatedError(
                 "this API key is not known: make one with `triton keys create`"
             )
-        ends = found.principal.expires_at_ms
-        over = found.over or ("has expired" if ends and ends <= time.time() * 1000 else "")
-        if over:
+        if over := _over(found):
             raise UnauthenticatedError(f"the API key {api_keys.MARK}{prefix} {over}")
         self._used[prefix] = datetime.now(UTC)
         return found.principal
+
+    async def counts(self, source: str) -> bool:
+        """Whether a key (`key:PREFIX`) or session (`session:ID`) still lets somebody in. Raises
+        UnavailableError."""
+        kind, _, name = source.partition(":")
+        if kind == "session":
+            session = await self.sessions.get(name)
+            return session is not None and not session.over
+        key = await self.keys.get(name)
+        return key is not None and not _over(key)
 
     async def run(self) -> None:
         """Write down now and then when keys were last used, until cancelled."""
@@ -124,6 +132,12 @@ class Verifier:
             return None
         over = found["ended"] or found["disabled"]
         return _Session(found["user"], Role(found["role"]), found["tenant"], over)
+
+
+def _over(key: _Key) -> str:
+    """Why it does not count now; empty where it does."""
+    ends = key.principal.expires_at_ms
+    return key.over or ("has expired" if ends and ends <= time.time() * 1000 else "")
 
 
 def _key_of(found: DictRow) -> _Key:

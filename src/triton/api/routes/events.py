@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
@@ -9,8 +10,9 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from triton import keys
-from triton.api import openapi, streaming, views
+from triton.api import batches, openapi, streaming, views
 from triton.api.access import requires
+from triton.api.batches import EventBatch, LimitParameter, WaitParameter
 from triton.api.job_answers import unknown_job, visible_job
 from triton.api.parameters import JobId
 from triton.api.services import Services, services_of
@@ -73,20 +75,24 @@ async def history(
 
 @router.get(
     "/{job_id}/subscribe",
-    summary="Follow a job live (Server-Sent Events)",
+    summary="Follow a job live (Server-Sent Events), or catch up as JSON",
     responses={
         200: {
             "description": (
-                "A stream of events. Data events have no name; their JSON is an EventView. Control "
+                "With `Accept: application/json` an EventBatch, without a cursor from the job's first event; "
+                "otherwise a stream of events. Data events have no name; their JSON is an EventView. Control "
                 "events: `triton.hello` (primes the cursor), `triton.reset` (the cursor cannot be resumed "
                 "from: `reason`), `triton.snapshot` (a JobView), `triton.caught-up`, `triton.cursor` (the "
                 "log moved on without this job), `triton.end` (the job is over, do not come back), "
                 "`triton.bye` (come back after `retry_ms`)."
             ),
-            "content": openapi.EVENT_STREAM,
+            "content": {
+                **openapi.EVENT_STREAM,
+                "application/json": {"schema": openapi.reference(EventBatch)},
+            },
         },
         204: {"description": "The job is over and the cursor is at its end: do not come back."},
-        **openapi.problems(404),
+        **openapi.problems(404, 410),
         **streaming.REFUSAL,
     },
 )
@@ -102,19 +108,30 @@ async def subscribe(
         str | None,
         Query(alias="last_event_id", description="The same, for who can send no header."),
     ] = None,
+    limit: LimitParameter = 100,
+    wait_ms: WaitParameter = 0,
     token: TokenParameter = None,  # noqa: ARG001
 ) -> Response:
     """Once there is a job, every answer is one that a browser's EventSource survives: overload, a drain and
     a Redis that is away are `200`, a `retry:` line, `triton.bye` and a close. A job that never was is 404,
-    which ends an EventSource: there is nothing to wait for."""
+    which ends an EventSource: there is nothing to wait for. The same cursor works for both forms."""
     cursor = last_event_id or last_event_id_query or None
     scope = scope_of(request)
     check_job(scope, job_id)
 
+    sees = partial(is_shown, who, scope, job_id)
+
+    if batches.wants_json(request):
+        await services.limits.of(who.tenant)
+        with streaming.counted(request, services, who):
+            wait = min(wait_ms / 1000, streaming.seconds_left(who))
+            found = await services.feed.catch_up(job_id, cursor, sees=sees, limit=limit, wait=wait)
+            if found == "unknown":
+                raise unknown_job(job_id)
+            return batches.answer(found)
+
     async def open_stream() -> Stream | Refused | Literal["ended"]:
-        opened = await services.feed.open(
-            job_id, cursor, sees=lambda state: is_shown(who, scope, job_id, state)
-        )
+        opened = await services.feed.open(job_id, cursor, sees=sees)
         if opened == "unknown":
             raise unknown_job(job_id)
         return opened

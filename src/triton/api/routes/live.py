@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
-from triton.api import openapi, streaming, views
+from triton.api import batches, openapi, streaming, views
 from triton.api.access import requires
+from triton.api.batches import EventBatch, LimitParameter, WaitParameter
 from triton.api.parameters import aware
 from triton.api.services import Services, services_of
 from triton.api.stream_access import TokenParameter, narrowed, scope_of
-from triton.api.wire import Json
-from triton.errors import CursorGoneError, ValidationError
+from triton.errors import ValidationError
 from triton.events.envelope import to_microseconds
-from triton.events.render import EventView
 from triton.events.types import TYPES
 from triton.feed.contract import Refused, Stream
 from triton.feed.wanted import MOST, Begin, Wanted
@@ -26,20 +25,9 @@ from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
 from triton.submit import MAX_NAME
 
-#: Milliseconds that a long poll waits at most.
-MAX_WAIT_MS: Final = 30_000
 router = APIRouter(prefix=f"{views.PREFIX}/events", tags=["events"])
 
 Names = Annotated[list[str] | None, Query()]
-
-
-class EventBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """Events in the log's order within each partition. `cursor` is where to go on; `complete`: there are no
-    more for now."""
-
-    events: list[EventView]
-    cursor: str
-    complete: bool
 
 
 def wanted_of(
@@ -153,51 +141,26 @@ async def subscribe(
     who: Annotated[Principal, requires(Permission.EVENTS_READ)],
     wanted: Annotated[Wanted, Depends(wanted_of)],
     start: Annotated[Start, Depends(start_of)],
-    limit: Annotated[int, Query(ge=1, le=1000, description="JSON only.")] = 100,
-    wait_ms: Annotated[
-        int, Query(ge=0, le=MAX_WAIT_MS, description="JSON only: how long to wait for the first.")
-    ] = 0,
+    limit: LimitParameter = 100,
+    wait_ms: WaitParameter = 0,
     token: TokenParameter = None,  # noqa: ARG001
 ) -> Response:
     """Repeat a filter's name for several values. The same cursor works for both forms. A job of somebody else
     and one that never was look the same: there are no events of it."""
-    if wants_json(request.headers.get("accept", "")):
+    if batches.wants_json(request):
         await services.limits.of(who.tenant)
         with streaming.counted(request, services, who):
-            wait = min(wait_ms / 1000, streaming.seconds_left(who))
-            return await _caught_up(services, who, wanted, start, limit, wait)
+            found = await services.many.catch_up(
+                wanted,
+                who.tenant,
+                start.cursor,
+                start.begin,
+                limit=limit,
+                wait=min(wait_ms / 1000, streaming.seconds_left(who)),
+            )
+            return batches.answer(found)
 
     async def open_stream() -> Stream | Refused | Literal["ended"]:
         return await services.many.open(wanted, who.tenant, start.cursor, start.begin)
 
     return await streaming.answer(request, services, who, open_stream, cursor=start.cursor)
-
-
-def wants_json(accept: str) -> bool:
-    """Whether JSON is asked for by name and an event stream is not."""
-    return "application/json" in accept and "text/event-stream" not in accept
-
-
-async def _caught_up(
-    services: Services, who: Principal, wanted: Wanted, start: Start, limit: int, wait: float
-) -> Response:
-    found = await services.many.catch_up(
-        wanted, who.tenant, start.cursor, start.begin, limit=limit, wait=wait
-    )
-    if isinstance(found, str):
-        if found == "invalid":
-            raise ValidationError(
-                "the cursor is none of this log's: begin with from=now, from=earliest or a time",
-                fields=[{"field": "last_event_id", "message": "no cursor of this log"}],
-            )
-        raise CursorGoneError(
-            f"what follows this cursor cannot be told ({found}): begin again with from=earliest",
-            reason=found,
-        )
-    return Json(
-        {
-            "events": [msgspec.Raw(line) for line in found.events],
-            "cursor": found.cursor,
-            "complete": found.complete,
-        }
-    )

@@ -1,4 +1,4 @@
-"""Owns the route that makes stream tokens: short-lived, for browsers to follow events with."""
+"""Owns the routes of stream tokens, which are for browsers to follow events with: made, and taken back."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Annotated, Final
 
 import msgspec
 import structlog
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
 from triton.api import openapi, views
 from triton.api.access import requires
+from triton.api.parameters import Name
 from triton.api.services import Services, services_of
 from triton.api.wire import Json, read_json
 from triton.errors import ValidationError
@@ -46,9 +47,10 @@ class StreamTokenRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class StreamTokenReply(msgspec.Struct, frozen=True, kw_only=True):
-    """`token` goes into `?token=`, or behind `Bearer`. It is not shown again."""
+    """`token` goes into `?token=`, or behind `Bearer`. It is shown once; by `id` it can be taken back."""
 
     token: str
+    id: str
     expires_at: str
     tenant: str
 
@@ -85,6 +87,7 @@ async def make_stream_token(
         ),
         issued_at=int(now),
         expires_at=math.ceil(now + asked.ttl),
+        session=who.session,
     )
     text = stream_tokens.write(token, services.settings.namespace, services.stream_keys.signing())
     if len(text) > MAX_LENGTH:
@@ -99,10 +102,35 @@ async def make_stream_token(
     ends = datetime.fromtimestamp(token.expires_at, UTC)
     reply = StreamTokenReply(
         token=text,
+        id=token.id,
         expires_at=ends.isoformat().replace("+00:00", "Z"),
         tenant=token.scope.tenant,
     )
     return Json(reply, 201)
+
+
+@router.delete(
+    "/{token_id}",
+    summary="Take back a stream token",
+    status_code=204,
+    responses={
+        204: {"description": "A token of that id opens nothing any more."},
+        **openapi.problems(409),
+    },
+)
+async def take_back(
+    token_id: Annotated[str, Path(pattern=r"^[0-9a-f]{16}$", description="From when it was made.")],
+    services: Annotated[Services, Depends(services_of)],
+    who: Annotated[Principal, requires(Permission.EVENTS_READ)],
+    tenant: Name = None,
+) -> Response:
+    """Before it expires. New streams are refused at once (`401`, reason `revoked`), open ones end within
+    `TRITON_ACCESS_CACHE_MS`, in every process. Tokens are kept nowhere, so it is not asked whether there was
+    one. `tenant` is the one that it was made for; without it, your own."""
+    named = who.writes_as(tenant)
+    await services.standing.take_back(named, token_id, services.settings.stream_token_ms)
+    _log.info("stream token taken back", token_id=token_id, by=who.by, tenant=named)
+    return Response(status_code=204)
 
 
 def _check(asked: StreamTokenRequest, longest: int) -> None:
