@@ -132,6 +132,23 @@ def test_who_died_is_not_waited_for(settings: Settings) -> None:
     run(scene())
 
 
+def test_who_stands_still_in_a_transaction_is_not_waited_for(settings: Settings) -> None:
+    """SIGSTOP, or a machine that is gone: the session stays, and with it the lock on the checkpoint's row."""
+
+    async def scene() -> None:
+        async with opened(settings) as (log, connection), opened(settings) as (_, stopped):
+            first = await acquired(log, stopped, "postgres", "first", seconds=0.1)
+            await stopped.execute("BEGIN")
+            await first.renew()
+            second = await acquired(log, connection, "postgres", "second", seconds=0.1)
+            assert second.fence == first.fence + 1
+            with pytest.raises(psycopg.OperationalError):
+                await stopped.execute("COMMIT")
+            stopped.pgconn.finish()
+
+    run(scene())
+
+
 def test_a_standby_takes_over_when_the_first_dies(settings: Settings, writer: LogWriter) -> None:
     async def scene() -> None:
         async with opened(settings) as (log, connection):

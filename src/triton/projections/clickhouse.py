@@ -132,7 +132,7 @@ class ClickHouseProjection:
             },
         )
         if batch.body:
-            await asyncio.to_thread(self._insert, batch.body, token)
+            await self._inserted(lease, batch.body, token)
         if batch.parked:
             async with lease.connection.transaction():
                 await lease.fenced("landed", {"to": to.position, "digest": to.digest})
@@ -146,6 +146,13 @@ class ClickHouseProjection:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+    async def _inserted(self, lease: Lease, body: bytes, token: str) -> None:
+        """However long it takes, the lease is kept. Raises FencedError, UnavailableError."""
+        inserting = asyncio.ensure_future(asyncio.to_thread(self._insert, body, token))
+        while not (await asyncio.wait({inserting}, timeout=lease.seconds / 3))[0]:
+            await lease.renew()
+        inserting.result()
 
     def _check_begun(self, lease: Lease, first: int, last: int, digest: str) -> None:
         if self._begun != (first, last, digest):
