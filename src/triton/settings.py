@@ -176,6 +176,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_document_bytes: Annotated[int, msgspec.Meta(ge=1)] = 64 * 1024 * 1024
     #: Worker processes that `triton up` and `triton worker` run; 0 runs none.
     worker_processes: Annotated[int, msgspec.Meta(ge=0)] = 1
+    #: API processes of `triton up`, all on its one port: the kernel deals connections out.
+    api_processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    #: Projector processes of `triton up`: of two or more one works for each partition and store, the others
+    #: stand by.
+    projector_processes: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+    #: Archiver processes of `triton up`, likewise.
+    archiver_processes: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
     #: Threads of each worker process: the jobs it runs at once.
     worker_threads: Annotated[int, msgspec.Meta(ge=1)] = 4
     #: Milliseconds that running jobs get to end at a worker's SIGTERM; then they are released.

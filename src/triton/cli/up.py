@@ -39,7 +39,44 @@ Workers = Annotated[
 ]
 
 
-def up(data: Data = None, port: Port = None, workers: Workers = None) -> None:
+Apis = Annotated[
+    int | None,
+    typer.Option(
+        "--apis",
+        min=1,
+        help="API processes, all on the one port.  \\[env: TRITON_API_PROCESSES; default: 1]",
+        show_default=False,
+    ),
+]
+Projectors = Annotated[
+    int | None,
+    typer.Option(
+        "--projectors",
+        min=1,
+        help="Projector processes; those beyond the first stand by."
+        "  \\[env: TRITON_PROJECTOR_PROCESSES; default: 1]",
+        show_default=False,
+    ),
+]
+Archivers = Annotated[
+    int | None,
+    typer.Option(
+        "--archivers",
+        min=1,
+        help="Archiver processes, likewise.  \\[env: TRITON_ARCHIVER_PROCESSES; default: 1]",
+        show_default=False,
+    ),
+]
+
+
+def up(
+    data: Data = None,
+    port: Port = None,
+    workers: Workers = None,
+    apis: Apis = None,
+    projectors: Projectors = None,
+    archivers: Archivers = None,
+) -> None:
     """Run the whole platform on this machine until ctrl-C.
 
     Valkey, PostgreSQL and ClickHouse from wheels, the API, the projectors, the archiver and the workers:
@@ -50,7 +87,14 @@ def up(data: Data = None, port: Port = None, workers: Workers = None) -> None:
     from triton.cli.output import console, line
     from triton.stack.up import Stack
 
-    chosen = settings.load(data=data, port=port, worker_processes=workers)
+    chosen = settings.load(
+        data=data,
+        port=port,
+        worker_processes=workers,
+        api_processes=apis,
+        projector_processes=projectors,
+        archiver_processes=archivers,
+    )
     with Interrupt() as interrupt:
         stack = Stack(chosen, on_exit=report_exit)
         with console(stderr=True).status("starting the engines"):

@@ -139,16 +139,23 @@ class Stack:
         # Stages end from the highest: workers report their last events, projectors still see them.
         roles = [
             Spec(
-                name="api",
+                name=name,
                 argv=(*this, "api"),
                 env={**given, "TRITON_LISTEN_FD": str(listener)},
                 fds=(listener,),
                 stage=2,
                 grace=4.0,
-            ),
-            Spec(name="projector", argv=(*this, "projector"), env=env, stage=1, grace=3.0),
-            Spec(name="archiver", argv=(*this, "archiver"), env=env, stage=1, grace=3.0),
+            )
+            for name in _names("api", self.settings.api_processes)
         ]
+        for role, count in (
+            ("projector", self.settings.projector_processes),
+            ("archiver", self.settings.archiver_processes),
+        ):
+            roles += [
+                Spec(name=name, argv=(*this, role), env=env, stage=1, grace=3.0)
+                for name in _names(role, count)
+            ]
         if self.settings.outbox_url:
             roles.append(Spec(name="relay", argv=(*this, "relay"), env=env, stage=2, grace=4.0))
         if self.settings.worker_processes:
@@ -169,6 +176,11 @@ class Stack:
                     f"The API did not answer within {READY:.0f} s; see {api.log}: {api.last_words()}"
                 )
             time.sleep(_POLL)
+
+
+def _names(role: str, count: int) -> list[str]:
+    """Of a role's processes: the first has the role's own."""
+    return [role, *(f"{role}-{number}" for number in range(2, count + 1))]
 
 
 def _answers(url: str) -> bool:
