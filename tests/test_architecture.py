@@ -114,6 +114,7 @@ DRIVERS = {
         "stack",
         "cli",
         "demo",
+        "backup",
         "history",
         "migration_targets",
         "outbox",
@@ -121,6 +122,7 @@ DRIVERS = {
         "identity",
     },
     "clickhouse_connect": {
+        "backup",
         "domain",
         "restore",
         "projections",

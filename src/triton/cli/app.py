@@ -11,6 +11,7 @@ from triton.cli import (
     adopt,
     archive,
     audit,
+    backup,
     dead,
     doctor,
     jobs,
@@ -92,6 +93,7 @@ app.command(rich_help_panel=_PRODUCTION)(up.worker)
 app.command(rich_help_panel=_PRODUCTION)(up.projector)
 app.command(rich_help_panel=_PRODUCTION)(up.archiver)
 app.command(rich_help_panel=_PRODUCTION)(up.relay)
+app.add_typer(backup.app, name="backup", rich_help_panel=_PRODUCTION)
 app.command(rich_help_panel=_PRODUCTION)(restore.restore)
 app.add_typer(projections.app, name="projections", rich_help_panel=_PRODUCTION)
 app.add_typer(adopt.app, name="adopt", rich_help_panel=_PRODUCTION)

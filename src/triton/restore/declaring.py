@@ -72,7 +72,7 @@ async def declare(
                     "partition": partition,
                     "epoch": epoch,
                     "previous": known.epoch,
-                    "common": known.archived,
+                    "common": known.exact,
                     "lost_until": known.heard,
                     "log_end": known.end,
                     "by": by,

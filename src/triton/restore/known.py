@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Iterator
+from typing import Final, Protocol
 
 import msgspec
 from psycopg.rows import dict_row
@@ -36,15 +36,32 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     end: int
     #: The last position that anybody heard of: a signed head, or a projector's checkpoint.
     heard: int
+    #: The last position that a backup has behind the archive, as it was.
+    kept: int = 0
+
+    @property
+    def exact(self) -> int:
+        """The last position whose entry is known as it was."""
+        return max(self.archived, self.kept)
 
     @property
     def remade(self) -> int:
         """Events that are known by PostgreSQL alone: they are made again from its rows."""
-        return self.end - self.archived
+        return self.end - self.exact
+
+
+class Tail(Protocol):
+    """The end of a log that was copied as it was."""
+
+    def kept(self, partition: int, epoch: str) -> tuple[int, int]:
+        """The first and the last position that it has of a life of the log; (0, 0) for none."""
+
+    def entries(self, partition: int, after: int) -> Iterator[Entry]:
+        """Those after a position, in order. Raises EvidenceError."""
 
 
 class Witness:
-    """The archive and PostgreSQL, asked for one partition of a namespace."""
+    """The archive and PostgreSQL, and a backup's end of the log, asked for one partition of a namespace."""
 
     def __init__(
         self,
@@ -53,7 +70,9 @@ class Witness:
         archive: ArchiveStore,
         namespace: str,
         partition: int,
+        tail: Tail | None = None,
     ) -> None:
+        self._tail = tail
         self._connection = connection
         self._past = past
         self._archive = archive
@@ -69,14 +88,16 @@ class Witness:
         epoch = await self._epoch()
         tree = self.tree(epoch)
         archived = await self._archived(tree) if epoch else 0
-        end = archived
-        async for entry in self._rows(archived):
+        kept = self._kept(epoch, archived)
+        end = max(archived, kept)
+        async for entry in self._rows(end):
             end = entry.position
         return Known(
             partition=self._partition,
             epoch=epoch,
             archived=archived,
             end=end,
+            kept=kept,
             heard=max(end, await self._signed(tree), await self._projected(epoch)),
         )
 
@@ -96,6 +117,10 @@ class Witness:
             for index in range(page.size):
                 yield page.entry(index)
             after = page.positions[-1]
+        if self._tail is not None and after < known.kept:
+            for entry in self._tail.entries(self._partition, after):
+                yield entry
+                after = entry.position
         async for entry in self._rows(after):
             yield entry
 
@@ -105,6 +130,12 @@ class Witness:
         rows = await segments_of(self._connection, tree) if known.epoch else []
         found = await asyncio.to_thread(segments_unknown, self._archive, tree, rows)
         return [one for one in found if one.last <= known.archived]
+
+    def _kept(self, epoch: str, archived: int) -> int:
+        if self._tail is None:
+            return 0
+        first, last = self._tail.kept(self._partition, epoch)
+        return last if last > archived and first <= archived + 1 else 0
 
     async def _archived(self, tree: Tree) -> int:
         """The last position that is sealed in the archive, whatever PostgreSQL knows of it."""

@@ -22,7 +22,7 @@ from triton.projections.checkpoint import Connection
 from triton.projections.losing import LostJob
 from triton.restore.declaring import PATIENCE, declare, declared
 from triton.restore.jobs import Jobs
-from triton.restore.known import Known, Witness
+from triton.restore.known import Known, Tail, Witness
 from triton.restore.writing import PartitionWriter
 from triton.settings import Settings
 
@@ -75,7 +75,9 @@ class Restore:
         clickhouse: Client,
         archive: ArchiveStore,
         past: Past,
+        tail: Tail | None = None,
     ) -> None:
+        self._tail = tail
         self._settings = settings
         self._client = client
         self._connection = connection
@@ -83,6 +85,11 @@ class Restore:
         self._archive = archive
         self._past = past
         self._scripts = Scripts()
+
+    async def check_empty(self) -> None:
+        """Raises ConflictError where Redis holds a log that is used."""
+        for partition in range(self._settings.partitions):
+            await self._writer(partition).check_empty()
 
     async def plan(self) -> list[Plan]:
         """What is known of each partition. Raises ConflictError where Redis is not empty, or where nothing is
@@ -181,8 +188,9 @@ class Restore:
         return PartitionWriter(self._client, self._scripts, self._settings.namespace, partition)
 
     def _witness(self, partition: int) -> Witness:
+        namespace = self._settings.namespace
         return Witness(
-            self._connection, self._past, self._archive, self._settings.namespace, partition
+            self._connection, self._past, self._archive, namespace, partition, self._tail
         )
 
 
@@ -217,8 +225,9 @@ def _meta(known: Known, jobs: Jobs, first: int) -> dict[str, str | int]:
 
 
 @asynccontextmanager
-async def open_restore(settings: Settings) -> AsyncIterator[Restore]:
-    """What a restore needs. Raises ConfigurationError for a missing URL, UnavailableError."""
+async def open_restore(settings: Settings, tail: Tail | None = None) -> AsyncIterator[Restore]:
+    """What a restore needs; `tail` is a backup's end of the log. Raises ConfigurationError for a missing URL,
+    UnavailableError."""
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -240,7 +249,7 @@ async def open_restore(settings: Settings) -> AsyncIterator[Restore]:
             ):
                 archive = open_archive(settings.archive_url)
                 yield Restore(
-                    settings, client, connection, clickhouse, archive, open_past(settings)
+                    settings, client, connection, clickhouse, archive, open_past(settings), tail
                 )
     except psycopg.OperationalError as error:
         raise UnavailableError(no_answer("PostgreSQL", error)) from error
