@@ -143,9 +143,14 @@ def one_line(value: Any) -> bytes:
 
     Raises TypeError, ValueError or RecursionError for a value that JSON cannot hold.
     """
-    line = masked_json(_encode(value))
-    for raw, escaped in _LINE_ENDS:
-        if raw in line:
+    return shown_line(_encode(value))
+
+
+def shown_line(encoded: bytes) -> bytes:
+    """The same of a value that is JSON already."""
+    line = masked_json(encoded)
+    if not line.isascii():
+        for raw, escaped in _LINE_ENDS:
             line = line.replace(raw, escaped)
     return line
 

@@ -24,6 +24,8 @@ _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _MAC: Final = 8
 _BYTES: Final = [bytes((number,)) for number in range(0x80)]
 _SHORTEST: Final = 1 + 4 + 3 + _MAC
+#: So many tenants are remembered before all are forgotten.
+_TENANTS: Final = 1024
 
 #: Why a text is no cursor to resume from. `invalid`: not one of ours, or of another tenant (the two must
 #: look alike). `epoch`: from another life of the log. `future`: past the end of the log. `partition`: it
@@ -55,11 +57,16 @@ class Signer:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        #: What has hashed the key and a tenant already, and waits for a cursor.
+        self._begun: dict[str, hashlib.blake2b] = {}
 
     def write(self, cursor: Cursor, tenant: str) -> str:
         """Raises ValueError for a cursor of too many partitions to fit."""
-        low = min(cursor.positions)
-        steps = b"".join([_varint(position - low) for position in cursor.positions])
+        if len(cursor.positions) == 1:
+            (low,), steps = cursor.positions, _BYTES[0]
+        else:
+            low = min(cursor.positions)
+            steps = b"".join([_varint(position - low) for position in cursor.positions])
         raw = _head(cursor.epoch, cursor.first) + _varint(low) + steps
         text = _base64(raw + self._mac(raw, tenant)).decode()
         if len(text) > MAX_LENGTH:
@@ -81,8 +88,15 @@ class Signer:
         return Cursor(signed[1:5].hex(), first, tuple(low + step for step in above))
 
     def _mac(self, raw: bytes, tenant: str) -> bytes:
-        said = tenant.encode() + b"\0" + raw
-        return hashlib.blake2b(said, key=self._key, digest_size=_MAC).digest()
+        begun = self._begun.get(tenant)
+        if begun is None:
+            if len(self._begun) >= _TENANTS:
+                self._begun.clear()
+            said = tenant.encode() + b"\0"
+            begun = self._begun[tenant] = hashlib.blake2b(said, key=self._key, digest_size=_MAC)
+        mac = begun.copy()
+        mac.update(raw)
+        return mac.digest()
 
 
 @lru_cache(maxsize=1024)

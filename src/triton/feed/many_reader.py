@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from itertools import compress
+from operator import gt
 from typing import Final, NamedTuple
 
 from triton.events.entries import Page
-from triton.events.render import show_entry
+from triton.events.render_page import show_page
 from triton.feed import frames
 from triton.feed.bell import Bell
 from triton.feed.contract import Write
@@ -21,12 +21,12 @@ from triton.feed.hub import Closing, Hub, Subscription
 from triton.feed.ring import Frame
 from triton.feed.wanted import Begin, Wanted
 from triton.history.actors import Actors
+from triton.history.filters import JOB, only
 from triton.history.reader import History
 
 #: Entries of the ring that are looked at in one step, and positions of the past.
 _LIVE: Final = 1000
 _PAST: Final = 10_000
-_JOB: Final = 1
 
 
 class Found(NamedTuple):
@@ -169,7 +169,12 @@ class ManyReader:
         if ring.covers(after):
             page = ring.page(place.partition, after, _LIVE)
             last = page.positions[-1] if page else after
-            found = [Found(job, ring.frame(position)) for position, job in await self._kept(page)]
+            kept = await self._kept(page) if page else None
+            found = (
+                []
+                if kept is None
+                else list(map(Found, _jobs(kept), map(ring.frame, kept.positions)))
+            )
         else:
             last, found = await self._past(place.partition, after, ring.oldest - 1)
         self._hub.seek(place, last)
@@ -202,16 +207,15 @@ class ManyReader:
                 return place
         return None
 
-    async def _kept(self, page: Page | None) -> list[tuple[int, str]]:
-        """Positions and jobs of what is wanted of a page and was not known before."""
-        if page is None:
-            return []
+    async def _kept(self, page: Page) -> Page:
+        """What is wanted of a page and was not known before."""
         if self._actors is not None:
             await self._actors.learn(page)
-        mask = self._wanted.mask(page, self._actors.fits if self._actors else None)
-        kept = compress(zip(page.positions, page.columns[_JOB], strict=True), mask)
-        named = [(position, job.decode()) for position, job in kept]
-        return [(position, job) for position, job in named if position > self._skip.get(job, 0)]
+        page = only(page, self._wanted.mask(page, self._actors.fits if self._actors else None))
+        if self._skip:
+            known = [self._skip.get(job, 0) for job in _jobs(page)]
+            page = only(page, list(map(gt, page.positions, known)))
+        return page
 
     async def _past(self, partition: int, after: int, until: int) -> tuple[int, list[Found]]:
         last = min(after + _PAST, until)
@@ -221,10 +225,10 @@ class ManyReader:
         async with self._turn:
             pages = self._log(partition).pages(partition, after + 1, last, self._wanted.chosen)
             async for page in pages:
-                for position, job in await self._kept(page):
-                    entry = page.entry(page.positions.index(position))
-                    shown = show_entry(entry, framer.source)
-                    found.append(Found(job, framer.shown(epoch, shown)))
+                kept = await self._kept(page)
+                if kept.size:
+                    shown = [framer.shown(epoch, one) for one in show_page(kept, framer.source)]
+                    found += map(Found, _jobs(kept), shown)
                 if len(found) >= _LIVE:
                     return page.positions[-1], found
         return last, found
@@ -244,3 +248,7 @@ class ManyReader:
             self._hub.epoch(partition)
             for partition in range(self._first, self._first + len(self._seen))
         )
+
+
+def _jobs(page: Page) -> list[str]:
+    return [job.decode() for job in page.columns[JOB]]
