@@ -21,6 +21,7 @@ from bench.scale import Scale
 from bench.servers import engines
 from bench.table import Goal, Measure, Sample, lines
 from triton import migrate
+from triton.collecting import collect_rarely
 from triton.events.client import connect, connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
@@ -29,7 +30,6 @@ from triton.projections.clickhouse import SETTINGS, ClickHouseProjection
 from triton.projections.postgres import PostgresProjection
 from triton.projections.projector import PAGE, Projection, Projector
 from triton.projections.rows import COLUMNS, Piece, RowReader, again
-from triton.projections.running import collect_rarely
 
 T = TypeVar("T")
 NAMESPACE = "bench"

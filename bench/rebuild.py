@@ -15,6 +15,7 @@ from bench.projectors import GOAL, NAMESPACE, Left, Stores, catch_up, raw_copy
 from bench.scale import Scale
 from bench.servers import engines
 from bench.table import Measure, Sample, lines
+from triton.collecting import collect_rarely
 from triton.events.client import connect, connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
@@ -22,7 +23,6 @@ from triton.history import History, Past
 from triton.projections.postgres import PostgresProjection
 from triton.projections.rebuild.postgres_tables import PostgresTables
 from triton.projections.rebuild.running import Rebuild
-from triton.projections.running import collect_rarely
 
 MEASURES = (
     Measure("rebuild of `jobs`, its indexes too", "events/s", "rebuild", "copy", GOAL, 0, "pg"),

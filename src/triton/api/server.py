@@ -22,12 +22,15 @@ from triton.api.listener import BACKLOG, inherited, listen, url_of
 from triton.api.protocol import BoundedProtocol
 from triton.api.services import FeedOptions, check
 from triton.api.sse import taking_streams
+from triton.collecting import collect_rarely
 from triton.errors import StartupError, TritonError
 from triton.identity.first_start import check_auth
 from triton.settings import Settings
 
 #: Seconds that requests and streams have to end after the signal.
 GRACE: Final = 3
+#: Between two looks for garbage in cycles: a few megabytes of it.
+_OBJECTS: Final = 20_000
 
 
 class Server(uvicorn.Server):
@@ -96,7 +99,14 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] | None = None) 
         listener.close()
         raise
     url = url_of(listener)
-    server = make_server(settings, on_ready=(lambda: on_ready(url)) if on_ready else None)
+
+    def ready() -> None:
+        # What was imported and opened stays; requests may leave cycles, streams of events do not.
+        collect_rarely(_OBJECTS)
+        if on_ready is not None:
+            on_ready(url)
+
+    server = make_server(settings, on_ready=ready)
     uvicorn_log, quiet = logging.getLogger("uvicorn.error"), _KnownFailure(server)
     uvicorn_log.addFilter(quiet)
     try:

@@ -102,7 +102,7 @@ def rebuild(
     """
     from triton.cli import output
     from triton.cli.projections_progress import shown
-    from triton.projections.running import collect_rarely
+    from triton.collecting import collect_rarely
 
     collect_rarely()
     with shown(name, quiet=as_json) as told:

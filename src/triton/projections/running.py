@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import secrets
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
 
+from triton.collecting import collect_rarely
 from triton.errors import ConfigurationError
 from triton.events.client import connect_async
 from triton.events.log import Log
@@ -67,15 +67,6 @@ async def run_projectors(settings: Settings, stop: asyncio.Event) -> None:
                     group.create_task(keeper.run(stop))
     finally:
         await client.aclose()
-
-
-def collect_rarely() -> None:
-    """Let the garbage collector come once in several batches, not several times in one.
-
-    A batch is ten thousands of lists and tuples, all of them free of cycles; looking for cycles among them
-    takes a third of a projector's time. For the whole process, so not for one that does much else.
-    """
-    gc.set_threshold(200_000, 20, 20)
 
 
 class Keeper(Keeping):
