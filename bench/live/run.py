@@ -206,7 +206,7 @@ def _storm(side: Triton, scale: Scale) -> dict[str, float]:
     """All come back with a cursor, some events behind."""
     with Clients(side, 1) as one:
         one.ask("open")
-    cursor = _cursor(side)
+    cursor = _cursor(side, side.path)
     for _ in range(10):
         side.publish()
     with Clients(side, scale.live_storm, header=f"Last-Event-ID: {cursor}") as load:
@@ -214,12 +214,14 @@ def _storm(side: Triton, scale: Scale) -> dict[str, float]:
 
 
 def _resume(side: Triton, client: redis.Redis, scale: Scale) -> dict[str, float]:
-    """One client of a queue whose history is long. Publishing it takes most of this cell's time."""
+    """One client of a queue comes back with a cursor from before all of it. Publishing that takes most of
+    this cell's time."""
     past = sides.Log(client, queue="past")
+    path = "/api/v1/events/subscribe?queue=past"
+    header = f"Last-Event-ID: {_cursor(side, path)}"
     for _ in range(scale.live_past // 200):
         past.publish(200)
-    path = "/api/v1/events/subscribe?queue=past&from=earliest"
-    with Clients(side, 1, path=path) as load:
+    with Clients(side, 1, path=path, header=header) as load:
         begin = time.monotonic()
         load.ask("open")
         found = load.ask("report")
@@ -232,10 +234,10 @@ def _resume(side: Triton, client: redis.Redis, scale: Scale) -> dict[str, float]
         }
 
 
-def _cursor(side: Triton) -> str:
-    """Where the job's stream is now."""
+def _cursor(side: Triton, path: str) -> str:
+    """Where a stream is now."""
     connection = http.client.HTTPConnection("127.0.0.1", side.port)
-    connection.request("GET", side.path, headers={"Accept": "text/event-stream"})
+    connection.request("GET", path, headers={"Accept": "text/event-stream"})
     answer = connection.getresponse()
     while not (line := answer.readline()).startswith(b"event: triton.caught-up"):
         assert line
