@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "triton"
@@ -25,6 +26,7 @@ PURE = {
     "events.codec",
     "events.upcasts",
     "events.render",
+    "events.render_page",
     "evidence.tree",
     "evidence.tiles",
     "evidence.notes",
@@ -145,14 +147,18 @@ def modules() -> dict[str, ast.Module]:
     return found
 
 
-def imports(tree: ast.Module) -> set[str]:
-    """Full names of what a module imports when it is loaded or later; not what only types need."""
-    unseen = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
+def imports(tree: ast.Module, *, types: bool = False) -> set[str]:
+    """Full names of what a module imports when it is loaded or later; with `types` also what they need."""
+    unseen = (
+        set()
+        if types
+        else {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            for inner in ast.walk(node)
+        }
+    )
     names: set[str] = set()
     for node in ast.walk(tree):
         if id(node) in unseen:
@@ -224,3 +230,20 @@ def test_only_the_settings_read_the_environment() -> None:
         "keeper.parent",
         *(n for n in reading if top(n) in {"stack", "cli"}),
     }
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    found = modules()
+    known = {
+        name: {
+            imported.removeprefix("triton.")
+            for imported in imports(tree, types=True)
+            if imported.removeprefix("triton.") in found
+        }
+        - {name}
+        for name, tree in found.items()
+        # A package's face only hands names on.
+        if not (SOURCE / name.replace(".", "/")).is_dir()
+    }
+
+    graphlib.TopologicalSorter(known).prepare()  # raises CycleError, which names the circle

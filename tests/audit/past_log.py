@@ -15,7 +15,7 @@ from tests.projections.log_writer import LogWriter
 
 from archived_log import ArchivedLog
 from triton import keys
-from triton.cli.replay import open_log
+from triton.cli.open_log import open_log
 from triton.events.client import connect_async
 from triton.events.codec import decode_entry
 from triton.events.envelope import Event

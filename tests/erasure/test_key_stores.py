@@ -14,8 +14,9 @@ import pytest
 from triton import migrate
 from triton.erasure.files import FileKeys
 from triton.erasure.keyring import Keyring, keyring_of
+from triton.erasure.opening import open_store
 from triton.erasure.postgres import PostgresKeys
-from triton.erasure.store import KeyStore, open_store
+from triton.erasure.store import KeyStore
 from triton.errors import (
     ConfigurationError,
     DecodeError,

@@ -21,8 +21,8 @@ from triton.erasure.envelopes import MARK, Key, masked, masked_json
 from triton.erasure.keyring import Keyring
 from triton.erasure.marks import Marks
 from triton.erasure.messages import SEALED, Declared, Sealing
+from triton.erasure.opening import open_store
 from triton.erasure.personal import Personal
-from triton.erasure.store import open_store
 from triton.errors import DecodeError, ErasedError
 from triton.signature import Signature
 

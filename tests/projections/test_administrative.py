@@ -9,7 +9,7 @@ from log_writer import LogWriter
 from projecting import project, run
 
 from triton.audit.indexed import administrative, children
-from triton.cli.replay import open_log
+from triton.cli.open_log import open_log
 from triton.events.client import connect_async
 from triton.events.codec import encode_data
 from triton.events.scripts import Submission

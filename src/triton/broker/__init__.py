@@ -1,16 +1,8 @@
 """Delivery: a Dramatiq broker whose every message is a job with a full history."""
 
 from triton.broker.broker import TritonBroker
-from triton.broker.context import (
-    CancelRequested,
-    Job,
-    LeaseLost,
-    Snooze,
-    SoftTimeLimit,
-    astep,
-    current_job,
-    step,
-)
+from triton.broker.context import Job, astep, current_job, step
+from triton.broker.interrupts import CancelRequested, LeaseLost, Snooze, SoftTimeLimit
 from triton.broker.limits import TimeLimits
 from triton.broker.results import TritonResultBackend
 

@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NoReturn, ParamSpec, TypeVar, cast
 
-from dramatiq.errors import Retry
-from dramatiq.threading import Interrupt
+from triton.broker.interrupts import Snooze
 
 if TYPE_CHECKING:
     from triton.broker.proxy import JobProxy
@@ -16,38 +15,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Milliseconds that the log's times have room for.
-_LONGEST: Final = 2**53 // 1000
 current_proxy: Final[ContextVar[JobProxy | None]] = ContextVar("triton_current_proxy", default=None)
-
-
-class CancelRequested(Interrupt):
-    """Raised inside an actor whose job somebody asked to cancel. Catch it to clean up, then let it go."""
-
-
-class LeaseLost(Interrupt):
-    """Raised inside an actor whose lease went to another worker: whatever it reports is refused."""
-
-
-class SoftTimeLimit(Interrupt):
-    """Raised inside an actor at its soft time limit: there is time to clean up before the hard one."""
-
-
-class Snooze(Retry):
-    """Raise it in an actor to be run again after `delay` milliseconds; that counts as no failure.
-
-    No callback follows from it. (Under another broker it is an ordinary Dramatiq `Retry`.)
-    """
-
-    delay: int
-
-    def __init__(self, delay: int, reason: str = "") -> None:
-        if not 0 <= delay <= _LONGEST:
-            raise ValueError(
-                f"delay is {delay}, expected milliseconds from now, from 0 to {_LONGEST}"
-            )
-        super().__init__(f"snoozed for {delay} ms{': ' if reason else ''}{reason}", delay)
-        self.reason = reason
 
 
 class Job:
@@ -145,7 +113,7 @@ def current_job() -> Job:
         raise RuntimeError(
             "triton.current_job() was called outside an actor that a TritonBroker's worker runs"
         )
-    return proxy.job
+    return Job(proxy)
 
 
 def step(name: str, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

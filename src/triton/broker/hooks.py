@@ -11,8 +11,8 @@ from dramatiq.broker import Broker
 from dramatiq.middleware import Callbacks, GroupCallbacks, Retries
 from dramatiq.threading import Interrupt
 
-from triton.broker.context import CancelRequested, Snooze
 from triton.broker.groups import after_success, is_stock
+from triton.broker.interrupts import CancelRequested, Snooze
 from triton.broker.proxy import JobProxy
 from triton.broker.retrying import after_failure
 

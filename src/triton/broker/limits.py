@@ -13,8 +13,9 @@ from dramatiq import Worker
 from dramatiq.broker import Broker
 from dramatiq.middleware import TimeLimit, TimeLimitExceeded
 
-from triton.broker.context import SoftTimeLimit, current_proxy
+from triton.broker.context import current_proxy
 from triton.broker.hooks import run_hooks
+from triton.broker.interrupts import SoftTimeLimit
 from triton.broker.proxy import JobProxy
 
 #: Milliseconds, as the settings have them.

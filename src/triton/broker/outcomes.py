@@ -10,7 +10,7 @@ import msgspec
 from dramatiq import ActorNotFound
 from dramatiq.middleware import MiddlewareError, TimeLimitExceeded
 
-from triton.broker.context import CancelRequested, Snooze, SoftTimeLimit
+from triton.broker.interrupts import CancelRequested, Snooze, SoftTimeLimit
 from triton.broker.proxy import JobProxy
 from triton.errors import ErasedError
 from triton.events.codec import encode_data

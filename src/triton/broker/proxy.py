@@ -11,7 +11,7 @@ from dramatiq.broker import MessageProxy
 from dramatiq.errors import DecodeError
 from dramatiq.threading import Interrupt, raise_thread_exception
 
-from triton.broker.context import CancelRequested, Job, LeaseLost, Snooze
+from triton.broker.interrupts import CancelRequested, LeaseLost, Snooze
 from triton.broker.reports import Reports
 from triton.broker.steps import Steps
 from triton.events.scripts import Claimed, Submission
@@ -103,10 +103,6 @@ class JobProxy(MessageProxy):
     def message(self) -> Message[Any]:
         """The message itself, with the options that middleware has changed."""
         return self._message
-
-    @property
-    def job(self) -> Job:
-        return Job(self)
 
     @property
     def reports(self) -> Reports:

@@ -14,7 +14,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from triton import keys
-from triton.broker.context import CancelRequested, LeaseLost
+from triton.broker.interrupts import CancelRequested, LeaseLost
 from triton.broker.proxy import JobProxy
 from triton.broker.trip import grouped
 from triton.events.client import send

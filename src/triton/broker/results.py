@@ -6,9 +6,10 @@ The outcome of every job is in its head already; this backend only reads it.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 import msgspec
+import redis
 from dramatiq import Message
 from dramatiq.results import ResultBackend, ResultFailure, ResultMissing, ResultTimeout
 
@@ -17,16 +18,28 @@ from triton.broker.intake import answering
 from triton.events.codec import decode_data
 from triton.events.heads import head_of
 from triton.events.types import SCHEMA, Completed
+from triton.payloads import Payloads
 from triton.references import reference_in
 
-if TYPE_CHECKING:
-    from triton.broker.broker import TritonBroker
+
+class Holder(Protocol):
+    """The broker, as far as reading a result needs it."""
+
+    @property
+    def client(self) -> redis.Redis: ...
+
+    @property
+    def payloads(self) -> Payloads: ...
+
+    def prefix_of(self, job: str) -> str: ...
+
+    def opened(self, job: str, value: Any, *, place: str = ...) -> Any: ...
 
 
 class TritonResultBackend(ResultBackend):
     """`Results(backend=TritonResultBackend(broker))`: `message.get_result()` reads the job's head."""
 
-    def __init__(self, broker: TritonBroker) -> None:
+    def __init__(self, broker: Holder) -> None:
         super().__init__()
         self._broker = broker
 

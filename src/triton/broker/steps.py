@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgspec
 
-from triton.broker.context import LeaseLost
+from triton.broker.interrupts import LeaseLost
 from triton.broker.reports import Reports
 from triton.errors import StepError
 from triton.events.codec import decode_data, encode_data

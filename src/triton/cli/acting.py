@@ -235,7 +235,7 @@ def _all(api: Client, action: str, chosen: Mapping[str, Any], how: How) -> None:
 
 def _show(found: dict[str, Any]) -> None:
     from triton.cli import output
-    from triton.cli.jobs import local_time
+    from triton.cli.output import local_time
 
     if not found["count"]:
         output.line("no job matches")

@@ -103,7 +103,7 @@ async def _erase(
     chosen: Settings, subject: str, tenant: str, reason: str, by: str, *, unknown: bool
 ) -> Erasure:
     from triton.audit.noting import note
-    from triton.cli.replay import open_log
+    from triton.cli.open_log import open_log
     from triton.erasure.erasing import erase as destroy
     from triton.erasure.keyring import keyring_of
     from triton.events.client import connect_async
@@ -129,7 +129,7 @@ async def _erase(
 async def _reveal(chosen: Settings, job: str, reason: str, by: str) -> list[Event]:
     from triton.archive import open_archive
     from triton.audit.noting import note
-    from triton.cli.replay import open_log
+    from triton.cli.open_log import open_log
     from triton.erasure.keyring import keyring_of
     from triton.erasure.reading import Reader
     from triton.errors import NotFoundError

@@ -191,7 +191,7 @@ async def _rotate(
     from triton.archive import open_archive
     from triton.audit.rotating import rotate
     from triton.cli.audit_reading import person
-    from triton.cli.replay import open_log
+    from triton.cli.open_log import open_log
     from triton.events.client import connect_async
     from triton.events.scripts import Scripts
     from triton.evidence import keyring

@@ -29,7 +29,7 @@ async def audited(
     """The answer to a question. That it was asked is an event: written before the answer is shown, and
     after it was found, so that no answer is of its own read."""
     from triton.audit.noting import note
-    from triton.cli.replay import open_log
+    from triton.cli.open_log import open_log
     from triton.events.client import connect_async
     from triton.events.scripts import Scripts
     from triton.events.types import AuditRead

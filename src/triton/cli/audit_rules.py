@@ -239,7 +239,7 @@ async def _expired(
 
     from triton.archive import open_archive
     from triton.cli.audit_reading import person
-    from triton.cli.replay import open_log
+    from triton.cli.open_log import open_log
     from triton.events.client import connect_async
     from triton.events.scripts import Scripts
     from triton.expiry.expiring import Expirer
@@ -272,7 +272,7 @@ async def _opened(settings: Settings) -> AsyncIterator[tuple[Connection, Note]]:
 
     from triton.audit.noting import note
     from triton.cli.audit_reading import person
-    from triton.cli.replay import open_log
+    from triton.cli.open_log import open_log
     from triton.events.client import connect_async
     from triton.events.scripts import Scripts
 

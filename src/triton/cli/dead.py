@@ -76,7 +76,8 @@ def dead(
 
 def _letters(api: Client, limit: int, chosen: dict[str, Any], *, as_json: bool) -> None:
     from triton.cli import output
-    from triton.cli.jobs import local_time, pages
+    from triton.cli.jobs import pages
+    from triton.cli.output import local_time
 
     found = pages(api, PATH, "dead_letters", {"next": None}, limit, _PAGE, chosen)
     if as_json:
@@ -104,7 +105,7 @@ def _counts(
     api: Client, names: tuple[str, ...], limit: int, chosen: dict[str, Any], *, as_json: bool
 ) -> None:
     from triton.cli import output
-    from triton.cli.jobs import local_time
+    from triton.cli.output import local_time
 
     found = api.get(PATH + "/counts", by=names, limit=limit, **chosen)
     if as_json:

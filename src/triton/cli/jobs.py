@@ -177,6 +177,7 @@ def pages(
 
 def _row(job: dict[str, Any]) -> tuple[object, ...]:
     from triton.cli.live import error_text
+    from triton.cli.output import local_time
 
     return (
         job["id"],
@@ -195,13 +196,6 @@ def _progress(job: dict[str, Any]) -> str:
     running = job["state"] == "processing"
     where = f"{job['percent']:.0f} % {job['stage']}".rstrip() if running else ""
     return ", ".join(part for part in (where, again) if part)
-
-
-def local_time(time: str) -> str:
-    """An RFC 3339 time as the person's clock has it, without the day where it is today."""
-    when = datetime.fromisoformat(time).astimezone()
-    today = datetime.now().astimezone().date()
-    return when.strftime("%H:%M:%S" if when.date() == today else "%Y-%m-%d %H:%M")
 
 
 def _took(started: str | None, finished: str | None) -> str:

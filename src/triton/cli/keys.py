@@ -72,7 +72,8 @@ def list_keys(
 ) -> None:
     """List API keys, the newest first; nothing of their secrets."""
     from triton.cli import output
-    from triton.cli.jobs import local_time, pages
+    from triton.cli.jobs import pages
+    from triton.cli.output import local_time
     from triton.cli.target import client
 
     with client(data, url) as api:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -138,3 +139,10 @@ def _write(text: str) -> None:
     )
     sys.stdout.write(out + "\n")
     sys.stdout.flush()
+
+
+def local_time(time: str) -> str:
+    """An RFC 3339 time as the person's clock has it, without the day where it is today."""
+    when = datetime.fromisoformat(time).astimezone()
+    today = datetime.now().astimezone().date()
+    return when.strftime("%H:%M:%S" if when.date() == today else "%Y-%m-%d %H:%M")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -147,6 +147,7 @@ async def _replay(
     as_json: bool,
 ) -> None:
     from triton import keys
+    from triton.cli.open_log import open_log
     from triton.errors import NotFoundError, ValidationError
     from triton.events.client import connect_async
 
@@ -171,26 +172,6 @@ async def _replay(
             raise NotFoundError(f"the log has no event of job {job!r} there", job=job)
     finally:
         await client.aclose()
-
-
-async def open_log(client: Any, settings: Settings) -> History:
-    """The log as it is, with its past; unlike `Log.open` it makes none. Raises NotFoundError."""
-    from triton import keys
-    from triton.errors import NotFoundError
-    from triton.events.log import Log
-    from triton.history import History, open_past
-
-    namespace = settings.namespace
-    found = await client.hmget(keys.meta(keys.prefix(namespace, 0)), "partitions", "epoch")
-    if found[0] is None:
-        raise NotFoundError(
-            f"There is no log {namespace!r} in this Redis: check TRITON_REDIS_URL and TRITON_NAMESPACE."
-        )
-    epochs = [
-        (await client.hget(keys.meta(keys.prefix(namespace, number)), "epoch") or b"").decode()
-        for number in range(int(found[0]))
-    ]
-    return History.over(Log(client, namespace, epochs), open_past(settings, rows=False))
 
 
 async def _events(log: History, partition: int, last: int | None) -> AsyncIterator[Event]:

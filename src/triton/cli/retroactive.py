@@ -98,7 +98,7 @@ def _try_one(chosen: Settings, wanted: Wanted, choice: Choice, module: str, acto
 async def _recorded(
     chosen: Settings, choice: Choice, limit: int
 ) -> tuple[list[Recorded], dict[str, int]]:
-    from triton.cli.replay import open_log
+    from triton.cli.open_log import open_log
     from triton.events.client import connect_async
     from triton.retroactive.bed import gather
 

@@ -63,7 +63,8 @@ def list_users(
 ) -> None:
     """List users, the newest first."""
     from triton.cli import output
-    from triton.cli.jobs import local_time, pages
+    from triton.cli.jobs import pages
+    from triton.cli.output import local_time
     from triton.cli.target import client
 
     with client(data, url) as api:

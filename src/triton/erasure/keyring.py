@@ -14,7 +14,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from triton.erasure.envelopes import Key
-from triton.erasure.store import Destroyed, KeyStore, key_id, open_store
+from triton.erasure.opening import open_store
+from triton.erasure.store import Destroyed, KeyStore, key_id
 from triton.errors import ConfigurationError, DecodeError, ErasedError, NotFoundError
 from triton.settings import Settings
 

@@ -1,4 +1,4 @@
-"""Owns what a store of subject keys promises, and the choice of one by URL.
+"""Owns what a store of subject keys promises.
 
 A store lies outside the log, the archive and their backups: whoever loses it has lost all personal data, and
 whoever keeps a copy of it can undo an erasure.
@@ -8,15 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from pathlib import Path
-from typing import Final, NamedTuple, Protocol
-from urllib.parse import unquote, urlsplit
+from typing import NamedTuple, Protocol
 
-from triton.errors import ConfigurationError, ErasedError, UnavailableError
-
-_EXPECTED: Final = (
-    "expected file:///folder (the same for all) or postgresql://... of a database of its own"
-)
+from triton.errors import ErasedError, UnavailableError
 
 
 class Destroyed(NamedTuple):
@@ -48,23 +42,6 @@ class KeyStore(Protocol):
     def close(self) -> None: ...
 
 
-def open_store(url: str) -> KeyStore:
-    """The store behind `file:///folder` or `postgresql://...`. Raises ConfigurationError."""
-    parts = urlsplit(url)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
-        from triton.erasure.files import FileKeys
-
-        return FileKeys(Path(unquote(parts.path)))
-    if parts.scheme in ("postgresql", "postgres"):
-        from triton.erasure.postgres import PostgresKeys
-
-        return PostgresKeys(url)
-    raise ConfigurationError(
-        f"TRITON_SUBJECT_KEYS is {url!r}, {_EXPECTED}" if url else _not_set(),
-        setting="subject_keys",
-    )
-
-
 def key_id(pepper: bytes, tenant: str, subject: str) -> str:
     """The id of a subject's key: 32 hex digits that say nothing to whoever has not the store."""
     named = len(tenant).to_bytes(4, "big") + tenant.encode() + subject.encode()
@@ -82,10 +59,3 @@ def erased(key: str) -> ErasedError:
 def away(store: str, error: Exception) -> UnavailableError:
     said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return UnavailableError(f"the store of subject keys ({store}) does not answer: {said}")
-
-
-def _not_set() -> str:
-    return (
-        "TRITON_SUBJECT_KEYS is not set, and a job has personal data: set it for every sender and worker, "
-        f"{_EXPECTED}"
-    )

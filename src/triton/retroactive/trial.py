@@ -22,7 +22,8 @@ from dramatiq.middleware import (
 )
 from dramatiq.results import Results
 
-from triton.broker.context import Snooze, current_proxy
+from triton.broker.context import current_proxy
+from triton.broker.interrupts import Snooze
 from triton.broker.outcomes import error_of
 from triton.broker.proxy import JobProxy
 from triton.broker.steps import Steps
