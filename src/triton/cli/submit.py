@@ -62,7 +62,7 @@ def submit(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Submit a job; with --watch, exit 1 where it does not complete. Or many, with --bulk."""
+    """Submit a job, and print its id; with --watch, exit 1 where it does not complete. Or many, by --bulk."""
     if bulk is not None:
         _alone(
             actor=actor,
@@ -79,7 +79,6 @@ def submit(
         raise typer.BadParameter("name an actor, or give --bulk FILE")
     if partial:
         raise typer.BadParameter("--partial goes with --bulk FILE")
-    from triton.cli import output
     from triton.cli.arguments import json_array, json_object, milliseconds, named
     from triton.cli.target import async_client, client
     from triton.cli.watch import follow_job
@@ -99,16 +98,25 @@ def submit(
     headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
     with client(data, url) as api:
         reply = api.post("/jobs", request, headers=headers)
+    _say(reply, watch=watch, as_json=as_json)
+    if watch:
+        found = async_client(data, url)
+        raise typer.Exit(follow_job(found, reply["id"], from_start=True, as_json=as_json))
+
+
+def _say(reply: dict[str, Any], *, watch: bool, as_json: bool) -> None:
+    from triton.cli import output
+
     if as_json and watch:
         output.json_line(reply)
     elif as_json:
         output.document(reply)
-    else:
+    elif watch or output.is_terminal():
         known = " (submitted before under this key)" if reply["existing"] else ""
         output.line(f"{reply['id']}  {reply['state']} in queue {reply['queue']}{known}")
-    if watch:
-        found = async_client(data, url)
-        raise typer.Exit(follow_job(found, reply["id"], from_start=True, as_json=as_json))
+    else:
+        # A program that reads this wants what the next command takes.
+        output.line(reply["id"])
 
 
 def _alone(**given: object) -> None:
