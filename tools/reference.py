@@ -1,5 +1,5 @@
-"""Writes docs/reference/settings.md, events.md, routes.md, metrics.md and .env.example from the code they
-describe.
+"""Writes docs/reference/cli.md, settings.md, events.md, routes.md, metrics.md and .env.example from the code
+they describe.
 
 python tools/reference.py            write the files
 python tools/reference.py --check    exit 1 if they are not current
@@ -14,6 +14,7 @@ import typing
 from pathlib import Path
 
 import msgspec
+from commands import commands_page
 from env_example import env_example
 from metrics_page import metrics_page
 from routes import routes_page
@@ -92,6 +93,7 @@ def env_page() -> str:
 
 
 PAGES = {
+    "cli.md": commands_page,
     "settings.md": settings_page,
     "events.md": events_page,
     "routes.md": routes_page,
