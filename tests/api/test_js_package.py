@@ -23,6 +23,8 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 HERE = Path(__file__).parent / "js"
+#: What the guide for React has its reader write.
+BLOCK = re.compile(r"^```tsx compiled\n// ([\w.]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PACKAGES = ("react@19", "react-dom@19", "@types/react@19", "jsdom@24", "typescript@5")
 
 
@@ -77,12 +79,15 @@ def test_a_strict_typescript_program_compiles(installed: Path) -> None:
     (installed / "package.json").write_text('{"type": "module"}')
     for name in ("usage.ts", "usage.tsx"):
         shutil.copy(HERE / name, installed / f"a.{name}")
+    guide = dict(BLOCK.findall((HERE.parents[2] / "docs/guides/react.md").read_text()))
+    for name, text in guide.items():
+        (installed / name).write_text(text)
     told = subprocess.run(
         [
             installed / "node_modules/.bin/tsc",
             *("--strict", "--noEmit", "--jsx", "react-jsx", "--lib", "es2022,dom"),
             *("--module", "nodenext", "--target", "es2022", "--skipLibCheck", "false"),
-            *("a.usage.ts", "a.usage.tsx"),
+            *("a.usage.ts", "a.usage.tsx", *guide),
         ],
         cwd=installed,
         capture_output=True,

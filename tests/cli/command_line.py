@@ -27,7 +27,7 @@ class Up:
         self.data = data
         env = {name: value for name, value in os.environ.items() if not name.startswith("TRITON_")}
         env["PYTHONPATH"] = os.pathsep.join((str(HERE), *filter(None, [env.get("PYTHONPATH")])))
-        env["TRITON_MODULES"] = "triton.handlers,cli_actors"
+        env["TRITON_MODULES"] = "triton.handlers,cli_actors,documented_actors"
         env["TRITON_NAMESPACE"], env["TRITON_PARTITIONS"] = "up.test", "2"
         self.said = data.with_suffix(".log")
         with self.said.open("ab") as said:

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
+import importlib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_generated_pages_are_current() -> None:
+def test_generated_pages_are_current(monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting or an event that changes without its page fails here."""
-    done = subprocess.run(
-        [sys.executable, "tools/reference.py", "--check"], cwd=ROOT, capture_output=True, text=True
-    )
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    pages = importlib.import_module("reference").PAGES
+    reference = ROOT / "docs/reference"
 
-    assert done.returncode == 0, done.stderr
+    stale = [name for name, page in pages.items() if (reference / name).read_text() != page()]
 
-
-def test_every_link_between_documents_leads_somewhere() -> None:
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
-
-    broken = [
-        f"{page.relative_to(ROOT)}: {target}"
-        for page in pages
-        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text())
-        if "://" not in target and not (page.parent / target).exists()
-    ]
-
-    assert broken == []
+    assert stale == [], "run python tools/reference.py"

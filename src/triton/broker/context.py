@@ -68,7 +68,7 @@ class Job:
         self._proxy.reports.progress(value, stage)
 
     def output(self, chunk: str) -> None:
-        """Stream a piece of output. Pieces are joined for up to 50 ms or 4,096 characters.
+        """Stream a piece of output. Pieces are joined for up to 50 ms or 16,384 characters.
 
         Raises TypeError for what is no text.
         """

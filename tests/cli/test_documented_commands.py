@@ -1,0 +1,98 @@
+"""The documents' own commands and programs, run in the order of their page on a stack that `triton up` runs.
+
+Blocks `sh run` are run by bash as they stand, all of a page as one script. Blocks `python worker` are modules
+of the stack's workers, and blocks `python file` are files beside. How the rest is checked: tests/docs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+import httpx
+import pytest
+from command_line import Up
+from doc_blocks import DOCS, ROOT, files, script
+from doc_shell import Shell
+
+from triton.identity import credentials
+from triton.testing import jobs_in_process
+
+PAGES = [page for page in (ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))) if script(page)]
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(
+        not all(map(shutil.which, ("bash", "curl", "jq"))), reason="needs bash, curl and jq"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def place(up: Up) -> Iterator[Path]:
+    """The folder of a reader who started the stack there. Its path is short, for a socket."""
+    made = Path(tempfile.mkdtemp(prefix="triton-docs-"))
+    try:
+        (made / ".triton").symlink_to(up.data)
+        shutil.copy(ROOT / "README.md", made)
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_its_blocks_run(page: Path, up: Up, place: Path) -> None:
+    address = up.running().api.removeprefix("http://")
+    block = script(page)
+    for written in ("localhost:8000", "127.0.0.1:8000"):
+        block = block.replace(written, address)
+    # An answer that is an error ends the script.
+    Shell(place).run('curl() { command curl --fail-with-body "$@"; }\n' + block)
+
+
+async def an_order(guide: Any) -> None:
+    through = httpx.ASGITransport(guide.app)
+    async with (
+        guide.lifespan(guide.app),
+        httpx.AsyncClient(transport=through, base_url="http://shop") as shop,
+    ):
+        job = (await shop.post("/orders/o-17?items=2")).json()["job"]
+        assert (await shop.post("/orders/o-17?items=2")).json()["job"] == job, "pressed twice"
+        ended = await guide.app.state.triton.wait_for(job, timeout=30)
+        assert ended.state == "completed"
+        found = (await shop.get(f"/orders/jobs/{job}")).json()
+        assert found["result"] == {"order": "o-17", "parcels": ["o-17/1", "o-17/2"]}
+        token = (await shop.post(f"/orders/jobs/{job}/token")).json()["token"]
+        assert token.startswith("trs_")
+        assert (await shop.get("/orders/jobs/never-was")).status_code == 404
+
+
+def test_the_fastapi_application(up: Up, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guide's program submits, follows and hands out a token; the job runs in the stack's worker."""
+    stack, known = up.running(), credentials.read(up.data)
+    assert known is not None
+    for name, text in files(DOCS / "guides/fastapi.md").items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("TRITON_REDIS_URL", stack.redis)
+    monkeypatch.setenv("TRITON_NAMESPACE", stack.namespace)
+    monkeypatch.setenv("TRITON_PARTITIONS", str(stack.partitions))
+    monkeypatch.setenv("TRITON_API_URL", stack.api)
+    monkeypatch.setenv("TRITON_API_KEY", known.api_key)
+    before = dramatiq.broker.global_broker
+    try:
+        import app as guide  # type: ignore[import-not-found]
+        import test_orders  # type: ignore[import-not-found]
+
+        asyncio.run(an_order(guide))
+        with jobs_in_process(stack.redis) as jobs:
+            test_orders.test_an_order_is_packed(jobs)
+    finally:
+        dramatiq.broker.global_broker = before
+        for name in ("app", "orders", "test_orders"):
+            sys.modules.pop(name, None)
