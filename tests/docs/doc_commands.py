@@ -124,8 +124,8 @@ def complaint(words: list[str]) -> str:
     known = {"triton": triton, "triton-verify": verify, "make": _make, "curl": curl}
     if program in known:
         return known[program](rest)
-    if program in ("kubectl", "kustomize"):
-        return _paths(rest)
+    if program in ("docker", "kubectl", "kustomize"):
+        return _paths(rest) or _inside(rest)
     return "" if program in OTHERS else f"{program} is of no class"
 
 
@@ -197,8 +197,14 @@ def _python(words: list[str]) -> str:
 
 def _paths(words: list[str]) -> str:
     named = [after for word, after in itertools.pairwise(words) if word in ("-k", "-f")]
-    missing = [path for path in named if path != "-" and not (ROOT / path).exists()]
+    missing = [path for path in named if "/" in path and not (ROOT / path).exists()]
     return f"there is no {missing[0]}" if missing else ""
+
+
+def _inside(words: list[str]) -> str:
+    """What is run in a container is a command as well."""
+    after = words[words.index("exec") :] if "exec" in words else []
+    return triton(after[after.index("triton") + 1 :]) if "triton" in after else ""
 
 
 @functools.cache
@@ -218,6 +224,7 @@ def _curl_options() -> argparse.ArgumentParser:
     made.add_argument("--json")
     made.add_argument("-F", "--form", action="append")
     made.add_argument("-o", "--output")
+    made.add_argument("-m", "--max-time")
     return made
 
 
@@ -227,7 +234,9 @@ def curl(words: list[str]) -> str:
     if sent is None:
         return wrong
     ours = re.match(
-        r"^(?:https?://)?(?:localhost|127\.0\.0\.1)(?::8000)?(/[^?]*)(?:\?(.*))?$", sent.url
+        r"^(?:\$TRITON_API_URL|(?:https?://)?(?:localhost|127\.0\.0\.1|[A-Z]+)(?::8000)?)"
+        r"(/[^?]*)(?:\?(.*))?$",
+        sent.url,
     )
     if ours is None:
         return ""

@@ -53,7 +53,7 @@ def test_every_command_of_a_block_is_one_that_can_be_given() -> None:
         for words in commands(shell_of(fence))
         if (said := complaint(words))
     ]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_block_says_what_it_is_and_a_command_that_is_not_checked_says_why() -> None:
@@ -65,7 +65,7 @@ def test_every_block_says_what_it_is_and_a_command_that_is_not_checked_says_why(
         if fence.language not in SHELL | QUIET
         or (fence.language in SHELL and len(fence.marks) == 1 and fence.marks != ("run",))
     ]
-    assert silent == []
+    assert not silent, "\n".join(silent)
 
 
 def test_every_command_in_the_text_is_there() -> None:
@@ -77,7 +77,7 @@ def test_every_command_in_the_text_is_there() -> None:
         for piece in re.split(r" \| | && ", span)
         if piece.startswith("triton ") and (said := triton(_words(piece)[1:], whole=False))
     ]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def _words(text: str) -> list[str]:
@@ -98,7 +98,7 @@ def test_every_route_in_the_text_is_there() -> None:
         and "..." not in span
         if (said := call(match[1], re.sub(r"{\w+}", "x", match[2]), match[3] or ""))
     ]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_setting_is_one() -> None:
@@ -112,7 +112,7 @@ def test_every_setting_is_one() -> None:
         for name in set(re.findall(r"\bTRITON_[A-Z_]+", page.read_text()))
         if name not in known | PARTS and not name.startswith(NOT_OURS)
     ]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_file_and_test_that_a_page_names_is_there() -> None:
@@ -127,7 +127,7 @@ def test_every_file_and_test_that_a_page_names_is_there() -> None:
         )
         and not (_exists(match[1]) and (match[2] is None or _is_in(match[2], ROOT / match[1])))
     ]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def _exists(name: str) -> bool:
@@ -147,7 +147,7 @@ def test_every_link_and_anchor_leads_somewhere() -> None:
                 wrong.append(f"{page.relative_to(ROOT)}: {path}")
             elif anchor and target.suffix == ".md" and anchor not in anchors(target):
                 wrong.append(f"{page.relative_to(ROOT)}: {path}#{anchor}")
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_key_of_redis_is_on_its_page() -> None:
@@ -213,4 +213,4 @@ def test_troubleshooting_quotes_what_triton_says() -> None:
         for message in (" ".join(said.split()) for said in fence.text.split("\n\n"))
         if message not in told
     ]
-    assert unsaid == []
+    assert not unsaid, "\n".join(unsaid)

@@ -18,7 +18,7 @@ def test_it_compiles_and_its_names_are_there() -> None:
         tree = ast.parse(fence.text, fence.name)
         compile(tree, fence.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         wrong += [f"{fence.name}: {name}" for name in names(fence, tree) if not there(name)]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def names(fence: Fence, tree: ast.Module) -> Iterator[str]:
@@ -61,4 +61,4 @@ def test_the_blocks_that_are_run_are_found() -> None:
     wrong = [
         fence.name for fence in BLOCKS if fence.marks not in ((), ("file",), ("worker",), ("run",))
     ]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
