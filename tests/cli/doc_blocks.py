@@ -8,12 +8,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 _RUN = re.compile(r"^```sh run\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PROGRAM = re.compile(r"^```python run\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"^```python (worker|file)\n# ([\w.]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def script(page: Path) -> str:
     """All blocks `sh run` of a page; empty for none."""
     return "\n".join(_RUN.findall(page.read_text()))
+
+
+def programs(page: Path) -> list[str]:
+    """The blocks that are whole programs."""
+    return _PROGRAM.findall(page.read_text())
 
 
 def files(page: Path) -> dict[str, str]:

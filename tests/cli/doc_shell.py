@@ -14,6 +14,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from triton.cli.app import app
+from triton.verifier import triton_verify
 
 _CLIENT = """
 import json, os, socket, sys
@@ -39,9 +40,11 @@ class Shell:
         self._socket = self._programs / "socket"
         client = self._programs / "client.py"
         client.write_text(_CLIENT.format(path=str(self._socket)))
-        triton = self._programs / "triton"
-        triton.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -IS {client} "$@"\n')
-        triton.chmod(0o755)
+        for name, file in (("triton", str(client)), ("triton-verify", triton_verify.__file__)):
+            program = self._programs / name
+            begun = shlex.join([sys.executable, "-IS", file])
+            program.write_text(f'#!/bin/sh\nexec {begun} "$@"\n')
+            program.chmod(0o755)
 
     def run(self, script: str) -> str:
         """What it printed. Raises AssertionError with it where a command ends with another status than 0."""

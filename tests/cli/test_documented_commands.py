@@ -18,10 +18,11 @@ import dramatiq
 import httpx
 import pytest
 from command_line import Up
-from doc_blocks import DOCS, ROOT, files, script
+from doc_blocks import DOCS, ROOT, files, programs, script
 from doc_shell import Shell
 
 from triton.identity import credentials
+from triton.stack.folder import RunningStack
 from triton.testing import jobs_in_process
 
 PAGES = [page for page in (ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))) if script(page)]
@@ -55,6 +56,27 @@ def test_its_blocks_run(page: Path, up: Up, place: Path) -> None:
     Shell(place).run('curl() { command curl --fail-with-body "$@"; }\n' + block)
 
 
+@pytest.fixture
+def reached(up: Up, monkeypatch: pytest.MonkeyPatch) -> RunningStack:
+    """The stack, by the settings of programs that use one."""
+    stack, known = up.running(), credentials.read(up.data)
+    assert known is not None
+    monkeypatch.setenv("TRITON_REDIS_URL", stack.redis)
+    monkeypatch.setenv("TRITON_NAMESPACE", stack.namespace)
+    monkeypatch.setenv("TRITON_PARTITIONS", str(stack.partitions))
+    monkeypatch.setenv("TRITON_API_URL", stack.api)
+    monkeypatch.setenv("TRITON_API_KEY", known.api_key)
+    return stack
+
+
+@pytest.mark.usefixtures("reached")
+def test_programs_run() -> None:
+    found = [(page, text) for page in sorted(DOCS.glob("**/*.md")) for text in programs(page)]
+    assert found
+    for page, text in found:
+        exec(compile(text, page.name, "exec"), {"__name__": "__main__"})
+
+
 async def an_order(guide: Any) -> None:
     through = httpx.ASGITransport(guide.app)
     async with (
@@ -72,25 +94,20 @@ async def an_order(guide: Any) -> None:
         assert (await shop.get("/orders/jobs/never-was")).status_code == 404
 
 
-def test_the_fastapi_application(up: Up, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fastapi_application(
+    reached: RunningStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The guide's program submits, follows and hands out a token; the job runs in the stack's worker."""
-    stack, known = up.running(), credentials.read(up.data)
-    assert known is not None
     for name, text in files(DOCS / "guides/fastapi.md").items():
         (tmp_path / name).write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("TRITON_REDIS_URL", stack.redis)
-    monkeypatch.setenv("TRITON_NAMESPACE", stack.namespace)
-    monkeypatch.setenv("TRITON_PARTITIONS", str(stack.partitions))
-    monkeypatch.setenv("TRITON_API_URL", stack.api)
-    monkeypatch.setenv("TRITON_API_KEY", known.api_key)
     before = dramatiq.broker.global_broker
     try:
         import app as guide  # type: ignore[import-not-found]
         import test_orders  # type: ignore[import-not-found]
 
         asyncio.run(an_order(guide))
-        with jobs_in_process(stack.redis) as jobs:
+        with jobs_in_process(reached.redis) as jobs:
             test_orders.test_an_order_is_packed(jobs)
     finally:
         dramatiq.broker.global_broker = before

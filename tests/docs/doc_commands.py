@@ -147,7 +147,8 @@ def triton(words: list[str], *, whole: bool = True) -> str:
     if command is _root() and rest[:1] in ([], ["--help"], ["--version"]):
         return ""
     if hasattr(command, "commands") and not command.invoke_without_command:
-        return f"{name} has no command {rest[0]}" if rest and whole else ""
+        named = rest and (whole or re.fullmatch(r"[a-z][a-z-]*", rest[0]))
+        return f"{name} has no command {rest[0]}" if named else ""
     if hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         return f"{name} has no command {rest[0]}"
     if whole and "--help" not in rest:
