@@ -150,6 +150,27 @@ def test_every_link_and_anchor_leads_somewhere() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_map_leads_to_every_page() -> None:
+    """A page that docs/README.md does not name is found by nobody."""
+    home = ROOT / "docs/README.md"
+    led = {(home.parent / path).resolve() for path, _ in links(home)} | {home}
+    lost = [
+        str(page.relative_to(ROOT))
+        for page in PAGES
+        if page.is_relative_to(ROOT / "docs") and page not in led and page.parent.name != "runbooks"
+    ]
+    assert not lost, "\n".join(lost)
+
+
+def test_no_page_names_a_folder_of_somebody_s_machine() -> None:
+    wrong = [
+        f"{page.relative_to(ROOT)}: {found}"
+        for page in PAGES
+        for found in re.findall(r"(?<![\w.])/(?:home|root|Users|work)/\w*", page.read_text())
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_every_key_of_redis_is_on_its_page() -> None:
     """Each function of `triton.keys` that makes a name is a row of the page."""
     page = (ROOT / "docs/reference/keys.md").read_text()
