@@ -387,6 +387,11 @@ def test_lives_of_a_log(made: MadeArchive) -> None:
 
     declare(800, signer())
     assert verify(made.root, "--key", KEY)[0] == WHOLE
+    # One that began where the server was found empty, and was given up for a restored one.
+    empty = MadeArchive(made.root, signer(), epoch="e0")
+    head = notes.TreeHead(empty.origin, 0, tree.EMPTY_ROOT)
+    empty.write(layout.checkpoint(empty.tree), notes.sign_head(head, [signer()]))
+    assert verify(made.root, "--key", KEY)[0] == WHOLE
     declare(900, signer())
     code, report = verify(made.root, "--key", KEY)
     assert (code, report["until"]) == (TAMPERED, 900)

@@ -51,6 +51,12 @@ def lose(settings: Settings) -> None:
     migrate.up(settings.database_url, settings.clickhouse_url)
 
 
+def empty(writer: LogWriter) -> None:
+    """Redis holds nothing of the log."""
+    for name in list(writer.client.scan_iter(writer.prefix + "*")):
+        writer.client.delete(name)
+
+
 def ledger(settings: Settings) -> list[tuple[Any, ...]]:
     with psycopg.connect(settings.database_url) as connection:
         return connection.execute(
@@ -137,8 +143,7 @@ def test_all_but_the_archive_is_lost(own: Settings, writer: LogWriter) -> None:
     project(own)
     run(archive_once(own, projectors=BOTH))
     rows, end = contents(own), writer.position
-    for name in list(writer.client.scan_iter(writer.prefix + "*")):
-        writer.client.delete(name)
+    empty(writer)
     lose(own)
 
     async def restored() -> Any:
@@ -155,6 +160,24 @@ def test_all_but_the_archive_is_lost(own: Settings, writer: LogWriter) -> None:
     project(own)
     run(archive_once(own, projectors=BOTH))
     assert max(row[3] for row in ledger(own) if row[1] == found.epoch) == writer.position
+
+    # Once more, when the archive has two lives; and everything was started before anybody noticed.
+    end = writer.position
+    empty(writer)
+    lose(own)
+    writer.send(writer.scripts.open(writer.prefix, "begun-too-early", 1))
+    project(own)
+    run(archive_once(own, projectors=BOTH))
+    (again,) = run(restored())
+    assert (again.plan.epoch, again.plan.end) == (found.epoch, end)
+    project(own)
+    run(archive_once(own, projectors=BOTH))
+    report = verify(own)
+    assert report.ok, render(report)
+    with psycopg.connect(own.database_url) as connection:
+        known = "SELECT epoch, previous_epoch FROM log_epochs ORDER BY adopted_at"
+        lives = connection.execute(known).fetchall()
+    assert lives == [(found.epoch, found.plan.epoch), (again.epoch, found.epoch)]
 
 
 def test_segments_that_postgresql_forgot_are_read_and_known_again(
@@ -179,8 +202,7 @@ def test_segments_that_postgresql_forgot_are_read_and_known_again(
 
     forget(1, 16)
     assert run(read()) == list(range(1, end + 1))
-    for name in list(writer.client.scan_iter(writer.prefix + "*")):
-        writer.client.delete(name)
+    empty(writer)
 
     async def restored() -> Any:
         async with open_restore(archived) as restore:

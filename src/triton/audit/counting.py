@@ -59,8 +59,8 @@ def compare_rows(report: Report, namespace: str, rows: Sequence[Row]) -> None:
         for first, last in sorted(tree.manifests):
             if last <= newest and (first, last) not in known:
                 text = (
-                    f"PostgreSQL does not know the segment {first} to {last}, which is in the archive: who "
-                    "reads the history does not find it there"
+                    f"PostgreSQL does not know the segment {first} to {last}, which is in the archive: an "
+                    "archiver makes its row again when it starts"
                 )
                 path = f"{namespace}/{partition}/{epoch}"
                 report.findings.append(Finding(INCOMPLETE, path, first, last, text))

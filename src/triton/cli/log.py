@@ -57,6 +57,9 @@ def adopt(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what is lost, change nothing.")
     ] = False,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Also where the log holds nothing: all of it is lost.")
+    ] = False,
     by: Annotated[str, typer.Option(help="Who decides; default: the user of this shell.")] = "",
     data: Data = None,
     as_json: Json = False,
@@ -75,6 +78,13 @@ def adopt(
         if as_json:
             output.document({"adopted": [], "forks": [_shown(fork) for fork in forks]})
         return
+    for fork in forks:
+        if not fork.log_end and not empty:
+            raise ValidationError(
+                f"partition {fork.partition} holds nothing, and {fork.projected_end} events of it were "
+                "projected: Redis was lost, not the log's tail. `triton restore` brings it back from the "
+                "archive and PostgreSQL; say --empty to give all of it up"
+            )
     if not yes and not sys.stdin.isatty():
         raise ValidationError("`triton log adopt` gives up the lost positions: say --yes")
     if not yes:

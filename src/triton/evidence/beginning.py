@@ -9,7 +9,7 @@ import structlog
 
 from triton.archive import ArchiveStore
 from triton.errors import EvidenceError
-from triton.evidence import layout, lives, recovering
+from triton.evidence import layout, lineage, lives, recovering
 from triton.evidence.inheriting import inherit
 from triton.evidence.ledger import Ledger
 from triton.evidence.notes import Signer
@@ -28,6 +28,13 @@ class Beginning:
 
     async def remembered(self) -> None:
         """What PostgreSQL has forgotten of earlier lives: what they share with this one is read there."""
+        tree = self._ledger.tree
+        declared = await asyncio.to_thread(self._archive.exists, lives.key_of(tree))
+        if declared and not await self._ledger.earlier():
+            there = await asyncio.to_thread(
+                lineage.lives_in, self._archive, tree.namespace, tree.partition
+            )
+            await self._ledger.lived(lineage.ancestry(there, tree.epoch))
         for before, common in await self._ledger.earlier():
             known = await self._ledger.segments_of(before, after=1, limit=100_000)
             try:

@@ -12,6 +12,7 @@ from triton.errors import EvidenceError
 from triton.events.log import Checkpoint
 from triton.evidence import layout
 from triton.evidence.layout import Tree
+from triton.evidence.lineage import Life, write_lives
 from triton.evidence.manifest import Manifest
 from triton.evidence.notes import TreeHead
 from triton.evidence.recovering import Found, Head, write_recovered
@@ -87,6 +88,11 @@ class Ledger(Rows):
         """Make the rows of what is in the archive and not here; `of`: an earlier tree."""
         async with self._fenced():
             await write_recovered(self.lease.connection, of or self.tree, found, heads)
+
+    async def lived(self, chain: Sequence[Life]) -> None:
+        """Make the rows of this log's lives, the oldest first."""
+        async with self._fenced():
+            await write_lives(self.lease.connection, chain)
 
     async def trimmed(self, to: int) -> None:
         async with self._fenced():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from triton.errors import FencedError
 from triton.evidence.layout import Tree
+from triton.evidence.lineage import Life, write_lives
 from triton.evidence.recovering import Found, write_recovered
 from triton.projections.checkpoint import LEASE_SECONDS, Connection, Lease
 from triton.projections.losing import (
@@ -41,13 +42,15 @@ async def declare(
     digests: Mapping[int, str],
     *,
     unknown: Sequence[Found],
+    lives: Sequence[Life],
     by: str,
     reason: str,
     patience: float = PATIENCE,
 ) -> list[LostJob]:
     """Begin the epoch. `tree` is of the one before, and `unknown` are its segments that PostgreSQL does not
-    know. `digests` are of the restored log's entries, by position, at least where a checkpoint is. Answers
-    the jobs that lost events which a store knew.
+    know; `lives` went before, the oldest first, as the archive says. `digests` are of the restored log's
+    entries, by position, at least where a checkpoint is. Answers the jobs that lost events which a store
+    knew.
 
     Raises FencedError while a projector holds on to the partition, UnavailableError.
     """
@@ -61,6 +64,7 @@ async def declare(
             await forget_in_clickhouse(clickhouse, partition, known.end, [job.job for job in jobs])
         async with connection.transaction():
             await write_recovered(connection, tree, unknown, [])
+            await write_lives(connection, lives)
             for lease in leases:
                 await _move(lease, known, epoch, digests)
             await connection.execute(

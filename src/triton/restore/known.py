@@ -15,6 +15,7 @@ from triton.errors import ConflictError, NotFoundError
 from triton.events.entries import Entry
 from triton.evidence import layout, notes
 from triton.evidence.layout import Tree
+from triton.evidence.lineage import Life, last_of, lives_in
 from triton.evidence.recovering import Found, segments_unknown
 from triton.evidence.rows import segments_of
 from triton.history import Past
@@ -77,6 +78,7 @@ class Witness:
         self._past = past
         self._archive = archive
         self._namespace = namespace
+        self._lives: list[Life] | None = None
         self._partition = partition
 
     def tree(self, epoch: str) -> Tree:
@@ -147,24 +149,27 @@ class Witness:
         ends = [bound[1] for bound in bounds if bound is not None and bound[1] <= signed]
         return max([*ends, await self._past.archived.last_position(tree)])
 
+    async def lives(self) -> list[Life]:
+        """The lives that the archive knows. Raises UnavailableError, EvidenceError."""
+        if self._lives is None:
+            self._lives = await asyncio.to_thread(
+                lives_in, self._archive, self._namespace, self._partition
+            )
+        return self._lives
+
     async def _epoch(self) -> str:
         cursor = await self._connection.execute(sql("life"), {"partition": self._partition})
         row = await cursor.fetchone()
-        trees = await asyncio.to_thread(self._trees)
         if row is not None:
             return str(row[0])
-        if len(trees) > 1:
+        lives = await self.lives()
+        last = last_of(lives)
+        if lives and last is None:
             raise ConflictError(
-                f"the archive holds {len(trees)} lives of partition {self._partition}, and PostgreSQL knows "
-                "none: "
-                "restore PostgreSQL's table log_epochs first, so that the last of them is known"
+                f"the archive holds {len(lives)} lives of partition {self._partition}, and neither it nor "
+                "PostgreSQL says which is the last: restore PostgreSQL's table log_epochs first"
             )
-        return trees[0].epoch if trees else ""
-
-    def _trees(self) -> list[Tree]:
-        prefix = layout.namespace_prefix(self._namespace, self._partition)
-        found = {layout.tree_of(key) for key in self._archive.list(prefix)}
-        return sorted(tree for tree in found if tree is not None)
+        return last.tree.epoch if last else ""
 
     async def _signed(self, tree: Tree) -> int:
         cursor = await self._connection.execute(

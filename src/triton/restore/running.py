@@ -17,6 +17,7 @@ from triton.errors import ConfigurationError, ConflictError, UnavailableError, n
 from triton.events.client import connect_async, server_time
 from triton.events.entries import Entry
 from triton.events.scripts import Scripts
+from triton.evidence.lineage import ancestry
 from triton.history import Past, open_past
 from triton.projections.checkpoint import Connection
 from triton.projections.losing import LostJob
@@ -144,6 +145,7 @@ class Restore:
                 epoch,
                 digests,
                 unknown=await witness.unknown(known),
+                lives=ancestry(await witness.lives(), known.epoch),
                 by=by,
                 reason=reason,
                 patience=patience,

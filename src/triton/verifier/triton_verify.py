@@ -2166,7 +2166,13 @@ def check_lives(trees: list[Tree], report: Report) -> None:
             text = f"partition {number} is missing: there are others up to {max(numbers)}"
             report.findings.append(Finding(INCOMPLETE, f"{namespace}/{number}", 1, 1, text))
     for (namespace, number), lives in partitions.items():
-        first = [tree.report.epoch for tree in lives if tree.prefix + "adopted" not in tree.files]
+        # A log of nothing is none: it was begun where the server was found empty, and was never written.
+        first = [
+            tree.report.epoch
+            for tree in lives
+            if tree.prefix + "adopted" not in tree.files
+            and (tree.report.newest_head or tree.report.segments)
+        ]
         if len(first) > 1:
             text = (
                 f"the partition has several logs ({', '.join(first)}), and nothing signed says which "

@@ -94,6 +94,8 @@ def projectors(settings: Settings) -> Iterator[Finding]:
             what = f"{about} stands still: {one.forked}"
             advice = (
                 "`triton log status` shows what was lost; `triton log adopt` goes on without it."
+                if one.log_position
+                else "The log is empty: if Redis was lost, `triton restore` brings it back."
             )
             yield Finding("fail", "projectors", what, advice)
         elif one.seconds > _LATE:
