@@ -144,6 +144,9 @@ def test_streams_are_counted_by_what_they_are_handed_and_how_they_end(
             assert b"triton.end" in b"".join(pieces)
         found = scraped(api)
         assert value(found, "triton_feed_delivered_total") == 2
+        # What was before this process is not counted as if it had happened now.
+        assert value(found, "triton_jobs_total", queue="default", event="submitted") == 0
+        assert value(found, "triton_actor_jobs_total", actor="work", event="completed") == 1
         assert value(found, "triton_streams_refused_total", reason="limited") == 1
         assert value(found, "triton_feed_past_reads_total") == 0
         with api.http.stream("GET", "/api/v1/events/subscribe?from=earliest") as stream:
