@@ -446,6 +446,17 @@ _PROJECTIONS = Board(
             ),
         ),
         Panel(
+            "Errors of roles",
+            "How often projectors, the archiver and the feed of webhooks halted, waited or were replaced.",
+            "short",
+            (
+                (
+                    "max by (role, kind) (increase(triton_role_errors_total[$__rate_interval]))",
+                    "{{role}} {{kind}}",
+                ),
+            ),
+        ),
+        Panel(
             "Memory of Redis",
             "Used, its limit, and what the log takes of it.",
             "bytes",

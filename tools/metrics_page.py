@@ -35,8 +35,8 @@ process saw first, because a counter must never change its name.
 `actor_jobs`, `job_seconds` and `job_wait_seconds` are of a sample, scaled up; the other counters are exact.
 Prometheus sees a counter begin anew with each process; `rate` and `increase` know that.
 
-**Errors of projectors and the archiver** are not counted but seen by what they do: a lag, an age that
-grows, a lease that nobody holds. Their reasons are in those processes' logs."""
+**Errors of roles** without a port, `triton_role_errors_total`, are counted in Redis, unless Redis
+itself is away. Their reasons are in those processes' logs."""
 _TITLES = {
     "process": "Of one process: add up",
     "log": "Counted of the log by each process: take the greatest",

@@ -5,7 +5,8 @@ that the log does not hold,
 `steps:ID` recorded steps, `ready:Q` `due:Q` `leases:Q` the queue, `bell:Q` its doorbell,
 `claim:W` a worker's last claim, `queues` the names of all queues, `actors` the queue of each actor,
 `held` the queues that are paused or drained,
-`checks` what verifications found, `expires` the jobs with a time to live, `unique:D` the job
+`checks` what verifications found, `troubles` how often processes met with any,
+`expires` the jobs with a time to live, `unique:D` the job
 that holds a unique key, `workers` and `worker:W` who lives, `revoked:T` stream tokens that were taken back.
 """
 
@@ -117,6 +118,11 @@ def held(prefix: str) -> str:
 def checks(prefix: str) -> str:
     """HASH, in partition 0 only: what was verified -> msgpack [well, microseconds since 1970]."""
     return prefix + "checks"
+
+
+def troubles(prefix: str) -> str:
+    """HASH, in partition 0 only: `role:kind` -> how often a process of this role met with such trouble."""
+    return prefix + "troubles"
 
 
 def note(prefix: str, op: str) -> str:

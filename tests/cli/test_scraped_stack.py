@@ -17,6 +17,7 @@ LATER = {
     "triton_streams_closed_total",
     "triton_streams_refused_total",
     "triton_failed_jobs",
+    "triton_role_errors_total",
 }
 
 

@@ -20,6 +20,8 @@ from projecting import (
     run,
 )
 
+from eventually import eventually
+from triton import keys
 from triton.errors import FencedError, LogForkedError
 from triton.events.types import Completed
 from triton.projections.adopt import adopt
@@ -224,10 +226,16 @@ def test_a_halted_projector_goes_on_by_itself(settings: Settings, writer: LogWri
             )
             stop = asyncio.Event()
             task = asyncio.create_task(keeper.run(stop))
+            await asyncio.to_thread(eventually, _halted)
             await asyncio.to_thread(_adopt_and_write)
             await await_projection(connection, "postgres", 9)
             stop.set()
             await task
+
+    def _halted() -> bool:
+        """As `/metrics` tells it."""
+        found = writer.client.hgetall(keys.troubles(writer.prefix))
+        return int(found.get(b"projector:halted", 0)) >= 1
 
     def _adopt_and_write() -> None:
         adopted(settings)

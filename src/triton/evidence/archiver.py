@@ -15,6 +15,7 @@ from triton.errors import HoleError, NotFoundError, UnavailableError
 from triton.events.codec import digest_of
 from triton.events.log import Log
 from triton.events.scripts import Scripts
+from triton.events.troubles import note_trouble
 from triton.evidence import tiled
 from triton.evidence.anchoring import SECONDS as ANCHOR_SECONDS
 from triton.evidence.anchoring import Anchors
@@ -203,6 +204,7 @@ class Archiver:
             except (UnavailableError, NotFoundError) as error:
                 pause, delay = delay, min(2 * delay, _LONGEST)
                 self._say.warning("archiver.waiting", error=error.message, again_in_seconds=pause)
+                await note_trouble(self._log.client, self._log.namespace, "archiver", "waiting")
             await _pause(stop, max(0.0, pause - (time.monotonic() - begun)))
 
     async def _renew(self, stop: asyncio.Event) -> None:

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from triton.errors import EvidenceError, FencedError, LogError, TritonError, UnavailableError
 from triton.events.log import Log
+from triton.events.troubles import Kind, note_trouble
 from triton.projections.checkpoint import LEASE_SECONDS, Lease
 
 #: Seconds between two looks of a standby at its lease.
@@ -79,17 +80,25 @@ class Keeping(abc.ABC):
                 continue
             except FencedError as error:
                 self.say.warning(f"{self.word}.replaced", error=error.message)
+                await self.count("replaced")
             except self.halts as error:
                 wait, halted = self._halted_seconds, True
                 self.say.error(f"{self.word}.halted", code=error.code, error=error.message)
+                await self.count("halted")
             except psycopg.errors.UndefinedTable as error:
                 advice = "run `triton migrate up`"
                 self.say.error(f"{self.word}.no_schema", error=str(error), advice=advice)
+                await self.count("no_schema")
             except (UnavailableError, RedisError, psycopg.Error, OSError) as error:
                 self.say.warning(f"{self.word}.waiting", error=str(error), again_in_seconds=wait)
+                await self.count("waiting")
             await _pause(stop, wait)
             worked = time.monotonic() - begun > _LONGEST + wait
             delay = _FIRST if worked else min(delay * 2, _LONGEST)
+
+    async def count(self, kind: Kind) -> None:
+        """Trouble, for `/metrics`."""
+        await note_trouble(self.log.client, self.log.namespace, self.word, kind)
 
     async def lease(
         self, connection: psycopg.AsyncConnection[Any], name: str, stop: asyncio.Event

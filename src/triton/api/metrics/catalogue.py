@@ -344,6 +344,15 @@ METRICS: Final = (
             "The last position that left Redis.",
         ),
         (
+            "role_errors_total",
+            "counter",
+            "role kind",
+            "times",
+            "How often a `projector`, an `archiver` or the feed of `webhooks` was `halted` by the log or the "
+            "archive, was `waiting` for an engine, was `replaced`, or found `no_schema`; since the log "
+            "began.",
+        ),
+        (
             "check_ok",
             "gauge",
             "check",

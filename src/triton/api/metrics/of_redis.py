@@ -15,6 +15,7 @@ from triton.api.metrics.families import MOST, OTHERS, family, single
 from triton.api.queues import QueueView, queue_views, worker_views
 from triton.api.services import Services
 from triton.events.checks import read_checks
+from triton.events.troubles import read_troubles
 
 #: Entries whose size is looked at for the memory of a stream.
 _SAMPLES: Final = 5
@@ -31,11 +32,13 @@ async def of_log(services: Services) -> list[Metric]:
         size: Any = await services.redis.memory_usage(stream, samples=_SAMPLES)
         sizes.append((labels, size or 0))
     checks = await read_checks(services.redis, namespace)
+    troubles = await read_troubles(services.redis, namespace)
     now = time.time()
     return [
         family("triton_log_position", positions),
         family("triton_log_entries", entries),
         family("triton_log_bytes", sizes),
+        family("triton_role_errors_total", (((one.role, one.kind), one.times) for one in troubles)),
         family("triton_check_ok", (((one.name,), one.ok) for one in checks)),
         family(
             "triton_check_age_seconds",
