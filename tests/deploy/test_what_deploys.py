@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -147,3 +148,34 @@ def test_reset_removes_the_data_of_a_stack_that_does_not_run(tmp_path: Path) -> 
 
     assert done.returncode == 0, done.stderr
     assert not data.exists()
+
+
+def test_start_makes_secrets_once_and_starts_what_was_asked_for(tmp_path: Path) -> None:
+    """In a copy of what it needs, with a docker that only says how it was called."""
+    home, tools = tmp_path / "home", tmp_path / "tools"
+    shutil.copytree(ROOT / "scripts", home / "scripts")
+    shutil.copy(ROOT / ".env.example", home)
+    tools.mkdir()
+    (tools / "docker").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\n')
+    (tools / "docker").chmod(0o755)
+    path = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+
+    seen = set()
+    for words in ([], ["--prod"], ["--dev", "--observability"]):
+        argv = [home / "scripts" / "start.sh", "--compose", *words]
+        subprocess.run(argv, env=path, check=True, capture_output=True)
+        made = (home / ".env").read_text()
+        seen.add(made)
+
+    assert len(seen) == 1, "it is made once, and kept"
+    secrets = dict(re.findall(r"^([A-Z_]+)=(.*)$", made, re.MULTILINE))
+    required = set(re.findall(r"\$\{([A-Z_]+):\?", (ROOT / "compose.yaml").read_text()))
+    assert secrets.keys() == required
+    assert all(re.fullmatch("[0-9a-f]{48}", value) for value in secrets.values())
+    assert len(set(secrets.values())) == len(secrets)
+    assert (home / ".env").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "called").read_text().splitlines() == [
+        "compose -f compose.yaml up --detach --wait --build",
+        "compose -f compose.yaml -f compose.prod.yaml up --detach --wait",
+        "compose -f compose.yaml -f compose.dev.yaml --profile observability up --detach --wait --build",
+    ]
