@@ -9,6 +9,7 @@ put together where there is a kubectl; else their parts are looked at one by one
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -69,13 +70,13 @@ def checks(scratch: Path) -> Iterator[Check]:
 
 
 def manifests(scratch: Path) -> list[str]:
-    """The overlays as kubectl puts them together; without one every file that is whole by itself."""
+    """Every file that is whole by itself, and the overlays where a kubectl puts them together."""
     files = [
         path
         for path in MANIFESTS.rglob("*.yaml")
         if path.name not in PARTS and path.name not in ("scaled-object.yaml", "pod-monitor.yaml")
     ]
-    if kubectl := shutil.which("kubectl"):
+    if kubectl := kustomizing():
         for name in OVERLAYS:
             argv = [kubectl, "kustomize", str(MANIFESTS / "overlays" / name)]
             done = subprocess.run(argv, capture_output=True, check=False, timeout=SECONDS)
@@ -84,6 +85,16 @@ def manifests(scratch: Path) -> list[str]:
             (scratch / f"{name}.yaml").write_bytes(done.stdout)
             files.append(scratch / f"{name}.yaml")
     return sorted(map(str, files))
+
+
+def kustomizing() -> str:
+    """The kubectl, where there is one that knows components; old ones bring a Kustomize of 2019."""
+    kubectl = shutil.which("kubectl") or ""
+    if kubectl:
+        argv = [kubectl, "version", "--client"]
+        said = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=SECONDS)
+        return kubectl if re.search(r"Kustomize Version: v[5-9]", said.stdout) else ""
+    return ""
 
 
 def tool(name: str) -> str:
