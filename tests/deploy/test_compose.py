@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from deploy_files import ROOT, SETTINGS, compose, interpolated, refuse_wrong_command, variables
 
 from triton import settings
@@ -141,8 +142,7 @@ def test_what_is_named_is_declared(services: dict[str, Any]) -> None:
     for name, one in services.items():
         for volume in one.get("volumes", ()):
             source = volume.split(":")[0]
-            if not source.startswith("./deploy/observability"):
-                assert source in whole["volumes"] or (ROOT / source).exists(), f"{name}: {volume}"
+            assert source in whole["volumes"] or (ROOT / source).exists(), f"{name}: {volume}"
         assert set(one["networks"]) <= whole["networks"].keys()
         assert {secret["source"] for secret in one.get("secrets", ())} <= whole["secrets"].keys()
         assert one.get("depends_on", {}).keys() <= services.keys()
@@ -166,3 +166,22 @@ def test_the_log_is_kept_and_never_evicted(services: dict[str, Any]) -> None:
         line = " ".join(valkey["command"])
         assert "--appendonly yes" in line
         assert "--maxmemory-policy noeviction" in line
+
+
+def test_prometheus_and_grafana_find_what_is_mounted(services: dict[str, Any]) -> None:
+    """The folders and addresses that their own files name."""
+    watched = ROOT / "deploy" / "observability"
+    provisioning = watched / "grafana" / "provisioning"
+    boards = yaml.safe_load((provisioning / "dashboards" / "triton.yml").read_text())
+    sources = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())
+    config = yaml.safe_load((watched / "prometheus" / "prometheus.yml").read_text())
+    (scraped,) = config["scrape_configs"]
+    (names,) = scraped["dns_sd_configs"]
+    mounted = {volume.split(":")[1] for volume in services["grafana"]["volumes"]}
+    key = f"/etc/prometheus/{scraped['authorization']['credentials_file']}"
+
+    assert {one["options"]["path"] for one in boards["providers"]} <= mounted
+    assert {one["url"] for one in sources["datasources"]} == {"http://prometheus:9090"}
+    assert services["prometheus"]["secrets"][0]["target"] == key
+    assert set(names["names"]) <= services.keys()
+    assert names["port"] == 8000
