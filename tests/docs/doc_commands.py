@@ -120,7 +120,7 @@ def complaint(words: list[str]) -> str:
     if program in ("python", "python3"):
         return _python(rest)
     if "/" in program:
-        return "" if (ROOT / program).exists() else f"there is no {program}"
+        return _script(program, rest)
     known = {"triton": triton, "triton-verify": verify, "make": _make, "curl": curl}
     if program in known:
         return known[program](rest)
@@ -194,6 +194,16 @@ def _python(words: list[str]) -> str:
         case [file, *_]:
             return "" if (ROOT / file).exists() else f"there is no {file}"
     return ""
+
+
+def _script(program: str, words: list[str]) -> str:
+    """An option of a script is in its text, unless it hands all of them on."""
+    if not (ROOT / program).exists():
+        return f"there is no {program}"
+    text = (ROOT / program).read_text()
+    options = [word.partition("=")[0] for word in words if word.startswith("--")]
+    wrong = [option for option in options if option not in text and '"$@"' not in text]
+    return f"{program} has no {wrong[0]}" if wrong else ""
 
 
 def _paths(words: list[str]) -> str:
