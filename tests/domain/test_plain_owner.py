@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Iterator
 
@@ -10,7 +11,9 @@ import pytest
 
 from triton import migrate
 from triton.domain import seeding
-from triton.domain.connection import enter
+from triton.domain.connection import enter, entered
+from triton.projections.copying import Copier
+from triton.projections.statements import sql
 from triton.stack.engines import Engines
 
 
@@ -47,3 +50,34 @@ def test_an_owner_without_rights_of_a_superuser_is_held_too(owned: str) -> None:
                 found = connection.execute("SELECT count(*) FROM clients").fetchone()
                 assert found == (count,)
                 connection.execute("SELECT * FROM generation_jobs")
+
+
+EVENT = b"0\t%d\t%s\t1\tjob.submitted\t0\t2026-01-31 12:00:00\tuser:x\t%s\tq\t\t\t\t1\t{}\n"
+
+
+def test_its_projectors_write_where_copy_is_refused(owned: str) -> None:
+    migrate.up(owned)
+    asyncio.run(write_and_read(owned))
+
+
+async def write_and_read(owned: str) -> None:
+    async with await psycopg.AsyncConnection.connect(owned, autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="row-level security"):
+            async with connection.cursor().copy(sql("copy_events")):
+                pass
+        copier = Copier()
+        # A lease that was lost and won again opens it again.
+        for _ in range(2):
+            await copier.open(connection)
+        for batch in ([(1, b"one", b"alpha"), (2, b"two", b"beta")], [(3, b"three", b"alpha")]):
+            async with connection.transaction():
+                await copier.copy(connection, "copy_events", [EVENT % row for row in batch])
+        async with connection.transaction():
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                await copier.copy(connection, "copy_events", [EVENT % (1, b"x", b"alpha")])
+            raise psycopg.Rollback
+        found = await (await connection.execute("SELECT position FROM job_events")).fetchall()
+        assert sorted(found) == [(1,), (2,), (3,)]
+        async with entered(connection, "alpha"):
+            cursor = await connection.execute("SELECT position FROM job_events ORDER BY 1")
+            assert await cursor.fetchall() == [(1,), (3,)]

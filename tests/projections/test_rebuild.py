@@ -41,6 +41,9 @@ def catalogue(postgres: psycopg.Connection) -> list[tuple[Any, ...]]:
         " FROM pg_trigger WHERE NOT tgisinternal AND pg_get_triggerdef(oid) LIKE '% ON public.%'"
         " UNION ALL SELECT conname, 'n', NULL, pg_get_constraintdef(oid), conrelid::regclass::text, 0, false"
         " FROM pg_constraint WHERE connamespace = 'public'::regnamespace"
+        " UNION ALL SELECT policyname, 'p', roles::text[], coalesce(qual, '') || coalesce(with_check, ''),"
+        " tablename, 0, relforcerowsecurity FROM pg_policies JOIN pg_class c ON c.relname = tablename"
+        " WHERE schemaname = 'public' AND c.relnamespace = 'public'::regnamespace"
         " UNION ALL SELECT indexname, 'i', NULL, indexdef, tablename, 0, false"
         " FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2, 5"
     ).fetchall()

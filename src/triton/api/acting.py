@@ -44,7 +44,7 @@ async def dry_run(services: Services, action: Action, chosen: JobFilter) -> DryR
         (_statement("selection_sample", values), {**values, "limit": selection.SAMPLE}),
         (sql("progress"), {"projector": PROJECTOR}),
     )
-    counts, sample, progress = await services.jobs.at_once(statements)
+    counts, sample, progress = await services.jobs.at_once(statements, chosen.tenant)
     by_state = {row["state"]: row["count"] for row in counts}
     reached = {row["partition"]: row["position"] for row in progress}
     token = Token(
@@ -117,7 +117,8 @@ async def _page(services: Services, token: Token, limit: int) -> Sequence[Any]:
         "positions": token.positions,
         "limit": limit,
     }
-    (rows,) = await services.jobs.at_once([(_statement("selection_page", values), values)])
+    statements = [(_statement("selection_page", values), values)]
+    (rows,) = await services.jobs.at_once(statements, token.filter.tenant)
     return rows
 
 

@@ -117,7 +117,7 @@ async def _rows(services: Services, view: JobView, epoch: str) -> list[DictRow]:
         "limit": EVENTS,
     }
     try:
-        return await services.jobs.rows("causes", values)
+        return await services.jobs.rows("causes", values, view.tenant or None)
     except UnavailableError:
         return []
 

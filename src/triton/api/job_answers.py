@@ -19,7 +19,7 @@ from triton.identity.principal import Principal
 
 async def visible_job(services: Services, who: Principal, job: str) -> JobView:
     """The job as it is now. Raises NotFoundError, also for what is another tenant's."""
-    view = await services.jobs.find(job, lambda tenant, _: who.sees(tenant))
+    view = await services.jobs.find(job, who.reads(None), lambda tenant, _: who.sees(tenant))
     if view is None:
         raise unknown_job(job)
     return view

@@ -22,6 +22,7 @@ from triton import keys
 from triton.api import pages, views
 from triton.api.statements import sql
 from triton.api.views import JobView
+from triton.domain.connection import reading_connection
 from triton.errors import UnavailableError
 from triton.events.envelope import to_datetime, to_microseconds
 from triton.events.heads import read_many
@@ -66,18 +67,19 @@ class JobReader:
         self._partitions = partitions
         self._pool = pool
 
-    async def find(self, job: str, sees: Sees = everybody) -> JobView | None:
+    async def find(self, job: str, tenant: str | None, sees: Sees = everybody) -> JobView | None:
         """The job as it is now; None where no store knows it, and where who asks does not see it: nobody can
-        tell the two apart by the time that it takes.
+        tell the two apart by the time that it takes. PostgreSQL is asked for a job of `tenant` alone (None: of
+        any).
 
         Raises UnavailableError where the store that has to be asked does not answer.
         """
-        found = await self._seen(job, sees)
+        found = await self._seen(job, tenant, sees)
         return found[0] if found else None
 
     async def snapshot(self, job: str, sees: Sees = everybody) -> Snapshot | None:
-        """The same, for a subscriber."""
-        found = await self._seen(job, sees)
+        """The same of any tenant, for a subscriber."""
+        found = await self._seen(job, None, sees)
         if found is None:
             return None
         view, live = found
@@ -90,7 +92,8 @@ class JobReader:
         """Those of the jobs that PostgreSQL has (none where it does not answer), and Redis has no more: the
         submit script would take them for new."""
         try:
-            rows = await self.rows("known", {"jobs": list(jobs)}) if jobs else []
+            # Ids are unique over all tenants.
+            rows = await self.rows("known", {"jobs": list(jobs)}, None) if jobs else []
         except UnavailableError:
             return set()
         known = [row["job"] for row in rows]
@@ -116,18 +119,18 @@ class JobReader:
             "last_job": last.id if last else None,
             "limit": limit,
         }
-        return [views.from_row(row) for row in await self.rows("jobs", values)]
+        return [views.from_row(row) for row in await self.rows("jobs", values, chosen.tenant)]
 
-    async def _seen(self, job: str, sees: Sees) -> tuple[JobView, bool] | None:
-        found = await self._read(job)
+    async def _seen(self, job: str, tenant: str | None, sees: Sees) -> tuple[JobView, bool] | None:
+        found = await self._read(job, tenant)
         if found is None or sees(found[0].tenant, found[0].correlation):
             return found
         if found[1]:
             # Of a job that never was PostgreSQL is asked too.
-            await self._row_if_needed(job, needed=True)
+            await self._row_if_needed(job, tenant, needed=True)
         return None
 
-    async def _read(self, job: str) -> tuple[JobView, bool] | None:
+    async def _read(self, job: str, tenant: str | None) -> tuple[JobView, bool] | None:
         """The view, and whether it is from Redis."""
         trouble: RedisError | None = None
         try:
@@ -136,7 +139,7 @@ class JobReader:
             head, body, trouble = None, None, error
         if head is not None and body is not None:
             return views.from_head(head, body), True
-        row = await self._row_if_needed(job, needed=head is None)
+        row = await self._row_if_needed(job, tenant, needed=head is None)
         if head is not None:
             if row is None:
                 return views.from_head(head, await self._logged_body(head)), True
@@ -164,40 +167,44 @@ class JobReader:
             return None
         return event.data.body if event and isinstance(event.data, Submitted) else None
 
-    async def _row_if_needed(self, job: str, *, needed: bool) -> DictRow | None:
+    async def _row_if_needed(self, job: str, tenant: str | None, *, needed: bool) -> DictRow | None:
         try:
-            return await self._row(job)
+            return await self._row(job, tenant)
         except UnavailableError as error:
             if needed:
                 raise
             _log.warning("a job is shown without its arguments", job=job, reason=error.message)
             return None
 
-    async def _row(self, job: str) -> DictRow | None:
-        rows = await self.rows("job", {"job": job})
+    async def _row(self, job: str, tenant: str | None) -> DictRow | None:
+        rows = await self.rows("job", {"job": job}, tenant)
         return rows[0] if rows else None
 
-    async def rows(self, statement: str, values: dict[str, Any]) -> list[DictRow]:
-        """What a statement of `triton/api/sql` answers. Raises UnavailableError."""
-        try:
-            async with self._pool.connection(timeout=_TIMEOUT) as connection:
-                cursor = await connection.execute(sql(statement), values)
-                return await cursor.fetchall()
-        except (psycopg.OperationalError, PoolTimeout) as error:
-            raise _away(error) from error
+    async def rows(
+        self, statement: str, values: dict[str, Any], tenant: str | None
+    ) -> list[DictRow]:
+        """What a statement of `triton/api/sql` answers, of the rows of `tenant`; None is all. Raises
+        UnavailableError."""
+        (found,) = await self._asked([(sql(statement), values)], tenant, one_moment=False)
+        return found
 
     async def at_once(
-        self, statements: Sequence[tuple[str, dict[str, Any]]]
+        self, statements: Sequence[tuple[str, dict[str, Any]]], tenant: str | None
     ) -> list[list[DictRow]]:
-        """What several statements (their text) answer, all of one moment. Raises UnavailableError."""
+        """What several statements (their text) answer, all of one moment. As `rows`."""
+        return await self._asked(statements, tenant, one_moment=True)
+
+    async def _asked(
+        self,
+        statements: Sequence[tuple[str, dict[str, Any]]],
+        tenant: str | None,
+        *,
+        one_moment: bool,
+    ) -> list[list[DictRow]]:
         try:
-            async with (
-                self._pool.connection(timeout=_TIMEOUT) as connection,
-                connection.transaction(),
-            ):
-                await connection.execute(
-                    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
-                )
+            async with reading_connection(
+                self._pool, tenant, wait=_TIMEOUT, one_moment=one_moment
+            ) as connection:
                 cursors = [await connection.execute(text, values) for text, values in statements]
                 return [await cursor.fetchall() for cursor in cursors]
         except (psycopg.OperationalError, PoolTimeout) as error:

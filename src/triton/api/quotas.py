@@ -84,4 +84,15 @@ async def told(services: Services, tenant: str) -> list[str]:
             f"Tenant {tenant} has {pending} jobs that are not ended, of {limits.max_pending} that it may "
             "have."
         )
+    if limits.max_stored_bytes is not None:
+        used = await stored_bytes(services, tenant)
+        said.append(
+            f"Tenant {tenant} has documents of {used} bytes, of {limits.max_stored_bytes} that it may have."
+        )
+    if limits.max_streams is not None:
+        open_ones = services.admission.count("tenant", tenant)
+        said.append(
+            f"Tenant {tenant} has {open_ones} streams open at this process, of {limits.max_streams} that it "
+            "may have."
+        )
     return said

@@ -25,6 +25,7 @@ from triton.api.job_reader import JobReader
 from triton.api.metrics.job_figures import JobFigures
 from triton.api.queues import QueueList, queue_views
 from triton.archive import ArchiveStore, open_archive
+from triton.domain.connection import platform_connection, step_down
 from triton.erasure.keyring import Keyring, keyring_of
 from triton.errors import ConfigurationError, UnavailableError, no_answer
 from triton.events.client import connect_async
@@ -137,6 +138,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             min_size=1,
             max_size=POOL,
             kwargs={"row_factory": dict_row, "autocommit": True},
+            configure=step_down,
             open=False,
             name="api",
         )
@@ -182,7 +184,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
         stack.push_async_callback(hub.stop)
         await hub.start()
         figures.forget()
-        past = Past(lambda: archive, Index(lambda: pool.connection(timeout=PAST_WAIT)))
+        past = Past(lambda: archive, Index(lambda: platform_connection(pool, wait=PAST_WAIT)))
 
         def log(partition: int) -> Whole:
             return Whole.over(hub.log(partition), past)

@@ -2,15 +2,19 @@
 
 Row-level security reads what is set here. It is set for the transaction and ends with it, however it ends: a
 connection that goes back to its pool belongs to nobody.
+
+The API's connections begin as the tenants' role, with no tenant (`step_down`): a request that forgets to say
+whose rows it means gets none.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import psycopg
+from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
 from triton.errors import ValidationError
@@ -19,10 +23,24 @@ from triton.errors import ValidationError
 ROLE: Final = "triton_tenant"
 #: Seconds that a request waits for a connection.
 WAIT: Final = 1.0
-#: One statement and one trip, with effect until the end of the transaction.
+#: One statement and one trip, with effect until the end of the transaction. The role `none` is the one that
+#: the session was opened with.
 _ENTER: Final = (
     "SELECT set_config('triton.tenant', %(tenant)s, true), set_config('role', %(role)s, true)"
 )
+_SESSION: Final = "none"
+#: Everything that is asked in the transaction is of one moment, and nothing is changed.
+_ONE_MOMENT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+async def step_down(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Let a connection of a pool begin as the tenants' role: for `configure` of a pool.
+
+    A server that has no such role has no tables of Triton either, as far as this process can know; what is
+    asked of it fails by itself.
+    """
+    with suppress(psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject):
+        await connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(ROLE)))
 
 
 @asynccontextmanager
@@ -36,6 +54,37 @@ async def tenant_connection(
     """
     _check(tenant)
     async with pool.connection(timeout=wait) as connection, entered(connection, tenant):
+        yield connection
+
+
+@asynccontextmanager
+async def platform_connection(
+    pool: AsyncConnectionPool[Any], *, wait: float = WAIT
+) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """A connection within one transaction that sees all tenants: for who is of the platform, and for what is
+    asked before it is known whose it is. Raises as `tenant_connection`."""
+    async with pool.connection(timeout=wait) as connection, connection.transaction():
+        await connection.execute(_ENTER, {"tenant": "", "role": _SESSION})
+        yield connection
+
+
+@asynccontextmanager
+async def reading_connection(
+    pool: AsyncConnectionPool[Any],
+    tenant: str | None,
+    *,
+    wait: float = WAIT,
+    one_moment: bool = False,
+) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """A connection within one transaction that sees the rows of `tenant`; None is all tenants. With
+    `one_moment` all statements see the same, and none may write. Raises as `tenant_connection`."""
+    if tenant is not None:
+        _check(tenant)
+    values = {"tenant": tenant or "", "role": _SESSION if tenant is None else ROLE}
+    async with pool.connection(timeout=wait) as connection, connection.transaction():
+        if one_moment:
+            await connection.execute(_ONE_MOMENT)
+        await connection.execute(_ENTER, values)
         yield connection
 
 
@@ -56,7 +105,7 @@ async def owner_connection(
     not by it, such as its limits. An owner that is no superuser sees this tenant's rows alone."""
     _check(tenant)
     async with pool.connection(timeout=wait) as connection, connection.transaction():
-        await connection.execute("SELECT set_config('triton.tenant', %s, true)", (tenant,))
+        await connection.execute(_ENTER, {"tenant": tenant, "role": _SESSION})
         yield connection
 
 

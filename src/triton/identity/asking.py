@@ -10,6 +10,7 @@ import psycopg
 from psycopg.rows import DictRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from triton.domain.connection import platform_connection
 from triton.errors import UnavailableError
 from triton.identity.statements import sql
 
@@ -22,9 +23,10 @@ Connection = psycopg.AsyncConnection[DictRow]
 
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
-    """A connection in a transaction. Raises UnavailableError."""
+    """A connection in a transaction, of the platform: who asks is not known yet, or manages others. Raises
+    UnavailableError."""
     try:
-        async with pool.connection(timeout=_WAIT) as connection, connection.transaction():
+        async with platform_connection(pool, wait=_WAIT) as connection:
             yield connection
     except psycopg.errors.UndefinedTable as error:
         raise UnavailableError(

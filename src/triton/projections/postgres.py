@@ -12,6 +12,7 @@ import msgspec
 import psycopg
 
 from triton.projections.checkpoint import Connection, Lease
+from triton.projections.copying import Copier
 from triton.projections.fold import JobFold, Sifter, poisons
 from triton.projections.lines import escaped_json, fields_of, lines_of
 from triton.projections.parking import park
@@ -51,9 +52,11 @@ class PostgresProjection:
 
     def __init__(self) -> None:
         self._parked: set[str] = set()
+        self._copier = Copier()
 
     async def open(self, lease: Lease) -> int | None:
         _make_room(lease.connection)
+        await self._copier.open(lease.connection)
         # Times go as text without a zone.
         await lease.connection.execute("SET timezone TO 'UTC'")
         self._parked = await lease.parked_jobs()
@@ -133,7 +136,7 @@ class PostgresProjection:
                         await lease.connection.execute(
                             sql("forget"), {"jobs": list(batch.fold.births)}
                         )
-                    await _write(lease.connection, batch)
+                    await self._write(lease.connection, batch)
                     await park(lease, batch.parked)
                 break
             except _BehindError:
@@ -145,6 +148,19 @@ class PostgresProjection:
                 reborn = True
         lease.checkpoint = to
         self._parked.update(poison.job for poison in batch.parked)
+
+    async def _write(self, connection: Connection, batch: PostgresBatch) -> None:
+        """Raises _BehindError where a job is not at the version before its first event, UniqueViolation where
+        a job is born that is there already."""
+        if batch.events:
+            await self._copier.copy(connection, "copy_events", batch.events)
+        if batch.patches:
+            cursor = await connection.execute(sql("patches"), {"rows": batch.patches})
+            if cursor.rowcount != len(batch.fold.patches):
+                raise _BehindError
+        if batch.submissions:
+            await self._copier.copy(connection, "copy_submissions", batch.submissions)
+            await self._copier.copy(connection, "copy_states", batch.states)
 
 
 def _make_room(connection: Connection) -> None:
@@ -165,26 +181,6 @@ def _halves(pieces: Sequence[Piece]) -> tuple[Sequence[Piece], Sequence[Piece]] 
         return None
     half = piece.size // 2
     return [piece.part(0, half)], [piece.part(half, piece.size)]
-
-
-async def _write(connection: Connection, batch: PostgresBatch) -> None:
-    """Raises _BehindError where a job is not at the version before its first event, UniqueViolation where a
-    job is born that is there already."""
-    if batch.events:
-        await _copy(connection, "copy_events", batch.events)
-    if batch.patches:
-        cursor = await connection.execute(sql("patches"), {"rows": batch.patches})
-        if cursor.rowcount != len(batch.fold.patches):
-            raise _BehindError
-    if batch.submissions:
-        await _copy(connection, "copy_submissions", batch.submissions)
-        await _copy(connection, "copy_states", batch.states)
-
-
-async def _copy(connection: Connection, statement: str, blocks: Sequence[bytes]) -> None:
-    async with connection.cursor().copy(sql(statement)) as copy:
-        for lines in blocks:
-            await copy.write(lines)
 
 
 async def _late(connection: Connection, fold: JobFold) -> dict[str, str]:

@@ -15,6 +15,7 @@ from psycopg.rows import tuple_row
 
 from triton.api.metrics.families import MOST, OTHERS, family
 from triton.api.services import Services
+from triton.domain.connection import platform_connection
 from triton.events.log import Log
 from triton.evidence import notes
 from triton.evidence.layout import Tree
@@ -130,9 +131,9 @@ async def _fresh_log(services: Services) -> Log:
 @asynccontextmanager
 async def _connection(services: Services) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     """One that answers tuples."""
-    async with services.pool.connection(timeout=_TIMEOUT) as connection:
+    async with platform_connection(services.pool, wait=_TIMEOUT) as connection:
         rows = connection.row_factory
-        connection.row_factory = tuple_row  # type: ignore[assignment]
+        connection.row_factory = tuple_row
         try:
             yield connection
         finally:

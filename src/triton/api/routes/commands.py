@@ -49,7 +49,8 @@ async def cancel(
     """What waits ends at once; what runs is asked to stop. 409 for a job that ended before. A reason is
     required: it is kept in the event."""
     reason = given((await read_json(request, ReasonRequest, optional=True)).reason)
-    if not identity.any_tenant:
+    whose = identity.reads(None)
+    if whose is not None:
         await visible_job(services, identity, job_id)
     call = services.scripts.cancel(
         prefix_of(services, job_id),
@@ -59,11 +60,11 @@ async def cancel(
         reason=reason,
     )
     answer = await _one(services, call)
-    if answer == "missing" and await services.jobs.find(job_id) is None:
+    if answer == "missing" and await services.jobs.find(job_id, whose) is None:
         raise unknown_job(job_id)
     if answer in ("ended", "missing"):
         raise ConflictError(f"job {job_id} has ended: there is nothing to cancel", job=job_id)
-    view = await services.jobs.find(job_id)
+    view = await services.jobs.find(job_id, whose)
     return await show_job(
         services, identity, job_id, 200 if view and view.state == "cancelled" else 202
     )
@@ -88,7 +89,8 @@ async def requeue(
     """The job begins another life under its id, with its retry policy from the start. A reason is required:
     it is kept in the event."""
     reason = given((await read_json(request, ReasonRequest, optional=True)).reason)
-    if not identity.any_tenant:
+    whose = identity.reads(None)
+    if whose is not None:
         await visible_job(services, identity, job_id)
     settings = services.settings
     body = await read_body(services.redis, settings.namespace, settings.partitions, job_id)
@@ -100,14 +102,14 @@ async def requeue(
         reason=reason,
     )
     answer = await _one(services, call)
-    view = await services.jobs.find(job_id)
+    view = await services.jobs.find(job_id, whose)
     if view is None:
         raise unknown_job(job_id)
     if answer == "missing":
         answer = await requeue_from_history(
             services, job_id, op=_op(request), by=identity.by, reason=reason
         )
-        view = await services.jobs.find(job_id) or view
+        view = await services.jobs.find(job_id, whose) or view
     if answer == "missing":
         raise ConflictError(
             f"job {job_id} ended too long ago: its history is gone; submit it anew", job=job_id

@@ -64,15 +64,17 @@ async def list_dead_letters(
     raised; `reason` is error, time_limit, died (its workers), rejected (it cannot be run), expired (not
     started in time) or erased (its data subject)."""
     last = pages.read(next) if next else None
+    whose = identity.reads(chosen.tenant)
     rows = await services.jobs.rows(
         "dead_letters",
         {
             **msgspec.structs.asdict(chosen),
-            "tenant": identity.reads(chosen.tenant),
+            "tenant": whose,
             "last_at": to_datetime(last.at) if last else None,
             "last_job": last.id if last else None,
             "limit": limit,
         },
+        whose,
     )
     return Json(page_of(rows, limit))
 
@@ -95,13 +97,15 @@ async def count_dead_letters(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
+    whose = identity.reads(chosen.tenant)
     rows = await services.jobs.rows(
         "dead_letter_counts",
         {
             **msgspec.structs.asdict(chosen),
-            "tenant": identity.reads(chosen.tenant),
+            "tenant": whose,
             "by": list(by or ("actor", "error", "reason")),
             "limit": limit,
         },
+        whose,
     )
     return Json(counts_of(rows))

@@ -21,6 +21,7 @@ from triton.api.access import public
 from triton.api.services import Services, services_of
 from triton.api.statements import sql
 from triton.api.wire import Json
+from triton.domain.connection import platform_connection
 from triton.errors import LogError
 from triton.events.log import Checkpoint, Log
 from triton.projections.lag import age
@@ -99,7 +100,7 @@ async def ready(services: Annotated[Services, Depends(services_of)]) -> Response
         return {"positions": list(positions.values())}
 
     async def postgres() -> dict[str, Any]:
-        async with services.pool.connection(timeout=_TIMEOUT) as connection:
+        async with platform_connection(services.pool, wait=_TIMEOUT) as connection:
             cursor = await connection.execute(sql("checkpoints"))
             checkpoints.extend(await cursor.fetchall())
         return {}

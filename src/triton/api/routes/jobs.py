@@ -76,7 +76,7 @@ async def submit(
         correlation=correlation_of(request),
     )
     submission, job, existing = await accept(services, wanted, caller)
-    reply = await _existing(services, job) if existing else _accepted(submission)
+    reply = await _existing(services, identity, job) if existing else _accepted(submission)
     return Json(reply, 202, {"Location": views.links_of(job)["self"]})
 
 
@@ -137,8 +137,8 @@ async def read(
     return tagged(request, await show_job(services, identity, job_id, 200))
 
 
-async def _existing(services: Services, job: str) -> SubmitReply:
-    view = await services.jobs.find(job)
+async def _existing(services: Services, who: Principal, job: str) -> SubmitReply:
+    view = await services.jobs.find(job, who.reads(None))
     if view is None:
         raise unknown_job(job)
     return SubmitReply(

@@ -12,7 +12,7 @@ from triton.projections.checkpoint import Connection
 from triton.projections.postgres import PostgresProjection
 from triton.projections.projector import Projection
 from triton.projections.rebuild.compare_postgres import compare
-from triton.projections.rebuild.shadow import BOOKKEEPING, Shadow, live_schema, run
+from triton.projections.rebuild.shadow import BOOKKEEPING, Shadow, live_schema, run, searching
 from triton.projections.rebuild.statements import sql
 from triton.projections.rebuild.target import Comparison
 
@@ -23,7 +23,7 @@ _PASSING: Final = "triton_shadow_passing"
 
 
 class PostgresTables:
-    """A Target. Tables keep their names, indexes, triggers and grants; views follow the name."""
+    """A Target. Tables keep their names, indexes, triggers, grants and policies; views follow the name."""
 
     name = PostgresProjection.name
     transactional = True
@@ -38,6 +38,8 @@ class PostgresTables:
 
     async def make(self, connection: Connection, shadow: Shadow) -> None:
         await run(connection, "like_live", shadow.live, shadow.schema, TABLES, phase="make")
+        async with searching(connection, ""):
+            await run(connection, "policies", shadow.live, shadow.schema, TABLES)
 
     async def complete(self, connection: Connection, shadow: Shadow) -> None:
         await run(connection, "like_live", shadow.live, shadow.schema, TABLES, phase="index")

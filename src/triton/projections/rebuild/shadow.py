@@ -135,18 +135,28 @@ async def run(
 @asynccontextmanager
 async def inside(connection: Connection, shadow: Shadow) -> AsyncIterator[None]:
     """Let the connection find the shadow's tables first."""
-    cursor = await connection.execute("SELECT current_setting('search_path')")
-    row = await cursor.fetchone()
-    assert row is not None, "a setting that PostgreSQL always has"
-    await connection.execute(
-        "SELECT set_config('search_path', %s, false)",
-        (f"{text.Identifier(shadow.schema).as_string(connection)}, {row[0]}",),
-    )
+    first = text.Identifier(shadow.schema).as_string(connection)
+    async with searching(connection, f"{first}, {await _path(connection)}"):
+        yield
+
+
+@asynccontextmanager
+async def searching(connection: Connection, path: str) -> AsyncIterator[None]:
+    """Let the connection find tables in these schemas, as a search path has them; empty for none."""
+    before = await _path(connection)
+    await connection.execute("SELECT set_config('search_path', %s, false)", (path,))
     try:
         yield
     finally:
         if not connection.closed and connection.info.transaction_status.name != "INERROR":
-            await connection.execute("SELECT set_config('search_path', %s, false)", (row[0],))
+            await connection.execute("SELECT set_config('search_path', %s, false)", (before,))
+
+
+async def _path(connection: Connection) -> str:
+    cursor = await connection.execute("SELECT current_setting('search_path')")
+    row = await cursor.fetchone()
+    assert row is not None, "a setting that PostgreSQL always has"
+    return str(row[0])
 
 
 async def drop(connection: Connection, shadow: Shadow) -> None:

@@ -19,7 +19,5 @@ UNION ALL
 SELECT format('the publication %%s names %%s', p.pubname, live.relname)
 FROM live JOIN pg_publication_rel pr ON pr.prrelid = live.oid JOIN pg_publication p ON p.oid = pr.prpubid
 UNION ALL
-SELECT format('%%s has row level security', relname) FROM live WHERE relrowsecurity
-UNION ALL
 SELECT format('%%s is partitioned', relname) FROM live WHERE relkind = 'p'
 ORDER BY 1

@@ -1,4 +1,4 @@
--- A schema's tables as what must be equal before two of them are switched: columns and constraints.
+-- A schema's tables as what must be equal before two of them are switched: columns, constraints, triggers, policies.
 -- %(schema)s, %(tables)s
 SELECT c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
        || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END
@@ -19,4 +19,10 @@ FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_trigger t ON t.tgrelid = c.oid AND NOT t.tgisinternal
 WHERE n.nspname = %(schema)s::text AND c.relname = ANY(%(tables)s)
+UNION ALL
+SELECT c.relname || coalesce(' policy ' || p.polname, '') || CASE WHEN c.relforcerowsecurity THEN ' forced' ELSE '' END
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_policy p ON p.polrelid = c.oid
+WHERE n.nspname = %(schema)s::text AND c.relname = ANY(%(tables)s) AND c.relkind = 'r' AND c.relrowsecurity
 ORDER BY 1
