@@ -95,6 +95,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rate_limit_address: str = ""
     #: Seconds for which browsers are told to use TLS only for this host name; 0 says nothing.
     hsts_seconds: Annotated[int, msgspec.Meta(ge=0)] = 0
+    #: Whom to tell of a weakness, for /.well-known/security.txt: addresses such as
+    #: mailto:security@example.org or https://example.org/report, apart by spaces. Empty: there is none.
+    security_contact: Annotated[
+        str, msgspec.Meta(pattern=r"^((https://|mailto:|tel:)\S+( (https://|mailto:|tel:)\S+)*)?\Z")
+    ] = ""
     #: Open streams (and long polls) of one API process at most.
     streams: Annotated[int, msgspec.Meta(ge=1)] = 10_000
     #: Open streams of one tenant at most, in one API process.

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import psycopg
 import pytest
 from live_api import LiveApi
 
 from eventually import eventually
 from triton.archive import open_archive
+from triton.documents import repository
+from triton.extraction.model import Lineage
 
 DOCUMENTS = "/api/v1/documents"
 LIMIT = 1_000_000
@@ -147,3 +151,72 @@ def test_a_document_is_its_tenant_s(api: LiveApi) -> None:
     mine = api.http.post(DOCUMENTS, params={"tenant": "acme"}, content=b"x").json()
     assert api.http.get(f"{DOCUMENTS}/{mine['id']}").status_code == 404
     assert api.http.get(f"{DOCUMENTS}/{mine['id']}?tenant=acme").json() == mine
+
+
+def test_documents_are_listed_newest_first_and_to_their_tenant_alone(api: LiveApi) -> None:
+    made = [
+        api.http.post(
+            DOCUMENTS, params={"tenant": "lists", "filename": f"{n}.txt"}, content=b"%d" % (n % 2)
+        ).json()
+        for n in range(5)
+    ]
+    found: list[object] = []
+    params: dict[str, str] = {"tenant": "lists", "limit": "2"}
+    while True:
+        page = api.http.get(DOCUMENTS, params=params).json()
+        found += page["documents"]
+        if page["next"] is None:
+            break
+        params["next"] = page["next"]
+    assert found == made[::-1]
+
+    def chosen(**more: str) -> list[str]:
+        answer = api.http.get(DOCUMENTS, params={"tenant": "lists", **more})
+        return [one["filename"] for one in answer.json()["documents"]]
+
+    assert chosen(sha256=made[0]["sha256"]) == ["4.txt", "2.txt", "0.txt"]
+    assert chosen(filename="1.txt") == ["1.txt"]
+    assert api.http.get(DOCUMENTS, params={"tenant": "others"}).json()["documents"] == []
+    for bad in ("x", "WzIzMDU4NDMwMDkyMTM2OTM5NTIsIngiXQ", "WzEsImFcdTAwMDAiXQ"):
+        assert api.http.get(DOCUMENTS, params={"next": bad}).status_code == 422, bad
+
+
+def test_what_was_taken_from_a_document_is_paged_in_its_order(api: LiveApi) -> None:
+    whose = {"tenant": "lineage"}
+    document = api.http.post(DOCUMENTS, params=whose, content=b"text").json()
+    rows = [
+        Lineage(page, start, start + 4, "page" if start == 0 else "heading", "text", "1")
+        for page in (1, 2)
+        for start in (0, 7)
+    ]
+    with psycopg.connect(api.settings.database_url) as connection:
+        for job in ("job:a", "job:b"):
+            repository.add_lineage(
+                connection,
+                rows,
+                tenant="lineage",
+                document=document["id"],
+                document_sha256=document["sha256"],
+                job=job,
+                attempt=1,
+                at=datetime.now(UTC),
+            )
+    home = f"{DOCUMENTS}/{document['id']}/lineage"
+    whole = api.http.get(home, params=whose).json()
+    assert whole["next"] is None
+    assert [(one["job"], one["page"], one["start"]) for one in whole["lineage"]] == [
+        (job, row.page, row.start) for job in ("job:a", "job:b") for row in rows
+    ]
+    found: list[object] = []
+    params = {**whose, "limit": "3"}
+    while True:
+        page = api.http.get(home, params=params).json()
+        found += page["lineage"]
+        if page["next"] is None:
+            break
+        params["next"] = page["next"]
+    assert found == whole["lineage"]
+    assert len(api.http.get(home, params={**whose, "job": "job:b"}).json()["lineage"]) == 4
+    assert api.http.get(home, params={"tenant": "others"}).status_code == 404
+    for bad in ("WzEsIjdwYWdlIl0", "WzEsIi0xOnBhZ2U6aiJd", "WzQyOTQ5NjcyOTYsIjE6cGFnZTpqIl0"):
+        assert api.http.get(home, params={**whose, "next": bad}).status_code == 422, bad

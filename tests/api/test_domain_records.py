@@ -23,8 +23,34 @@ BODIES: dict[str, dict[str, Any]] = {
     "roi-models": {"name": "N", "investment": "100.00", "annual_benefit": "150.50"},
     "prompts": {"name": "N", "template": "Say {x}", "variables": ["x"]},
     "models": {"name": "N", "provider": "p", "identifier": "i", "input_price": "0.250000"},
+    "executions": {
+        "prompt_version": 1,
+        "status": "succeeded",
+        "input": {"document": "d"},
+        "output": None,
+        "cost": "0.001000",
+        "started_at": "2026-01-31T12:00:00Z",
+        "finished_at": "2026-01-31T12:00:02.500000Z",
+    },
+    "evaluations": {"metric": "m", "score": 0.5, "evaluator": "e", "passed": True},
+    "enhancement-history": {
+        "resource": "prompt",
+        "resource_id": "0192f0c1-7a0e-7000-8000-000000000001",
+        "field": "template",
+        "before": None,
+        "after": {"a": ["x", 1]},
+    },
 }
-NEEDS_CLIENT = {"value-propositions", "prospects", "roi-models"}
+#: The field of a record -> what it refers to.
+NEEDS: dict[str, dict[str, str]] = {
+    "value-propositions": {"client": "clients"},
+    "prospects": {"client": "clients"},
+    "roi-models": {"client": "clients"},
+    "executions": {"prompt": "prompts", "model": "models"},
+    "evaluations": {"execution": "executions"},
+}
+#: What is changed of a record that has no name.
+CHANGED = {"value-propositions": "title", "executions": "error", "evaluations": "notes"}
 
 
 def tenant() -> str:
@@ -37,13 +63,19 @@ def url(path: str, whose: str, **more: object) -> str:
 
 def make(api: LiveApi, path: str, whose: str, **more: Any) -> dict[str, Any]:
     body = {**BODIES[path], **more}
-    if path in NEEDS_CLIENT and "client" not in body:
-        body["client"] = make(api, "clients", whose, name=uuid.uuid4().hex)["id"]
+    for field, other in NEEDS.get(path, {}).items():
+        if field not in body:
+            name = {"name": uuid.uuid4().hex} if "name" in BODIES[other] else {}
+            body[field] = make(api, other, whose, **name)["id"]
     answer = api.http.post(url(path, whose), json=body)
     assert answer.status_code == 201, answer.text
     assert answer.headers["location"] == f"/api/v1/{path}/{answer.json()['id']}"
     made: dict[str, Any] = answer.json()
     return made
+
+
+def refers(made: dict[str, Any], path: str) -> dict[str, str]:
+    return {field: made[field] for field in NEEDS.get(path, {})}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.path)
@@ -56,10 +88,12 @@ def test_a_record_is_made_read_replaced_and_removed(api: LiveApi, kind: Any) -> 
     assert (read.json(), read.headers["etag"]) == (made, '"1"')
     assert api.http.get(one, headers={"If-None-Match": '"1"'}).status_code == 304
 
-    field = "title" if "title" in made else "name"
-    body = {**BODIES[path], field: "Other"}
-    if path in NEEDS_CLIENT:
-        body["client"] = made["client"]
+    if kind.history:
+        for refused in (api.http.put(one, json=BODIES[path]), api.http.delete(one)):
+            assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
+        return
+    field = CHANGED.get(path, "name")
+    body = {**BODIES[path], field: "Other", **refers(made, path)}
     assert api.http.put(one, json=body).status_code == 428
     assert api.http.delete(one).json()["code"] == "precondition_required"
     replaced = api.http.put(one, json=body, headers={"If-Match": '"1"'})
@@ -79,17 +113,18 @@ def test_another_tenant_neither_sees_nor_touches_a_record(api: LiveApi, kind: An
     path, whose, other = kind.path, tenant(), tenant()
     made = make(api, path, whose)
     theirs = url(f"{path}/{made['id']}", other)
-    body = {**BODIES[path], **({"client": made["client"]} if path in NEEDS_CLIENT else {})}
+    body = {**BODIES[path], **refers(made, path)}
 
     assert api.http.get(theirs).status_code == 404
-    assert api.http.put(theirs, json=body, headers={"If-Match": "*"}).status_code in (404, 422)
-    assert api.http.delete(theirs, headers={"If-Match": "*"}).status_code == 404
+    if not kind.history:
+        assert api.http.put(theirs, json=body, headers={"If-Match": "*"}).status_code in (404, 422)
+        assert api.http.delete(theirs, headers={"If-Match": "*"}).status_code == 404
     assert api.http.get(url(path, other)).json() == {"items": [], "next": None}
-    if path in NEEDS_CLIENT:
+    if path in NEEDS:
         # A reference to another tenant's record is one to nothing.
         refused = api.http.post(url(path, other), json=body)
         assert refused.status_code == 422
-        assert refused.json()["details"]["fields"][0]["field"] == "client"
+        assert refused.json()["details"]["fields"][0]["field"] in (*NEEDS[path], "prompt_version")
     assert api.http.get(url(f"{path}/{made['id']}", whose)).json() == made
 
 
@@ -124,6 +159,13 @@ def test_another_tenant_neither_sees_nor_touches_a_record(api: LiveApi, kind: An
             {"input_price", "context_tokens"},
         ),
         ("prompts", {"name": "a", "template": "b", "variables": ["x", 1]}, {"variables[1]"}),
+        (
+            "executions",
+            {"prompt_version": 0, "status": "done", "started_at": "2026-01-31T12:00:00"},
+            {"prompt", "prompt_version", "model", "status", "started_at"},
+        ),
+        ("evaluations", {**BODIES["evaluations"], "score": 1.1}, {"score", "execution"}),
+        ("enhancement-history", {**BODIES["enhancement-history"], "before": "\0"}, {"before"}),
     ],
 )
 def test_what_does_not_fit_is_told_field_by_field(
@@ -174,6 +216,87 @@ def test_a_name_is_taken_once_in_a_tenant(api: LiveApi) -> None:
     again = api.http.put(one, json=BODIES["prompts"], headers={"If-Match": "*"})
     assert again.status_code == 409
     make(api, "prompts", tenant(), name=first["name"])
+
+
+def test_an_execution_is_finished_or_runs(api: LiveApi) -> None:
+    whose = tenant()
+    made = make(api, "executions", whose, status="running", finished_at=None)
+    one = url(f"executions/{made['id']}", whose)
+    body = {**BODIES["executions"], **refers(made, "executions")}
+    for wrong in ({"finished_at": None}, {"finished_at": "2025-01-01T00:00:00Z"}):
+        refused = api.http.put(one, json={**body, **wrong}, headers={"If-Match": "*"})
+        assert refused.status_code == 422, wrong
+    early = {**body, "started_at": "0001-01-01T00:00:00+14:00"}
+    assert api.http.put(one, json=early, headers={"If-Match": "*"}).status_code == 422
+    done = api.http.put(one, json=body, headers={"If-Match": "*"})
+    assert (done.status_code, done.json()["status"]) == (200, "succeeded")
+    evaluated = make(api, "evaluations", whose, execution=made["id"])
+    again = api.http.post(
+        url("evaluations", whose), json={**BODIES["evaluations"], "execution": made["id"]}
+    )
+    assert (again.status_code, again.json()["details"]["field"]) == (409, "metric")
+    assert api.http.delete(one, headers={"If-Match": "*"}).status_code == 204
+    assert api.http.get(url(f"evaluations/{evaluated['id']}", whose)).status_code == 404
+
+
+def test_a_prospect_s_dashboards_show_the_newest_data_of_each_template(api: LiveApi) -> None:
+    whose = tenant()
+    prospect = make(api, "prospects", whose)["id"]
+    templates = sorted(
+        make(api, "dashboard-templates", whose, name=f"t{n}")["id"] for n in range(3)
+    )
+    first = {"If-None-Match": "*"}
+    home = f"prospects/{prospect}/dashboards"
+    one = url(f"{home}/{templates[0]}", whose)
+    assert api.http.put(one, json={"data": {}}).status_code == 428
+    assert api.http.put(one, json={"data": {}}, headers={"If-Match": "*"}).status_code == 404
+    assert api.http.put(one, json={"data": {"a": "\0"}}, headers=first).status_code == 422
+    for template in templates:
+        made = api.http.put(
+            url(f"{home}/{template}", whose),
+            json={"data": {"pmpm": 1.5}, "job": "j"},
+            headers=first,
+        )
+        assert (made.status_code, made.headers["etag"]) == (201, '"1"'), made.text
+    assert api.http.put(one, json={"data": {}}, headers=first).status_code == 412
+    shown = api.http.put(one, json={"data": {"pmpm": 2}}, headers={"If-Match": '"1"'})
+    assert (shown.status_code, shown.headers["etag"]) == (200, '"2"')
+    assert api.http.get(one).json() == shown.json()
+    assert api.http.get(one, headers={"If-None-Match": '"2"'}).status_code == 304
+    assert api.http.put(one, json={"data": {}}, headers={"If-Match": '"1"'}).status_code == 412
+
+    page = api.http.get(url(home, whose, limit=2)).json()
+    rest = api.http.get(url(home, whose, limit=2, next=page["next"])).json()
+    assert [item["template"] for item in page["items"] + rest["items"]] == templates
+    assert rest["next"] is None
+    for path, seen_by in ((home, tenant()), (f"prospects/{uuid.uuid4()}/dashboards", whose)):
+        assert api.http.get(url(path, seen_by)).status_code == 404
+    strange = url(f"{home}/{templates[0]}", tenant())
+    assert api.http.put(strange, json={"data": {}}, headers=first).status_code == 404
+    assert api.http.delete(one, headers={"If-Match": '"1"'}).status_code == 412
+    assert api.http.delete(one, headers={"If-Match": '"2"'}).status_code == 204
+    assert api.http.get(one).status_code == 404
+
+
+def test_a_tenant_s_settings_are_its_own_and_leave_its_quotas_alone(api: LiveApi) -> None:
+    whose = tenant()
+    one = url("tenant-settings", whose)
+    none = api.http.get(one)
+    assert (none.json()["settings"], none.headers["etag"]) == ({}, '"0"')
+    body = {"settings": {"locale": "en"}}
+    assert api.http.put(one, json=body).status_code == 428
+    assert api.http.put(one, json=body, headers={"If-Match": '"1"'}).status_code == 412
+    made = api.http.put(one, json=body, headers={"If-Match": '"0"'})
+    assert (made.status_code, made.headers["etag"]) == (200, '"1"'), made.text
+    assert api.http.put(one, json=body, headers={"If-Match": '"0"'}).status_code == 412
+    api.http.put(f"/api/v1/quotas?tenant={whose}", json={"max_pending": 7})
+    late = api.http.put(one, json=body, headers={"If-Match": '"1"'})
+    assert late.status_code == 412
+    newer = api.http.put(one, json={"settings": {"b": 1}}, headers={"If-Match": "*"})
+    assert (newer.json()["settings"], newer.json()["version"]) == ({"b": 1}, 3)
+    assert api.http.get(f"/api/v1/quotas?tenant={whose}").json()["max_pending"] == 7
+    assert api.http.get(url("tenant-settings", tenant())).json()["version"] == 0
+    assert api.http.put(one, json={"settings": []}, headers={"If-Match": "*"}).status_code == 422
 
 
 def test_what_is_referred_to_stays(api: LiveApi) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -20,7 +21,12 @@ JOBS = "/api/v1/jobs"
 
 @pytest.fixture(scope="module")
 def api(module_settings: Settings) -> Any:
-    settings = msgspec.structs.replace(module_settings, request_ms=1000, hsts_seconds=600)
+    settings = msgspec.structs.replace(
+        module_settings,
+        request_ms=1000,
+        hsts_seconds=600,
+        security_contact="mailto:security@example.org https://example.org/report",
+    )
     live = LiveApi(settings)
 
     @live.server.app.get("/broken")
@@ -56,8 +62,20 @@ def test_every_answer_says_that_a_browser_must_not_run_or_frame_it(
     assert answer.headers["x-request-id"]
 
 
+def test_whom_to_tell_of_a_weakness_is_said(api: LiveApi) -> None:
+    answer = api.http.get("/.well-known/security.txt")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    first, second, expires = answer.text.splitlines()
+    assert (first, second) == (
+        "Contact: mailto:security@example.org",
+        "Contact: https://example.org/report",
+    )
+    assert datetime.now(UTC) < datetime.fromisoformat(expires.removeprefix("Expires: "))
+
+
 def test_hsts_is_said_only_by_setting(module_settings: Settings) -> None:
     with LiveApi(module_settings) as plain:
+        assert plain.http.get("/.well-known/security.txt").status_code == 404
         assert "strict-transport-security" not in plain.http.get("/health").headers
 
 

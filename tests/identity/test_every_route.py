@@ -25,6 +25,8 @@ PUBLIC = {
     "POST /api/v1/auth/refresh",
     "GET /clients/{name}",
     "POST /api/v1/webhooks/{tenant}/{source}",
+    "GET /.well-known/jwks.json",
+    "GET /.well-known/security.txt",
 }
 #: Public, and closed to who cannot sign.
 SIGNED = {"/api/v1/webhooks/{tenant}/{source}"}

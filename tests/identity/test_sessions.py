@@ -417,6 +417,30 @@ def test_a_token_of_another_key_with_our_id_is_none(keys: TokenKeys, tmp_path: P
         tokens.read(signed(keys, key=other.signing().signing))
 
 
+def test_others_verify_by_the_keys_that_are_published(keys: TokenKeys) -> None:
+    token = AccessTokens(keys, "triton/t", lifetime_ms=60_000).issue("u", "s")
+    published = keys.published()
+    if keys.signing().algorithm == "HS256":
+        assert published == []
+        return
+    (one,) = published
+    assert (one["kid"], one["use"]) == (keys.signing().kid, "sig")
+    assert not {"d", "p", "q", "k", "dp", "dq", "qi"} & one.keys()
+    read = jwt.decode(
+        token, jwt.PyJWK(one).key, algorithms=[one["alg"]], audience=AUDIENCE, issuer="triton/t"
+    )
+    assert read["sub"] == "u"
+
+
+def test_the_api_publishes_them(api: LiveApi, user: Make) -> None:
+    token = login(api, user()["login"]).json()["access_token"]
+    answer = api.http.get("/.well-known/jwks.json")
+    assert answer.headers["cache-control"] == "public, max-age=30"
+    head = jwt.get_unverified_header(token)
+    (one,) = [key for key in answer.json()["keys"] if key["kid"] == head["kid"]]
+    jwt.decode(token, jwt.PyJWK(one).key, algorithms=[head["alg"]], audience=AUDIENCE)
+
+
 def test_keys_rotate_with_an_overlap(tmp_path: Path) -> None:
     now = float(int(time.time()))
     keys = TokenKeys(tmp_path, "EdDSA", lifetime=60, clock=lambda: now)
@@ -432,8 +456,10 @@ def test_keys_rotate_with_an_overlap(tmp_path: Path) -> None:
     now += SETTLED
     assert keys.signing().kid == second
     assert keys.verifying(first.kid) is not None
+    assert [key["kid"] for key in keys.published()] == [first.kid, second]
     now += SETTLED + 61
     assert keys.verifying(first.kid) is None
+    assert [key["kid"] for key in keys.published()] == [second]
     assert keys.verifying(second) is not None
 
 

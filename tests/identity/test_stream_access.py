@@ -540,9 +540,9 @@ def test_a_foreign_job_costs_the_work_of_an_unknown_one(
     asked: list[str] = []
     rows = JobReader.rows
 
-    async def counting(self: JobReader, statement: str, values: dict[str, Any]) -> Any:
+    async def counting(self: JobReader, statement: str, *values: Any) -> Any:
         asked.append(statement)
-        return await rows(self, statement, values)
+        return await rows(self, statement, *values)
 
     monkeypatch.setattr(JobReader, "rows", counting)
 

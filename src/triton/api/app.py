@@ -29,6 +29,7 @@ from triton.api.routes import (
     bulk,
     clients,
     commands,
+    dashboards,
     dead_letters,
     documents,
     domain,
@@ -44,8 +45,10 @@ from triton.api.routes import (
     selections,
     stream_tokens,
     tenant,
+    tenant_settings,
     users,
     webhooks,
+    well_known,
 )
 from triton.api.routes import metrics as prometheus
 from triton.api.security_headers import SecurityHeadersMiddleware
@@ -74,7 +77,7 @@ _WIRE: Final[list[type[msgspec.Struct]]] = [
     DeadLetterPage,
     DryRun,
     Explanation,
-    documents.DocumentView,
+    *documents.WIRE,
     events.EventPage,
     EventBatch,
     EventView,
@@ -97,7 +100,10 @@ _WIRE: Final[list[type[msgspec.Struct]]] = [
     SubmitRequest,
     WorkerList,
     *domain.WIRE,
+    *dashboards.WIRE,
+    *tenant_settings.WIRE,
     *webhooks.WIRE,
+    well_known.KeySet,
     QuotaUse,
     tenant.QuotaWrite,
     *users.WIRE,
@@ -166,6 +172,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
     app.include_router(clients.router)
     # Probes may add what they like; elsewhere a slip in a parameter's name must not pass.
     app.include_router(health.router)
+    app.include_router(well_known.router)
     app.include_router(prometheus.router)
     for module in (
         jobs,
@@ -182,6 +189,8 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         documents,
         audit,
         tenant,
+        tenant_settings,
+        dashboards,
         auth,
         users,
         keys,

@@ -39,6 +39,11 @@ def expected(request: Request) -> list[int] | None:
     ]
 
 
+def is_first(request: Request) -> bool:
+    """Whether what a client sends is to be the first (`If-None-Match: *`)."""
+    return ", ".join(request.headers.getlist("if-none-match")).strip() == "*"
+
+
 def known(request: Request, version: int) -> bool:
     """Whether the client has this version already (If-None-Match): a 304 is enough."""
     given = ", ".join(request.headers.getlist("if-none-match")).strip()

@@ -69,7 +69,7 @@ class JobReader:
 
     async def find(self, job: str, tenant: str | None, sees: Sees = everybody) -> JobView | None:
         """The job as it is now; None where no store knows it, and where who asks does not see it: nobody can
-        tell the two apart by the time that it takes. PostgreSQL is asked for a job of `tenant` alone (None: of
+        tell the two apart by the time that it takes. PostgreSQL is asked for a job of `tenant` alone (None is
         any).
 
         Raises UnavailableError where the store that has to be asked does not answer.

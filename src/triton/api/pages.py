@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from triton.errors import ValidationError
+
+#: The times that there are: of the years 1 to 9999.
+_FIRST: Final = -62_135_596_800_000_000
+_LAST: Final = 253_402_300_799_999_999
 
 
 class Keys(NamedTuple):
@@ -27,7 +31,8 @@ def read(text: str) -> Keys:
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         keys = msgspec.json.decode(raw, type=Keys)
-        if abs(keys.at) < 2**62:
+        # PostgreSQL takes no U+0000, and no id holds one.
+        if _FIRST <= keys.at <= _LAST and "\0" not in keys.id:
             return keys
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         pass

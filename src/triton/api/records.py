@@ -22,7 +22,7 @@ from triton.audit.noting import note
 from triton.domain import store
 from triton.domain.connection import tenant_connection
 from triton.domain.kinds import Kind
-from triton.domain.records import Record, Write
+from triton.domain.records import Entry, Write
 from triton.domain.store import Act, Connection
 from triton.errors import ValidationError
 from triton.events.envelope import to_datetime, to_microseconds
@@ -41,16 +41,19 @@ async def read_written(request: Request, kind: Kind) -> Write:
     """The body. Raises as `read_json`, and ValidationError for texts that PostgreSQL does not hold."""
     written = await read_json(request, kind.write)
     for name in kind.documents:
-        if _has_nul(getattr(written, name)):
-            message = "holds the character U+0000, which the database does not take"
-            raise ValidationError(
-                f"{name}: {message}", fields=[{"field": name, "message": message}]
-            )
+        check_document(name, getattr(written, name))
     return written
 
 
-async def create(services: Services, asker: Asker, kind: Kind, written: Write, new: UUID) -> Record:
-    async with _act(services, asker) as (connection, act):
+def check_document(name: str, value: Any) -> None:
+    """Raises ValidationError for JSON that PostgreSQL does not hold."""
+    if _has_nul(value):
+        message = "holds the character U+0000, which the database does not take"
+        raise ValidationError(f"{name}: {message}", fields=[{"field": name, "message": message}])
+
+
+async def create(services: Services, asker: Asker, kind: Kind, written: Write, new: UUID) -> Entry:
+    async with acting(services, asker) as (connection, act):
         made = await store.create(connection, kind, written, act, new)
         await _note(services, asker, kind, made, "created")
     return made
@@ -63,8 +66,8 @@ async def replace(
     record: UUID,
     written: Write,
     versions: list[int] | None,
-) -> Record:
-    async with _act(services, asker) as (connection, act):
+) -> Entry:
+    async with acting(services, asker) as (connection, act):
         made = await store.replace(connection, kind, record, written, act, versions)
         await _note(services, asker, kind, made, "updated")
     return made
@@ -73,7 +76,7 @@ async def replace(
 async def remove(
     services: Services, asker: Asker, kind: Kind, record: UUID, versions: list[int] | None
 ) -> None:
-    async with _act(services, asker) as (connection, act):
+    async with acting(services, asker) as (connection, act):
         gone = await store.remove(connection, kind, record, act, versions)
         await _note(services, asker, kind, gone, "removed")
 
@@ -105,7 +108,8 @@ async def listed(
 
 
 @asynccontextmanager
-async def _act(services: Services, asker: Asker) -> AsyncIterator[tuple[Connection, Act]]:
+async def acting(services: Services, asker: Asker) -> AsyncIterator[tuple[Connection, Act]]:
+    """The tenant's transaction, and what to say of a change in it."""
     async with tenant_connection(services.pool, asker.tenant) as connection:
         yield connection, Act(asker.tenant, asker.by, datetime.now(UTC))
 
@@ -114,11 +118,17 @@ async def _note(
     services: Services,
     asker: Asker,
     kind: Kind,
-    record: Record,
+    record: Entry,
     change: Literal["created", "updated", "removed"],
 ) -> None:
-    digest = hashlib.sha256(msgspec.json.encode(record)).hexdigest()
-    await noted(services, asker, kind.name, str(record.id), change, record.version, digest)
+    await noted(
+        services, asker, kind.name, str(record.id), change, record.version, digest_of(record)
+    )
+
+
+def digest_of(shown: msgspec.Struct) -> str:
+    """Of what `GET` shows, for the event."""
+    return hashlib.sha256(msgspec.json.encode(shown)).hexdigest()
 
 
 async def noted(

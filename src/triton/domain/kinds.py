@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
+from types import NoneType, UnionType
 from typing import Any, Final, get_args, get_origin
 
 import msgspec
 
-from triton.domain import records
+from triton.domain import records, run_records
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
@@ -19,11 +20,15 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
     #: As people say it, with its article.
     said: str
     write: type[records.Write]
-    read: type[records.Record]
+    read: type[records.Entry]
     page: type[msgspec.Struct]
     #: Fields that a list can be filtered by.
     filters: tuple[str, ...]
     example: dict[str, Any]
+    #: The field that tells records of one tenant apart.
+    unique: str = "name"
+    #: Is added to, and never changed.
+    history: bool = False
 
     @cached_property
     def written(self) -> tuple[str, ...]:
@@ -36,7 +41,14 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
         return frozenset(
             field.name
             for field in msgspec.structs.fields(self.write)
-            if _shape(field.type) in (dict, list)
+            if _shape(field.type) in (dict, list, Any)
+        )
+
+    @cached_property
+    def optional(self) -> frozenset[str]:
+        """Those of them that may be missing, which is not the same as JSON's null."""
+        return frozenset(
+            field.name for field in msgspec.structs.fields(self.write) if field.default is None
         )
 
     @cached_property
@@ -46,10 +58,12 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
 
 
 def _shape(kind: Any) -> Any:
-    """`list` for Annotated[list[str], ...]."""
+    """`list` for Annotated[list[str], ...] and for list[str] | None; Any for itself."""
     while get_origin(kind) is not None and hasattr(kind, "__metadata__"):
         kind = get_args(kind)[0]
-    return get_origin(kind)
+    if get_origin(kind) is UnionType:
+        return next((_shape(one) for one in get_args(kind) if one is not NoneType), None)
+    return kind if kind is Any else get_origin(kind)
 
 
 CLIENTS: Final = Kind(
@@ -144,6 +158,66 @@ MODELS: Final = Kind(
     example={"name": "default", "provider": "example", "identifier": "example-1"},
 )
 
+EXECUTIONS: Final = Kind(
+    name="execution",
+    path="executions",
+    table="executions",
+    said="an execution",
+    write=run_records.ExecutionWrite,
+    read=run_records.Execution,
+    page=run_records.ExecutionPage,
+    filters=("prompt", "model", "status", "job"),
+    example={
+        "prompt": "0192f0c1-7a0e-7000-8000-000000000001",
+        "prompt_version": 1,
+        "model": "0192f0c1-7a0e-7000-8000-000000000002",
+        "status": "succeeded",
+        "input": {"document": "a contract"},
+        "output": {"text": "A contract."},
+        "input_tokens": 900,
+        "output_tokens": 120,
+        "cost": "0.001",
+        "started_at": "2026-01-31T12:00:00Z",
+        "finished_at": "2026-01-31T12:00:02Z",
+    },
+)
+EVALUATIONS: Final = Kind(
+    name="evaluation",
+    path="evaluations",
+    table="evaluations",
+    said="an evaluation",
+    write=run_records.EvaluationWrite,
+    read=run_records.Evaluation,
+    page=run_records.EvaluationPage,
+    filters=("execution", "metric", "evaluator"),
+    example={
+        "execution": "0192f0c1-7a0e-7000-8000-000000000001",
+        "metric": "faithfulness",
+        "score": 0.9,
+        "evaluator": "review",
+    },
+    unique="metric",
+)
+ENHANCEMENTS: Final = Kind(
+    name="enhancement",
+    path="enhancement-history",
+    table="enhancement_history",
+    said="an enhancement",
+    write=run_records.EnhancementWrite,
+    read=run_records.Enhancement,
+    page=run_records.EnhancementPage,
+    filters=("resource", "resource_id", "execution"),
+    example={
+        "resource": "value_proposition",
+        "resource_id": "0192f0c1-7a0e-7000-8000-000000000001",
+        "field": "summary",
+        "before": "Reach members.",
+        "after": "Reach members within 48 hours.",
+        "instruction": "Say when.",
+    },
+    history=True,
+)
+
 KINDS: Final = (
     CLIENTS,
     VALUE_PROPOSITIONS,
@@ -152,4 +226,7 @@ KINDS: Final = (
     ROI_MODELS,
     PROMPTS,
     MODELS,
+    EXECUTIONS,
+    EVALUATIONS,
+    ENHANCEMENTS,
 )

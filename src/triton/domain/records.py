@@ -36,14 +36,19 @@ class Write(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """All that a client says of a record; what it leaves out is the default."""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What every record has. `version` rises by one with every change, and is in the ETag."""
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What every record has, and an entry of a history has alone. `version` is in the ETag."""
 
     id: UUID
     tenant: str
     version: int
     created_at: datetime
     created_by: str
+
+
+class Record(Entry, frozen=True, kw_only=True):
+    """What every record has that can be changed. `version` rises by one with every change."""
+
     updated_at: datetime
     updated_by: str
 

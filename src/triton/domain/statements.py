@@ -13,7 +13,7 @@ from triton.domain.kinds import Kind
 
 #: Amounts leave as texts, with all their digits.
 _EXACT: Final = frozenset(
-    {"investment", "annual_benefit", "roi_percent", "input_price", "output_price"}
+    {"investment", "annual_benefit", "roi_percent", "input_price", "output_price", "cost"}
 )
 
 

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from triton.domain.kinds import Kind
-from triton.domain.records import PromptVersion, Record, Write
+from triton.domain.records import Entry, PromptVersion, Write
 from triton.domain.statements import sql, statement
 from triton.errors import (
     ConflictError,
@@ -38,10 +38,11 @@ class Act(NamedTuple):
     at: datetime
 
 
-async def create(connection: Connection, kind: Kind, written: Write, act: Act, new: UUID) -> Record:
+async def create(connection: Connection, kind: Kind, written: Write, act: Act, new: UUID) -> Entry:
     """The new record. Raises ConflictError for a name that is taken, ValidationError for a reference to what
     is not there."""
-    row = await _changed(connection, kind, "insert", {**_values(kind, written), "id": new}, act)
+    name = "append" if kind.history else "insert"
+    row = await _changed(connection, kind, name, {**_values(kind, written), "id": new}, act)
     assert row is not None
     return row
 
@@ -53,7 +54,7 @@ async def replace(
     written: Write,
     act: Act,
     versions: Sequence[int] | None,
-) -> Record:
+) -> Entry:
     """The record's next version. Raises NotFoundError, PreconditionFailedError where it is at none of
     `versions` (None is any), and as `create`."""
     values = {**_values(kind, written), "id": record, "versions": versions}
@@ -63,15 +64,15 @@ async def replace(
 
 async def remove(
     connection: Connection, kind: Kind, record: UUID, act: Act, versions: Sequence[int] | None
-) -> Record:
+) -> Entry:
     """The record as it was last. Raises as `replace`, and ConflictError where something refers to it."""
     row = await _changed(connection, kind, "delete", {"id": record, "versions": versions}, act)
     return row or await _refused(connection, kind, record, act.tenant)
 
 
-async def find(connection: Connection, kind: Kind, record: UUID, tenant: str) -> Record:
+async def find(connection: Connection, kind: Kind, record: UUID, tenant: str) -> Entry:
     """Raises NotFoundError."""
-    rows = await _rows(
+    rows = await plain_rows(
         connection, statement("find", kind), {"tenant": tenant, "id": record}, kind.read
     )
     if not rows:
@@ -87,13 +88,13 @@ async def page(
     *,
     last: tuple[datetime, UUID] | None,
     limit: int,
-) -> list[Record]:
+) -> list[Entry]:
     """The newest that have what is `chosen`, after `last`."""
     names = tuple(name for name in kind.filters if chosen.get(name) is not None)
     values = {name: chosen[name] for name in names}
     at, record = last or (None, None)
     values |= {"tenant": tenant, "last_at": at, "last_id": record, "limit": limit}
-    return await _rows(connection, statement("page", kind, names), values, kind.read)
+    return await plain_rows(connection, statement("page", kind, names), values, kind.read)
 
 
 async def prompt_versions(
@@ -101,19 +102,22 @@ async def prompt_versions(
 ) -> list[PromptVersion]:
     """All versions of a prompt, newest first, or the one; none where there is no such prompt."""
     values = {"prompt": prompt, "tenant": tenant, "version": version}
-    return await _rows(connection, psycopg.sql.SQL(sql("prompt_versions")), values, PromptVersion)
+    return await plain_rows(
+        connection, psycopg.sql.SQL(sql("prompt_versions")), values, PromptVersion
+    )
 
 
 async def _changed(
     connection: Connection, kind: Kind, name: str, values: Mapping[str, Any], act: Act
-) -> Record | None:
+) -> Entry | None:
     try:
-        rows = await _rows(
+        rows = await plain_rows(
             connection, statement(name, kind), {**values, **act._asdict()}, kind.read
         )
     except psycopg.errors.UniqueViolation as error:
         raise ConflictError(
-            f"there is {kind.said} of this name already: choose another name", field="name"
+            f"there is {kind.said} of this {kind.unique} already: choose another {kind.unique}",
+            field=kind.unique,
         ) from error
     except psycopg.errors.ForeignKeyViolation as error:
         if name == "delete":
@@ -129,7 +133,7 @@ async def _changed(
     return rows[0] if rows else None
 
 
-async def _refused(connection: Connection, kind: Kind, record: UUID, tenant: str) -> Record:
+async def _refused(connection: Connection, kind: Kind, record: UUID, tenant: str) -> Entry:
     found = await find(connection, kind, record, tenant)
     raise PreconditionFailedError(
         f"the {kind.name} is at version {found.version}, and not as If-Match knows it: read it again",
@@ -137,12 +141,13 @@ async def _refused(connection: Connection, kind: Kind, record: UUID, tenant: str
     )
 
 
-async def _rows(
+async def plain_rows(
     connection: Connection,
     query: psycopg.sql.SQL | psycopg.sql.Composed,
     values: Mapping[str, Any],
     kind: type[T],
 ) -> list[T]:
+    """What a statement answers, as Structs; times are in UTC."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(query, values)
         found = await cursor.fetchall()
@@ -155,7 +160,9 @@ def _plain(value: Any) -> Any:
 
 def _values(kind: Kind, written: Write) -> dict[str, Any]:
     return {
-        name: Jsonb(value, dumps=msgspec.json.encode) if name in kind.documents else value
+        name: Jsonb(value, dumps=msgspec.json.encode)
+        if name in kind.documents and not (value is None and name in kind.optional)
+        else value
         for name, value in msgspec.structs.asdict(written).items()
     }
 

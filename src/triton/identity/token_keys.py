@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+import jwt
 import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
@@ -85,6 +86,15 @@ class TokenKeys:
                 if key.kid == kid:
                     return None if self._over(found[at + 1 :]) else key
         return None
+
+    def published(self) -> list[dict[str, Any]]:
+        """The public keys as JSON Web Keys (RFC 7517), of those that verify; a secret is none of them."""
+        keys = self._known()
+        return [
+            _jwk(key)
+            for at, key in enumerate(keys)
+            if key.algorithm in _KINDS and not self._over(keys[at + 1 :])
+        ]
 
     def _over(self, later: list[TokenKey]) -> bool:
         """Whether a key was followed so long ago that its last token has expired."""
@@ -179,6 +189,13 @@ _KINDS: Final[Mapping[str, type]] = {
     "EdDSA": ed25519.Ed25519PrivateKey,
     "RS256": rsa.RSAPrivateKey,
 }
+
+
+def _jwk(key: TokenKey) -> dict[str, Any]:
+    form = jwt.get_algorithm_by_name(key.algorithm)
+    found = type(form).to_jwk(key.verifying, as_dict=True)
+    public = {name: value for name, value in found.items() if name != "key_ops"}
+    return {**public, "kid": key.kid, "alg": key.algorithm, "use": "sig"}
 
 
 def _loaded(algorithm: str, content: bytes) -> tuple[Any, Any]:

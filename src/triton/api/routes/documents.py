@@ -13,16 +13,19 @@ import uuid_utils
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from triton.api import openapi, quotas, views
+from triton.api import openapi, pages, quotas, views
 from triton.api.access import requires
-from triton.api.parameters import DocumentId, Name
+from triton.api.parameters import DocumentId, Name, Word
 from triton.api.services import Services, services_of
 from triton.api.uploads import DEFAULT_NAME, FIELD, File, chunks
 from triton.api.wire import Json
 from triton.archive import Stored
 from triton.archive.store import CHUNK_BYTES, too_large
-from triton.documents import repository
+from triton.documents import listing, repository
+from triton.documents.listing import Place, Taken
 from triton.documents.repository import Document
+from triton.domain.connection import tenant_connection
+from triton.events.envelope import to_datetime, to_microseconds
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
 
@@ -46,6 +49,24 @@ class DocumentView(msgspec.Struct, frozen=True, kw_only=True):
     uploaded_by: str
     links: dict[str, str]
 
+
+class DocumentPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page, newest first. `next` goes into the next request; null on the last page."""
+
+    documents: list[DocumentView]
+    next: str | None
+
+
+class LineagePage(msgspec.Struct, frozen=True, kw_only=True):
+    """What extractions took from a document, by job, page and place. `next` goes into the next request; null
+    on the last page."""
+
+    lineage: list[Taken]
+    next: str | None
+
+
+#: Everything of documents that is on the wire as JSON.
+WIRE: Final[list[type[msgspec.Struct]]] = [DocumentView, DocumentPage, LineagePage]
 
 router = APIRouter(prefix=f"{views.PREFIX}/documents", tags=["documents"])
 
@@ -105,6 +126,70 @@ async def upload(
 
 
 @router.get(
+    "",
+    summary="List documents, newest first",
+    responses={200: openapi.answer(DocumentPage, "A page."), **openapi.problems()},
+)
+async def list_documents(
+    services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Principal, requires(Permission.DOCUMENTS_READ)],
+    tenant: Name = None,
+    filename: Word = None,
+    sha256: Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    next: Annotated[str | None, Query(description="From the page before.")] = None,  # noqa: A002
+) -> Response:
+    """Of one tenant."""
+    last = pages.read(next) if next is not None else None
+    whose = identity.writes_as(tenant)
+    async with tenant_connection(services.pool, whose) as connection:
+        found = await listing.documents(
+            connection,
+            whose,
+            filename=filename,
+            sha256=sha256,
+            last=(to_datetime(last.at), last.id) if last else None,
+            limit=limit,
+        )
+    following = None
+    if len(found) == limit:
+        end = found[-1]
+        following = pages.write(pages.Keys(to_microseconds(end.uploaded_at), end.id))
+    return Json(DocumentPage(documents=[_view(one) for one in found], next=following))
+
+
+@router.get(
+    "/{document_id}/lineage",
+    summary="What extractions took from a document, and from where",
+    responses={200: openapi.answer(LineagePage, "A page."), **openapi.problems(404)},
+)
+async def list_lineage(
+    document_id: DocumentId,
+    services: Annotated[Services, Depends(services_of)],
+    identity: Annotated[Principal, requires(Permission.DOCUMENTS_READ)],
+    tenant: Name = None,
+    job: Name = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    next: Annotated[str | None, Query(description="From the page before.")] = None,  # noqa: A002
+) -> Response:
+    """Of each job's last attempt."""
+    whose = identity.writes_as(tenant)
+    last = _place(next) if next is not None else None
+    await _with_connection(
+        services, lambda connection: repository.get(connection, document_id, tenant=whose)
+    )
+    async with tenant_connection(services.pool, whose) as connection:
+        found = await listing.lineage(
+            connection, whose, document_id, job=job, last=last, limit=limit
+        )
+    following = None
+    if len(found) == limit:
+        end = found[-1]
+        following = pages.write(pages.Keys(end.page, f"{end.start}:{end.kind}:{end.job}"))
+    return Json(LineagePage(lineage=found, next=following))
+
+
+@router.get(
     "/{document_id}",
     summary="Read a document's record",
     responses={200: openapi.answer(DocumentView, "The document."), **openapi.problems(404)},
@@ -147,6 +232,18 @@ async def _with_connection(services: Services, work: Callable[[psycopg.Connectio
             return work(connection)
 
     return await asyncio.to_thread(run)
+
+
+def _place(following: str) -> Place:
+    keys = pages.read(following)
+    start, _, rest = keys.id.partition(":")
+    kind, _, job = rest.partition(":")
+    if not (start.isascii() and start.isdecimal() and job) or "\0" in job + kind:
+        raise pages.invalid(following)
+    place = Place(job, keys.at, int(start), kind)
+    if max(place.start, abs(place.page)) >= 2**31:
+        raise pages.invalid(following)
+    return place
 
 
 def _view(document: Document) -> DocumentView:

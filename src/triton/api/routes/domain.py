@@ -20,6 +20,9 @@ from triton.domain.connection import tenant_connection
 from triton.domain.kinds import (
     CLIENTS,
     DASHBOARD_TEMPLATES,
+    ENHANCEMENTS,
+    EVALUATIONS,
+    EXECUTIONS,
     KINDS,
     MODELS,
     PROMPTS,
@@ -30,15 +33,16 @@ from triton.domain.kinds import (
 )
 from triton.domain.records import (
     ClientStatus,
+    Entry,
     ModelStatus,
     PromptStatus,
     PromptVersion,
     PromptVersions,
     PropositionStatus,
-    Record,
     Stage,
     TemplateStatus,
 )
+from triton.domain.run_records import Enhanced, ExecutionStatus
 from triton.errors import NotFoundError
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
@@ -57,7 +61,7 @@ WIRE: Final[list[type[msgspec.Struct]]] = [
     PromptVersions,
 ]
 _ETAG: Final = {"ETag": {"schema": {"type": "string"}}}
-_IF_MATCH: Final = {
+IF_MATCH: Final = {
     "name": "If-Match",
     "in": "header",
     "required": True,
@@ -91,8 +95,8 @@ def reading(permission: Permission) -> Any:
     return Depends(asker)
 
 
-_WRITING: Final = writing(Permission.DOMAIN_WRITE)
-_READING: Final = reading(Permission.DOMAIN_READ)
+WRITING: Final = writing(Permission.DOMAIN_WRITE)
+READING: Final = reading(Permission.DOMAIN_READ)
 
 
 async def of_clients(
@@ -138,6 +142,29 @@ async def of_models(
     return {"name": name, "provider": provider, "status": status}
 
 
+async def of_executions(
+    prompt: UUID | None = None,
+    model: UUID | None = None,
+    status: ExecutionStatus | None = None,
+    job: Word = None,
+) -> Chosen:
+    return {"prompt": prompt, "model": model, "status": status, "job": job}
+
+
+async def of_evaluations(
+    execution: UUID | None = None, metric: Word = None, evaluator: Word = None
+) -> Chosen:
+    return {"execution": execution, "metric": metric, "evaluator": evaluator}
+
+
+async def of_enhancements(
+    resource: Enhanced | None = None,
+    resource_id: UUID | None = None,
+    execution: UUID | None = None,
+) -> Chosen:
+    return {"resource": resource, "resource_id": resource_id, "execution": execution}
+
+
 _FILTERS: Final = {
     CLIENTS: of_clients,
     VALUE_PROPOSITIONS: of_value_propositions,
@@ -146,13 +173,17 @@ _FILTERS: Final = {
     ROI_MODELS: of_roi_models,
     PROMPTS: of_prompts,
     MODELS: of_models,
+    EXECUTIONS: of_executions,
+    EVALUATIONS: of_evaluations,
+    ENHANCEMENTS: of_enhancements,
 }
 
 
 def routes_of(
-    kind: Kind, filters: Any, *, writes: Any = _WRITING, reads: Any = _READING
+    kind: Kind, filters: Any, *, writes: Any = WRITING, reads: Any = READING
 ) -> APIRouter:
-    """The five routes of a kind; `writes` and `reads` are dependencies that answer an Asker."""
+    """The five routes of a kind, of a history three; `writes` and `reads` are dependencies that answer an
+    Asker."""
     router = APIRouter(prefix=f"{views.PREFIX}/{kind.path}", tags=[kind.path.replace("-", " ")])
     words = kind.name.replace("_", " ")
     plural = kind.path.replace("-", " ")
@@ -220,6 +251,9 @@ def routes_of(
             return Response(status_code=304, headers={"ETag": etag(found.version)})
         return _shown(found)
 
+    if kind.history:
+        return router
+
     @router.put(
         "/{record}",
         name=f"replace_{kind.name}",
@@ -228,7 +262,7 @@ def routes_of(
             200: {**openapi.answer(kind.read, "As it is now."), "headers": _ETAG},
             **openapi.problems(400, 404, 409, 412, 413, 428),
         },
-        openapi_extra={"parameters": [_IF_MATCH], **openapi.body(kind.write, kind.example)},
+        openapi_extra={"parameters": [IF_MATCH], **openapi.body(kind.write, kind.example)},
     )
     async def replace(
         record: RecordId,
@@ -250,7 +284,7 @@ def routes_of(
             204: {"description": "It is gone."},
             **openapi.problems(404, 409, 412, 428),
         },
-        openapi_extra={"parameters": [_IF_MATCH]},
+        openapi_extra={"parameters": [IF_MATCH]},
     )
     async def remove(
         record: RecordId,
@@ -265,7 +299,7 @@ def routes_of(
     return router
 
 
-def _shown(record: Record, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def _shown(record: Entry, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Json(record, status, {**(headers or {}), "ETag": etag(record.version)})
 
 
@@ -284,7 +318,7 @@ versions = APIRouter(prefix=f"{views.PREFIX}/prompts", tags=["prompts"])
 async def list_versions(
     record: RecordId,
     services: Annotated[Services, Depends(services_of)],
-    who: Annotated[Asker, _READING],
+    who: Annotated[Asker, READING],
 ) -> Response:
     async with tenant_connection(services.pool, who.tenant) as connection:
         found = await store.prompt_versions(connection, record, who.tenant)
@@ -305,7 +339,7 @@ async def read_version(
     record: RecordId,
     version: Annotated[int, Path(ge=1, le=2**31 - 1)],
     services: Annotated[Services, Depends(services_of)],
-    who: Annotated[Asker, _READING],
+    who: Annotated[Asker, READING],
 ) -> Response:
     async with tenant_connection(services.pool, who.tenant) as connection:
         found = await store.prompt_versions(connection, record, who.tenant, version)

@@ -62,20 +62,21 @@ SELECT current_setting('triton.tenant'), pg_temp.seed_id('model ' || n), 'sample
 FROM generate_series(1, 2) n
 ON CONFLICT DO NOTHING;
 
-INSERT INTO executions (tenant, id, prompt, prompt_version, model, status, input, output, input_tokens, output_tokens, cost, started_at, finished_at)
+INSERT INTO executions (tenant, id, prompt, prompt_version, model, status, input, output, input_tokens, output_tokens, cost, started_at, finished_at, created_at, created_by, updated_at, updated_by)
 SELECT current_setting('triton.tenant'), pg_temp.seed_id('execution ' || n), p.id, 1,
        pg_temp.seed_id('model ' || (n - 1) % 2 + 1), 'succeeded', '{"document": "a sample"}', '{"text": "A sample."}',
-       900 + n, 120 + n, 0.001 * n, now() - n * interval '1 hour', now() - n * interval '1 hour' + interval '2 s'
+       900 + n, 120 + n, 0.001 * n, now() - n * interval '1 hour', now() - n * interval '1 hour' + interval '2 s',
+       now() + n * interval '1 ms', 'system:seed', now(), 'system:seed'
 FROM generate_series(1, 6) n JOIN prompts p ON p.id = pg_temp.seed_id('prompt ' || (n - 1) % 2 + 1)
 ON CONFLICT DO NOTHING;
 
-INSERT INTO evaluations (tenant, id, execution, metric, score, passed, evaluator, at)
+INSERT INTO evaluations (tenant, id, execution, metric, score, passed, evaluator, created_at, created_by, updated_at, updated_by)
 SELECT tenant, pg_temp.seed_id('evaluation ' || id), id, 'faithfulness', 0.8 + (input_tokens % 10) / 100.0, true,
-       'system:seed', finished_at
+       'system:seed', finished_at, 'system:seed', finished_at, 'system:seed'
 FROM executions WHERE id IN (SELECT pg_temp.seed_id('execution ' || n) FROM generate_series(1, 6) n)
 ON CONFLICT DO NOTHING;
 
-INSERT INTO enhancement_history (tenant, id, resource, resource_id, field, before, after, instruction, execution, at, by)
+INSERT INTO enhancement_history (tenant, id, resource, resource_id, field, before, after, instruction, execution, created_at, created_by)
 SELECT tenant, pg_temp.seed_id('enhancement ' || id), 'value_proposition', id, 'summary', '"Reach members."',
        to_jsonb(summary), 'Say when.', pg_temp.seed_id('execution 1'), now(), 'system:seed'
 FROM value_propositions WHERE created_by = 'system:seed'
