@@ -334,9 +334,12 @@ def test_every_change_is_an_event_with_its_reason_and_a_refused_one_is_none(api:
     whose = tenant()
     made = make(api, "clients", whose)
     one = url(f"clients/{made['id']}", whose, reason="a+merger")
-    shown = api.http.put(one, json={"name": "New"}, headers={"If-Match": '"1"'})
+    request = uuid.uuid4().hex
+    shown = api.http.put(
+        one, json={"name": "New"}, headers={"If-Match": '"1"', "X-Request-ID": request}
+    )
     assert api.http.put(one, json={"name": "Late"}, headers={"If-Match": '"1"'}).status_code == 412
-    api.http.delete(one, headers={"If-Match": '"2"'})
+    gone = api.http.delete(one, headers={"If-Match": '"2"'})
 
     log = f"{{{api.settings.namespace}:0}}:log"
     client = redis.Redis.from_url(api.settings.redis_url)
@@ -347,4 +350,7 @@ def test_every_change_is_an_event_with_its_reason_and_a_refused_one_is_none(api:
     assert [data["change"] for _, data in events] == ["created", "updated", "removed"]
     assert [data["version"] for _, data in events] == [1, 2, 2]
     assert events[1][1]["reason"] == "a merger"
+    # Of its own, or of ours: an answer's header leads to the event.
+    came_of = [entry[b"correlation"].decode() for entry in entries]
+    assert came_of[1:] == [request, gone.headers["x-request-id"]]
     assert events[1][1]["sha256"] == hashlib.sha256(shown.content).hexdigest()

@@ -216,11 +216,11 @@ class Model:
     ) -> list[str]:
         return [self._requeue(job, body, op, by, reason) for job, body in jobs]
 
-    def hold(self, queue: str, state: str, by: str, reason: str) -> str:
+    def hold(self, queue: str, state: str, by: str, reason: str, correlation: str) -> str:
         if self.held.get(queue, ("open",))[0] == state:
             return "already"
         kinds = {"paused": QueuePaused, "draining": QueueDrained, "open": QueueResumed}
-        self._log_administrative(kinds[state](queue=queue, reason=reason), by, "")
+        self._log_administrative(kinds[state](queue=queue, reason=reason), by, "", correlation)
         if state == "open":
             del self.held[queue]
         else:
@@ -229,13 +229,17 @@ class Model:
             self._ring(queue)
         return "ok"
 
-    def note(self, data: AdministrativeData, op: str, by: str, tenant: str) -> int:
+    def note(
+        self, data: AdministrativeData, op: str, by: str, tenant: str, correlation: str
+    ) -> int:
         if op not in self.notes:
-            self._log_administrative(data, by, tenant)
+            self._log_administrative(data, by, tenant, correlation)
             self.notes[op] = len(self.log)
         return self.notes[op]
 
-    def _log_administrative(self, data: AdministrativeData, by: str, tenant: str) -> None:
+    def _log_administrative(
+        self, data: AdministrativeData, by: str, tenant: str, correlation: str
+    ) -> None:
         self.at = max(self.at, self.now)
         self.log.append(
             Event(
@@ -248,7 +252,7 @@ class Model:
                 at=self.at,
                 by=by,
                 causation="",
-                correlation="",
+                correlation=correlation,
                 traceparent="",
                 tenant=tenant,
                 queue="",

@@ -360,19 +360,26 @@ class MachineAndScripts(RuleBasedStateMachine):
         state=st.sampled_from(("paused", "draining", "open", "open")),
         by=users,
         reason=texts,
+        request=st.sampled_from(("", "r")),
     )
-    def hold(self, queue: str, state: Any, by: str, reason: str) -> None:
+    def hold(self, queue: str, state: Any, by: str, reason: str, request: str = "") -> None:
         self._send(
-            lambda: SCRIPTS.hold(self.prefix, queue, state, by=by, reason=reason),
-            lambda: self.model.hold(queue, state, by, reason),
+            lambda: SCRIPTS.hold(
+                self.prefix, queue, state, by=by, reason=reason, correlation=request
+            ),
+            lambda: self.model.hold(queue, state, by, reason, request),
         )
 
-    @rule(data=notes, by=users, tenant=st.sampled_from(("", "t")))
-    def note(self, data: Any, by: str, tenant: str) -> None:
+    @rule(
+        data=notes, by=users, tenant=st.sampled_from(("", "t")), request=st.sampled_from(("", "r"))
+    )
+    def note(self, data: Any, by: str, tenant: str, request: str) -> None:
         op = self._op()
         self._send(
-            lambda: SCRIPTS.note(self.prefix, data, op=op, by=by, tenant=tenant),
-            lambda: self.model.note(data, op, by, tenant),
+            lambda: SCRIPTS.note(
+                self.prefix, data, op=op, by=by, tenant=tenant, correlation=request
+            ),
+            lambda: self.model.note(data, op, by, tenant, request),
         )
 
     @rule(job=job_ids, queue=queues, causation=st.sampled_from(("", "job:0")))

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
+from triton.api.request_id import current_request
 from triton.api.services import Services
 from triton.audit.noting import note
 from triton.errors import ForbiddenError
@@ -40,6 +41,7 @@ async def audited(
         op=uuid.uuid4().hex,
         by=identity.by,
         tenant=identity.tenant,
+        correlation=current_request(),
     )
     return answer
 

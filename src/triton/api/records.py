@@ -16,6 +16,7 @@ import msgspec
 from fastapi import Request
 
 from triton.api import pages
+from triton.api.request_id import current_request
 from triton.api.services import Services
 from triton.api.wire import read_json
 from triton.audit.noting import note
@@ -157,6 +158,7 @@ async def noted(
         op=f"record:{asker.tenant}:{record}:{change}:{version}:{digest}",
         by=asker.by,
         tenant=asker.tenant,
+        correlation=current_request(),
     )
 
 

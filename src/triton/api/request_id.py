@@ -54,3 +54,9 @@ def correlation_of(request: Request) -> str:
     """
     state = request.state
     return str(state.request_id) if getattr(state, _GIVEN, False) else ""
+
+
+def current_request() -> str:
+    """The id of the request that this task answers; empty outside of one. Administrative events have it as
+    their correlation, whoever made it."""
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))

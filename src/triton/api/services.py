@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 from triton.api.job_reader import JobReader
 from triton.api.metrics.job_figures import JobFigures
 from triton.api.queues import QueueList, queue_views
+from triton.api.request_id import current_request
 from triton.archive import ArchiveStore, open_archive
 from triton.domain.connection import platform_connection, step_down
 from triton.erasure.keyring import Keyring, keyring_of
@@ -227,7 +228,11 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             limits=LimitBook(pool),
             gate=Gate(client, settings.namespace, settings.partitions),
             accounts=accounts_of(
-                settings, pool, noting(client, scripts, settings.namespace), tokens, verifier
+                settings,
+                pool,
+                noting(client, scripts, settings.namespace, request=current_request),
+                tokens,
+                verifier,
             ),
         )
 

@@ -22,12 +22,21 @@ async def note(
     by: str,
     tenant: str = "",
     partition: int = 0,
+    correlation: str = "",
 ) -> int:
     """Append one and answer its position; the log is open.
 
     `op` names it: within a day the same op again appends nothing and answers the same. `by` is who caused
-    it (`user:NAME`, `key:ID`, `system`), `tenant` whom it concerns, empty for all. What concerns no one
-    partition goes into the first. Raises RedisError.
+    it (`user:NAME`, `key:ID`, `system`), `tenant` whom it concerns, empty for all; `correlation` is
+    the id of the request that it came of. What concerns no one partition goes into the first. Raises
+    RedisError.
     """
-    call = scripts.note(keys.prefix(namespace, partition), data, op=op, by=by, tenant=tenant)
+    call = scripts.note(
+        keys.prefix(namespace, partition),
+        data,
+        op=op,
+        by=by,
+        tenant=tenant,
+        correlation=correlation,
+    )
     return cast("int", (await send_async(client, [call]))[0])

@@ -328,19 +328,36 @@ class Scripts:
             args += (_pack((job, op, by, len(fields))), body, *fields)
         return self._call("requeue", prefix, data, _pack(read) if read else b"", *args)
 
-    def hold(self, prefix: str, queue: str, state: Hold, *, by: str, reason: str = "") -> Call:
+    def hold(
+        self,
+        prefix: str,
+        queue: str,
+        state: Hold,
+        *,
+        by: str,
+        reason: str = "",
+        correlation: str = "",
+    ) -> Call:
         """Pause, drain or open a queue in one partition. Answers `ok` or `already`."""
         data = encode_data(_HOLDS[state](queue=queue, reason=reason))
-        return self._call("hold", prefix, _pack((queue, state, by, reason)), data)
+        return self._call("hold", prefix, _pack((queue, state, by, reason, correlation)), data)
 
     def note(
-        self, prefix: str, data: AdministrativeData, *, op: str, by: str, tenant: str = ""
+        self,
+        prefix: str,
+        data: AdministrativeData,
+        *,
+        op: str,
+        by: str,
+        tenant: str = "",
+        correlation: str = "",
     ) -> Call:
-        """Append an administrative event. Answers its position (int).
+        """Append an administrative event. Answers its position (int). `correlation` is what it came of: the
+        id of a request.
 
         `op` names it: within NOTE_MS the same op again appends nothing and gets the same position.
         """
-        header = _pack((op, type_of(data), by, tenant, NOTE_MS))
+        header = _pack((op, type_of(data), by, tenant, NOTE_MS, correlation))
         return self._call("note", prefix, header, encode_data(data))
 
     def reserve(self, prefix: str, epoch: str, partitions: int) -> Call:

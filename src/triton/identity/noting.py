@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import redis.asyncio
@@ -23,8 +23,23 @@ class Note(Protocol):
     ) -> Awaitable[int]: ...
 
 
-def noting(client: redis.asyncio.Redis, scripts: Scripts, namespace: str) -> Note:
+def nothing() -> str:
+    """The id of a request where there is none: in commands, and at the start."""
+    return ""
+
+
+def noting(
+    client: redis.asyncio.Redis,
+    scripts: Scripts,
+    namespace: str,
+    *,
+    request: Callable[[], str] = nothing,
+) -> Note:
+    """`request` answers the id of the request that is being answered."""
+
     async def write(data: AdministrativeData, *, op: str, by: str, tenant: str) -> int:
-        return await note(client, scripts, namespace, data, op=op, by=by, tenant=tenant)
+        return await note(
+            client, scripts, namespace, data, op=op, by=by, tenant=tenant, correlation=request()
+        )
 
     return write

@@ -13,6 +13,7 @@ from triton.api import openapi, streaming, views
 from triton.api.access import requires
 from triton.api.parameters import QueueName
 from triton.api.queues import QueueList, QueueView, WorkerList, queue_views, worker_views
+from triton.api.request_id import current_request
 from triton.api.services import Services, services_of
 from triton.api.stream_access import TokenParameter
 from triton.api.submission import ReasonRequest
@@ -130,7 +131,12 @@ async def _hold(services: Services, name: str, state: Hold, by: str, reason: str
     settings = services.settings
     calls = [
         services.scripts.hold(
-            keys.prefix(settings.namespace, partition), name, state, by=by, reason=reason
+            keys.prefix(settings.namespace, partition),
+            name,
+            state,
+            by=by,
+            reason=reason,
+            correlation=current_request(),
         )
         for partition in range(settings.partitions)
     ]

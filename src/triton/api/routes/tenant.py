@@ -14,6 +14,7 @@ from triton.api import openapi, quotas, views
 from triton.api.access import requires
 from triton.api.parameters import Name
 from triton.api.quotas import QuotaUse
+from triton.api.request_id import current_request
 from triton.api.services import Services, services_of
 from triton.api.wire import Json, read_json
 from triton.audit.noting import note
@@ -82,6 +83,7 @@ async def replace(
             op=f"quota:{uuid.uuid4().hex}",
             by=who.by,
             tenant=whose,
+            correlation=current_request(),
         )
     services.limits.forget(whose)
     return Json(await quotas.use(services, whose))
