@@ -56,5 +56,6 @@ def accounts_of(
             network=settings.login_failures_network,
             window_ms=settings.login_window_ms,
         ),
+        forget=verifier.sessions.forget,
     )
     return Accounts(pool, note, passwords, sessions, verifier)

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -66,14 +66,17 @@ class Sessions:
         lifetimes: Lifetimes,
         limits: throttle.Limits,
         *,
+        forget: Callable[[str], None],
         floor: float = FLOOR,
     ) -> None:
+        """`forget` is told each session that ended: what this process remembers of it counts no more."""
         self._pool = pool
         self._note = note
         self._passwords = passwords
         self._tokens = tokens
         self._lifetimes = lifetimes
         self._limits = limits
+        self._forget = forget
         self._floor = floor
 
     async def login(self, login: str, password: str, address: str) -> Pair:
@@ -137,9 +140,12 @@ class Sessions:
     async def end(self, session: str, why: str, *, by: str, address: str = "") -> None:
         """No token of a session counts any more; again is no error. First the row, then the event: what is
         to end ends also where nobody can write down that it did. Raises UnavailableError, RedisError."""
-        async with transaction(self._pool) as connection:
-            known = await row(connection, "session_find", session=session)
-            await rows(connection, "session_end", session=session, why=why)
+        try:
+            async with transaction(self._pool) as connection:
+                known = await row(connection, "session_find", session=session)
+                await rows(connection, "session_end", session=session, why=why)
+        finally:
+            self._forget(session)
         if known is not None and not known["ended"]:
             await self._ended(known["user"], known["tenant"], session, why, by, address)
 

@@ -77,11 +77,8 @@ async def logout(
     `TRITON_ACCESS_CACHE_MS` more."""
     if not who.session:
         raise ConflictError("an API key has no session to end: revoke it instead")
-    accounts = services.accounts
-    try:
-        await accounts.sessions.end(who.session, "logout", by=who.by, address=address_of(request))
-    finally:
-        accounts.verifier.sessions.forget(who.session)
+    sessions = services.accounts.sessions
+    await sessions.end(who.session, "logout", by=who.by, address=address_of(request))
     return Response(status_code=204)
 
 
