@@ -106,7 +106,7 @@ def _help(one: Any) -> str:
         said.append("May be repeated.")
     if one.param_type_name == "option" and one.required:
         said.append("Required.")
-    if one.show_default is not False and one.default not in (None, False, (), []):
+    if one.show_default is not False and one.default not in (None, False, "", (), []):
         said.append(f"Default: `{getattr(one.default, 'value', one.default)}`.")
     return " ".join(part for part in said if part)
 

@@ -19,3 +19,9 @@ def test_generated_pages_are_current(monkeypatch: pytest.MonkeyPatch) -> None:
     stale = [name for name, page in pages.items() if (reference / name).read_text() != page()]
 
     assert stale == [], "run python tools/reference.py"
+
+
+def test_every_option_of_a_command_says_what_it_is_for() -> None:
+    page = (ROOT / "docs/reference/cli.md").read_text()
+
+    assert [line for line in page.splitlines() if line.endswith("|  |")] == []

@@ -29,15 +29,15 @@ class Group(StrEnum):
 
 
 def dead(
-    actor: Annotated[str | None, typer.Option()] = None,
+    actor: Annotated[str | None, typer.Option(help="Jobs of this actor.")] = None,
     error: Annotated[
         str | None, typer.Option(metavar="CLASS", help="The class name of what was raised.")
     ] = None,
     reason: Annotated[
         str | None, typer.Option(help="error, time_limit, died, rejected or expired.")
     ] = None,
-    queue: Annotated[str | None, typer.Option()] = None,
-    tenant: Annotated[str | None, typer.Option()] = None,
+    queue: Annotated[str | None, typer.Option(help="Jobs of this queue.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Jobs of this tenant.")] = None,
     since: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Failed since: 30m, 2h, 7d, or 2026-01-31T12:00:00Z."),

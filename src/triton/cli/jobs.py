@@ -40,10 +40,10 @@ app = typer.Typer(
 @app.callback()
 def jobs(
     context: typer.Context,
-    status: Annotated[list[State] | None, typer.Option(help="May be given several times.")] = None,
-    queue: Annotated[str | None, typer.Option()] = None,
-    actor: Annotated[str | None, typer.Option()] = None,
-    tenant: Annotated[str | None, typer.Option()] = None,
+    status: Annotated[list[State] | None, typer.Option(help="Jobs in this state.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Jobs of this queue.")] = None,
+    actor: Annotated[str | None, typer.Option(help="Jobs of this actor.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Jobs of this tenant.")] = None,
     since: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Submitted since: 30m, 2h, 7d, or 2026-01-31T12:00:00Z."),
