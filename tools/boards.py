@@ -69,7 +69,7 @@ _API = Board(
             "percentunit",
             (
                 (
-                    'sum(rate(triton_http_requests_total{status=~"5.."}[$__rate_interval])) / '
+                    '(sum(rate(triton_http_requests_total{status=~"5.."}[$__rate_interval])) or vector(0)) / '
                     "sum(rate(triton_http_requests_total[$__rate_interval]))",
                     "5xx",
                 ),

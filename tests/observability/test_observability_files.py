@@ -169,6 +169,21 @@ def test_prometheus_takes_the_rules_and_the_configuration(tmp_path: Path) -> Non
 
 
 @promtool
+def test_prometheus_can_read_every_question_of_the_dashboards(tmp_path: Path) -> None:
+    """Grafana would show the error, but only to who looks."""
+    asked_for = [
+        re.sub(r"\$(queue|tenant)", ".*", target["expr"].replace("$__rate_interval", "5m"))
+        for board in dashboards().values()
+        for panel in board["panels"]
+        for target in panel["targets"]
+    ]
+    rules = [{"record": f"asked:{n}", "expr": expr} for n, expr in enumerate(asked_for)]
+    groups = {"groups": [{"name": "asked", "rules": rules}]}
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(groups))
+    run("promtool", "check", "rules", "rules.yml", cwd=tmp_path)
+
+
+@promtool
 def test_alerts_fire_when_they_should_and_not_when_they_should_not() -> None:
     run("promtool", "test", "rules", "tests/triton.yml", cwd=FILES / "prometheus")
 
