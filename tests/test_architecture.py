@@ -122,7 +122,9 @@ DRIVERS = {
         "outbox",
         "erasure",
         "identity",
+        "observe",
     },
+    "opentelemetry": {"observe"},
     "clickhouse_connect": {
         "backup",
         "domain",

@@ -195,7 +195,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     #: Python modules with Dramatiq actors that `triton up` and `triton worker` load, comma-separated.
     modules: str = "triton.handlers"
     #: debug | info | warning | error
-    log_level: str = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    #: auto | json | text: `auto` is text on a terminal, and elsewhere one JSON object in each line.
+    log_format: Literal["auto", "json", "text"] = "auto"
+    #: Whether the log tells what exceptions of jobs and requests say, not only where they were raised. That
+    #: may quote arguments; a job's history has it in any case.
+    log_messages: bool = False
+    #: Milliseconds from which a call of PostgreSQL, ClickHouse or Redis is logged as slow; 0 for none.
+    slow_query_ms: Annotated[int, msgspec.Meta(ge=0)] = 500
+    #: Milliseconds from which a job that ran so long is logged as slow, where its actor does not say
+    #: `slow_run_ms`; 0 for none.
+    slow_run_ms: Annotated[int, msgspec.Meta(ge=0)] = 30_000
+    #: The same for the time that it waited although it could have started (`slow_wait_ms` of its actor).
+    slow_wait_ms: Annotated[int, msgspec.Meta(ge=0)] = 60_000
     #: Show tracebacks of the commands' own errors.
     debug: bool = False
 
@@ -231,6 +243,22 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
                 f"{PREFIX}{name.upper()} is {shown}: {error}", setting=name
             ) from error
     return msgspec.convert(values, Settings, strict=False)
+
+
+def traces_exporter(environ: Mapping[str, str] | None = None) -> str:
+    """The exporter that OpenTelemetry's standard variables name: `otlp`, `console`, another; `none` where
+    they ask for no traces. An endpoint alone means `otlp`."""
+    environ = os.environ if environ is None else environ
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return "none"
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    named = environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    return named or ("otlp" if any(environ.get(name) for name in endpoints) else "none")
+
+
+def tracing_wanted(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether a role is to trace."""
+    return traces_exporter(environ) != "none"
 
 
 def secret_names() -> frozenset[str]:

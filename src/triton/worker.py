@@ -11,6 +11,9 @@ import os
 import sys
 
 import dramatiq
+import msgspec
+from dramatiq import Middleware, Worker
+from dramatiq.broker import Broker
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import AsyncIO
 
@@ -18,6 +21,9 @@ from triton.archive import open_archive
 from triton.broker import TritonBroker
 from triton.broker.drain import Drain
 from triton.errors import ConfigurationError, UnavailableError
+from triton.observe import tracing
+from triton.observe.beginning import begin
+from triton.observe.logs import format_for
 from triton.settings import Settings, load
 
 
@@ -41,15 +47,25 @@ def setup() -> None:
     """
     try:
         settings = load()
+        begin("worker", settings)
         check_url(settings)
         broker = broker_of(settings)
         broker.add_middleware(AsyncIO())
         broker.add_middleware(Drain(settings.drain_ms))
+        if tracing.active() is not None:
+            broker.add_middleware(_LastSpans())
         dramatiq.set_broker(broker)
         load_actors(settings)
         check_stores(settings, broker)
     except ConfigurationError as error:
         raise SystemExit(f"triton: {error.message}") from None
+
+
+class _LastSpans(Middleware):
+    """Sends what was not sent yet: Dramatiq's processes end without what the SDK waits for."""
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
+        tracing.flush()
 
 
 def check_stores(settings: Settings, broker: TritonBroker) -> None:
@@ -94,8 +110,10 @@ def command(settings: Settings) -> tuple[str, ...]:
     return (
         sys.executable,
         "-m",
-        "dramatiq",
+        "triton.worker_command",
         "triton.worker:setup",
+        # In each of its processes `setup` does that.
+        "--skip-logging",
         "--processes",
         str(settings.worker_processes),
         "--threads",
@@ -108,6 +126,8 @@ def command(settings: Settings) -> tuple[str, ...]:
 def run_worker(settings: Settings) -> None:
     """Become the worker role. Does not return. Raises ConfigurationError where no Redis is named."""
     check_url(settings)
-    os.environ.update(settings.environment())
+    # A worker process cannot tell: it writes through a pipe of its parent.
+    chosen = format_for(settings, sys.stderr)
+    os.environ.update(msgspec.structs.replace(settings, log_format=chosen).environment())
     argv = command(settings)
     os.execv(argv[0], argv)  # noqa: S606

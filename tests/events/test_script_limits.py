@@ -129,7 +129,7 @@ def test_names_stay_text(steps: Steps, odd: str) -> None:
     sent = Sent(odd, odd, b"", 0, 0, 0, odd, odd, odd, odd, odd)
     steps.run(steps.submit(sent))
     given = claimed(steps.run(steps.claim(odd, queue=odd))[0])
-    assert given.jobs == [(odd, 1, b"", odd, odd, odd, odd, odd)]
+    assert [job[:8] for job in given.jobs] == [(odd, 1, b"", odd, odd, odd, odd, odd)]
     steps.run(
         steps.scripts.report(
             steps.prefix,

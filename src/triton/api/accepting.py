@@ -10,12 +10,13 @@ from typing import NamedTuple
 import uuid_utils
 
 from triton.api import quotas
-from triton.api.actors import declared, sealing_of
+from triton.api.actors import Declared, declared, sealing_of
 from triton.api.job_answers import prefix_of, shrunk
 from triton.api.services import Services
 from triton.api.submission import SubmitRequest, submission_for
 from triton.events.client import send_async
 from triton.events.scripts import Submission, answers
+from triton.observe import tracing
 from triton.verdict import verdict_of
 
 
@@ -38,6 +39,14 @@ async def accept(
     """
     namespace = services.settings.namespace
     actor = (await declared(services.redis, namespace, [wanted.actor]))[wanted.actor]
+    queue = wanted.queue or actor.queue
+    with tracing.submitting(wanted.actor, queue, traceparent=caller.traceparent) as traceparent:
+        return await _accept(services, wanted, caller._replace(traceparent=traceparent), actor)
+
+
+async def _accept(
+    services: Services, wanted: SubmitRequest, caller: Caller, actor: Declared
+) -> tuple[Submission, str, bool]:
     sealing = sealing_of(services.keyring, {wanted.actor: actor})
     make = partial(
         submission_for,

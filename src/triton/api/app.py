@@ -7,12 +7,15 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
+import psycopg
 from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
+from redis.exceptions import RedisError
 
 import triton
 from triton.api import cors, failures, openapi
 from triton.api.access import authenticated
+from triton.api.access_log import AccessLogMiddleware
 from triton.api.batches import EventBatch
 from triton.api.bulk import BulkCall, BulkReply
 from triton.api.dead_letters import DeadLetterCounts, DeadLetterPage
@@ -60,11 +63,12 @@ from triton.api.views import JobView
 from triton.audit.differences import Difference
 from triton.audit.timeline import JobAt, JobsAt
 from triton.audit.why import Why
-from triton.errors import TritonError
+from triton.errors import TritonError, UnavailableError, no_answer
 from triton.events.render import EventView
 from triton.explain import Explanation
 from triton.identity.sessions import Pair
 from triton.identity.views import KeyMade, KeyPage, KeyWrite, Login, Me, PasswordChange, Refresh
+from triton.observe import tracing
 from triton.settings import Settings
 
 #: Everything that is on the wire as JSON.
@@ -133,6 +137,10 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         except TritonError as error:
             app.state.failure = error
             raise
+        except (RedisError, psycopg.Error) as error:
+            engine = "Redis" if isinstance(error, RedisError) else "PostgreSQL"
+            app.state.failure = UnavailableError(no_answer(engine, error))
+            raise
 
     # The documentation pages with script and style from here: they work without any other host.
     about: dict[str, Any] = {
@@ -141,6 +149,8 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         "summary": "Jobs with a complete, live, provable history.",
         "lifespan": lifespan,
         "redirect_slashes": False,
+        # The framework's own spans would hold queries, in which there are stream tokens.
+        "telemetry": {"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     }
     if settings.docs:
         shown = {"validatorUrl": None}
@@ -164,8 +174,13 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         )
     app.state.http_metrics = metrics = HttpMetrics()
     app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.add_middleware(AccessLogMiddleware)
     app.add_middleware(SecurityHeadersMiddleware, hsts_seconds=settings.hsts_seconds)
     app.add_middleware(RequestIdMiddleware)
+    if (spans := tracing.active()) is not None:
+        from triton.api.request_spans import RequestSpansMiddleware
+
+        app.add_middleware(RequestSpansMiddleware, spans=spans)
     cors.install(app, cors.origins_of(settings.cors_origins))
     failures.install(app)
     app.include_router(root.router)

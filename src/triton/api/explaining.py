@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
-import structlog
 from psycopg.rows import DictRow
 
 from triton import keys
@@ -23,13 +22,14 @@ from triton.events.registry import read_workers
 from triton.events.render import Shown, show
 from triton.facts import Facts, Pause, Queue
 from triton.history.index import PROJECTOR, event_of
+from triton.observe.logger import get_logger
 
 #: Events that are told, the newest; and entries of the log that are looked through for those that the
 #: projector has not reached.
 EVENTS: Final = 50
 _ENTRIES: Final = 50_000
 
-_log = structlog.get_logger("triton.api")
+_log = get_logger("triton.api")
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -132,7 +132,7 @@ async def _from_log(services: Services, view: JobView, after: int, source: str) 
             if event.type not in TALK
         ]
     except (UnavailableError, EvidenceError, HoleError) as error:
-        _log.warning("a job is explained by what is at hand", job=view.id, reason=error.message)
+        _log.warning("explained_without_history", job=view.id, reason=error.message)
         return []
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import traceback
 from http import HTTPStatus
 
 import psycopg
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from psycopg_pool import PoolTimeout
@@ -19,8 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from triton.api.problems import STATUS, code_of, respond
 from triton.errors import TritonError
+from triton.observe.logger import get_logger
 
-_log = structlog.get_logger("triton.api")
+_log = get_logger("triton.api")
 
 
 def install(app: FastAPI) -> None:
@@ -39,7 +38,7 @@ async def raised(request: Request, error: Exception) -> Response:
     assert isinstance(error, TritonError)
     status = STATUS.get(error.code, 500)
     if status == 500 or error.code == "configuration":
-        _log.error("request failed", code=error.code, reason=error.message)
+        _log.error("request_failed", code=error.code, reason=error.message)
     return respond(request, status, error.code, error.message, error.details)
 
 
@@ -81,7 +80,7 @@ def _methods(request: Request) -> list[str]:
 async def _engine(request: Request, error: Exception) -> Response:
     """An engine did not answer, or not in time."""
     name = "Redis" if isinstance(error, RedisError) else "PostgreSQL"
-    _log.warning("engine unavailable", engine=name, reason=str(error))
+    _log.warning("engine_unavailable", engine=name, reason=str(error))
     if isinstance(error, OutOfMemoryError):
         # It answers well enough: what it says is that it is full.
         message = (
@@ -94,7 +93,9 @@ async def _engine(request: Request, error: Exception) -> Response:
 
 async def _data(request: Request, error: Exception) -> Response:
     """PostgreSQL cannot hold a value of the request, such as U+0000 in a text."""
-    _log.warning("value refused", engine="PostgreSQL", reason=str(error))
+    # Not what it says, which quotes the value.
+    kind = error.sqlstate if isinstance(error, psycopg.Error) else None
+    _log.warning("value_refused", engine="PostgreSQL", sqlstate=kind)
     message = (
         "a value of the request cannot be stored: texts hold no U+0000, and numbers have bounds"
     )
@@ -108,9 +109,8 @@ async def _left(request: Request, _: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     """A bug. The client learns the request id, the server's log has the rest."""
-    # As text: what renders an exception by itself may show local variables, and a request holds secrets.
-    told = "".join(traceback.format_exception(error))
-    _log.error("request crashed", path=request.url.path, error=repr(error), traceback=told)
+    route = getattr(request.scope.get("route"), "path", "")
+    _log.error("request_crashed", method=request.method, route=route, exc_info=error)
     return respond(
         request, 500, "internal", "Something broke on our side; quote the request id to find it."
     )

@@ -13,7 +13,6 @@ from typing import Any, Final
 import msgspec
 import psycopg
 import redis.asyncio
-import structlog
 from psycopg.rows import DictRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from redis.exceptions import RedisError
@@ -30,13 +29,14 @@ from triton.events.log import Log
 from triton.events.types import Submitted
 from triton.feed.contract import Sees, Snapshot, everybody
 from triton.job import Head
+from triton.observe.logger import get_logger
 
 #: Entries of the log that are looked through for the arguments of a job that completed a moment ago.
 _LOOKED_THROUGH: Final = 20_000
 #: Seconds that a request waits for a connection to PostgreSQL.
 _TIMEOUT: Final = 1.0
 
-_log = structlog.get_logger("triton.api")
+_log = get_logger("triton.api")
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,7 +173,7 @@ class JobReader:
         except UnavailableError as error:
             if needed:
                 raise
-            _log.warning("a job is shown without its arguments", job=job, reason=error.message)
+            _log.warning("job_shown_without_arguments", job=job, reason=error.message)
             return None
 
     async def _row(self, job: str, tenant: str | None) -> DictRow | None:

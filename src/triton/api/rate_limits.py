@@ -16,7 +16,6 @@ from importlib import resources
 from typing import Final, NamedTuple, cast
 
 import redis.asyncio
-import structlog
 from redis.exceptions import RedisError
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -28,6 +27,7 @@ from triton.api.problems import respond
 from triton.api.sse import complete
 from triton.errors import ConfigurationError
 from triton.feed import frames
+from triton.observe.logger import get_logger
 
 #: Probes are asked by machines that must never be told to wait.
 FREE: Final = frozenset({"/health", "/health/ready", "/ready"})
@@ -36,7 +36,7 @@ _TIMEOUT: Final = 0.5
 #: Milliseconds over which streams come back.
 _SPREAD_MS: Final = 2000
 _RATE: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)/(\d{1,6})")
-_log = structlog.get_logger("triton.api")
+_log = get_logger("triton.api")
 
 
 class Rate(NamedTuple):
@@ -131,7 +131,7 @@ class RateLimitMiddleware:
                 answer = await script(keys=list(buckets), args=args)
         except (RedisError, TimeoutError) as error:
             if not self._away:
-                _log.warning("rates are not limited", reason=str(error) or repr(error))
+                _log.warning("rates_not_limited", reason=str(error) or repr(error))
             self._away = True
             return 0, 0
         self._away = False

@@ -52,6 +52,7 @@ from triton.identity.opening import Accounts, access_tokens, accounts_of, stream
 from triton.identity.standing import Standing
 from triton.identity.token_keys import TokenKeys
 from triton.identity.verifying import Verifier
+from triton.observe.statements import AsyncCursor
 from triton.payloads import Payloads
 from triton.quotas.gate import Gate
 from triton.quotas.limits import LimitBook
@@ -138,7 +139,11 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             settings.database_url,
             min_size=1,
             max_size=POOL,
-            kwargs={"row_factory": dict_row, "autocommit": True},
+            kwargs={
+                "row_factory": dict_row,
+                "autocommit": True,
+                "cursor_factory": AsyncCursor,
+            },
             configure=step_down,
             open=False,
             name="api",

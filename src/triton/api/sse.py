@@ -17,6 +17,7 @@ from typing import Final, cast
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from triton.api.access_log import StreamLog, stream_log
 from triton.feed.contract import Stream, Write
 
 MEDIA_TYPE: Final = "text/event-stream; charset=utf-8"
@@ -45,6 +46,7 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._stream = stream
         self._at_end = at_end
+        self._log: StreamLog | None = None
 
     async def __call__(
         self,
@@ -64,6 +66,7 @@ class EventStream(Response):
         except BaseException:
             self.close()
             raise
+        self._log = stream_log(scope)
         if (taken := scope.get(_TAKEN)) is not None:
             taken.append(self)
         else:
@@ -77,6 +80,8 @@ class EventStream(Response):
         """It is over, or nobody runs it."""
         self._at_end()
         self._stream.close()
+        if self._log is not None:
+            self._log.end()
 
     async def run(self, receive: Receive, send: Send) -> None:
         """What follows the headers."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from triton.api.problems import respond
+from triton.observe.logger import get_logger
 
 #: Seconds without a byte after which a body is given up.
 BODY_PAUSE: Final = 20.0
 _KEY: Final = "triton.deadline"
-_log = structlog.get_logger("triton.api")
+_log = get_logger("triton.api")
 
 
 class TimeLimitMiddleware:
@@ -70,7 +70,8 @@ class TimeLimitMiddleware:
         return answer
 
     def _late_answer(self, scope: Scope) -> ASGIApp:
-        _log.warning("request timed out", path=scope["path"], seconds=self._seconds)
+        route = getattr(scope.get("route"), "path", "")
+        _log.warning("request_timed_out", route=route, seconds=self._seconds)
         message = f"the request was not answered within {self._seconds:g} s; what it asked for may be done"
         return respond(Request(scope), 503, "timeout", message)
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import redis
-import structlog
 
 from triton.broker.pulse import IDLE_BLOCK, Bell
 from triton.events.cluster import disconnect, slots_of
+from triton.observe.logger import get_logger
 
-_log: Final = structlog.get_logger("triton.worker")
+_log: Final = get_logger("triton.worker")
 
 
 class Bells:

@@ -27,13 +27,14 @@ from triton.archive import ArchiveStore, open_archive
 from triton.broker.consumer import TritonConsumer
 from triton.broker.context import current_proxy
 from triton.broker.dispatcher import Dispatcher
-from triton.broker.hooks import follows, is_named, run_hooks
+from triton.broker.hooks import end_span, follows, is_named, run_hooks
 from triton.broker.intake import Intake
 from triton.broker.limits import TimeLimits
 from triton.broker.prepare import Sender, prepared
 from triton.broker.proxy import JobProxy
 from triton.broker.pulse import IDLE_BLOCK, beat_interval
 from triton.broker.results import TritonResultBackend
+from triton.broker.traced import is_retry, submitting
 from triton.bulk import Mode, Receipt, nothing_submitted, receipt_of, refused
 from triton.erasure.marks import Marks, declared_marks
 from triton.erasure.personal import Personal, may_be_sealed
@@ -42,6 +43,8 @@ from triton.events.client import connect
 from triton.events.scripts import Scripts, Submission
 from triton.keeper.holds import Holds
 from triton.keeper.parent import Charge, Keeper
+from triton.observe import tracing
+from triton.observe.slow import Jobs, Limits, limits_of
 from triton.payloads import Payloads
 from triton.retry import plain_options
 from triton.settings import Settings, load
@@ -101,7 +104,11 @@ class TritonBroker(Broker):
         self._own = own
         super().__init__(middleware=own if middleware is None else middleware)
         # Dramatiq's decorator takes it of an actor beside the options that middleware knows.
-        self.actor_options |= {"retry", "personal", *ACTOR_OPTIONS}
+        self.actor_options |= {"retry", "personal", "slow_run_ms", "slow_wait_ms", *ACTOR_OPTIONS}
+        self._slow_jobs = Jobs()
+        self._slow = limits_of({}, settings.slow_run_ms, settings.slow_wait_ms)
+        #: Of each actor; those of others are the settings'.
+        self._slow_actors: dict[str, Limits] = {}
         if middleware is None:
             # Every result is kept, so nobody is warned that one was discarded.
             own_results = Results(backend=TritonResultBackend(self), store_results=True)
@@ -151,10 +158,19 @@ class TritonBroker(Broker):
         terms_of({}, actor.options, now=0)
         plain_options({"retry": actor.options.get("retry")})
         marks = declared_marks(actor.options, actor.actor_name)
+        slow = self._limits_of(actor)
         super().declare_actor(actor)
         if marks is not None:
             self._marked[actor.actor_name] = marks
+        self._slow_actors[actor.actor_name] = slow
         self._signatures[actor.actor_name] = signature_of(actor.fn)
+
+    def _limits_of(self, actor: Actor[Any, Any]) -> Limits:
+        settings = self._settings
+        try:
+            return limits_of(actor.options, settings.slow_run_ms, settings.slow_wait_ms)
+        except ValueError as error:
+            raise ValidationError(f"the actor {actor.actor_name}: {error}") from error
 
     def declare_queue(self, queue_name: str) -> None:
         if queue_name not in self.queues:
@@ -178,6 +194,16 @@ class TritonBroker(Broker):
         Raises ConnectionClosed when Redis does not answer, ValidationError for what cannot be a job,
         NotUniqueError, IdempotencyError and QueueClosedError for what the log refuses.
         """
+        spans = tracing.active()
+        if spans is None:
+            return self._enqueue(message, delay)
+        if is_retry(current_proxy.get(), message):
+            spans.again(message)
+            return self._enqueue(message, delay)
+        with submitting(spans, [message]) as (traced,):
+            return self._enqueue(traced, delay)
+
+    def _enqueue(self, message: Message[Any], delay: int | None) -> Message[Any]:
         self.emit_before("enqueue", message, delay)
         proxy = current_proxy.get()
         if proxy is not None and follows(proxy, message):
@@ -202,6 +228,19 @@ class TritonBroker(Broker):
         atomic step: after a ConnectionClosed the same call again submits what is missing.
         """
         proxy = current_proxy.get()
+        spans = tracing.active()
+        if spans is not None and messages and not (proxy is not None and proxy.after_actor):
+            with submitting(spans, messages) as traced:
+                return self._enqueue_many(traced, delay, mode, proxy)
+        return self._enqueue_many(messages, delay, mode, proxy)
+
+    def _enqueue_many(
+        self,
+        messages: Sequence[Message[Any]],
+        delay: int | None,
+        mode: Mode,
+        proxy: JobProxy | None,
+    ) -> list[Receipt]:
         if proxy is not None and proxy.after_actor:
             ids = [self.enqueue(message, delay=delay).message_id for message in messages]
             return [
@@ -308,6 +347,7 @@ class TritonBroker(Broker):
             return
         proxy: JobProxy = args[0]
         current_proxy.set(proxy)
+        self._begin(proxy)
         proxy.resolve(self.payloads)
         if "sealed" in proxy.options or proxy.actor_name in self._marked:
             self._open(proxy)
@@ -320,16 +360,35 @@ class TritonBroker(Broker):
         if signal == "process_message":
             proxy: JobProxy = args[0]
             proxy.leave(kwargs.get("result"), kwargs.get("exception"))
+            self._ran(proxy)
             if not proxy.ended_elsewhere:
                 run_hooks(self, proxy)
             return
         if signal == "skip_message":
             args[0].leave(None, None)
+            end_span(args[0])
         elif signal == "process_boot":
             self._booted = True
         super().emit_after(signal, *args, **kwargs)
         if signal in ("ack", "nack"):
             current_proxy.set(None)
+
+    def _begin(self, proxy: JobProxy) -> None:
+        limits = self._slow_actors.get(proxy.actor_name, self._slow)
+        proxy.begun = time.monotonic()
+        if proxy.claimed.waited >= limits.wait:
+            self._slow_jobs.waited(
+                proxy.actor_name, proxy.queue_name, proxy.claimed.waited, limits.wait
+            )
+        spans = tracing.active()
+        if spans is not None:
+            proxy.traced = spans.begin(proxy)
+
+    def _ran(self, proxy: JobProxy) -> None:
+        limit = self._slow_actors.get(proxy.actor_name, self._slow).run
+        took = time.monotonic() - proxy.begun
+        if took >= limit and proxy.begun:
+            self._slow_jobs.ran(took, limit)
 
     # -- looking -----------------------------------------------------------------------------------
 

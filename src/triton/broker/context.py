@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, NoReturn, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar, cast
 
 from triton.broker.interrupts import Snooze
+from triton.current import current_proxy as current_proxy
 
 if TYPE_CHECKING:
     from triton.broker.proxy import JobProxy
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-current_proxy: Final[ContextVar[JobProxy | None]] = ContextVar("triton_current_proxy", default=None)
 
 
 class Job:

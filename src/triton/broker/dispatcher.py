@@ -19,7 +19,6 @@ from queue import SimpleQueue
 from typing import Any, Final, cast
 
 import redis
-import structlog
 from dramatiq import Message
 from dramatiq.errors import DecodeError
 from redis.exceptions import RedisError
@@ -42,6 +41,7 @@ from triton.events.scripts import CHUNK, Call, Claimed, ClaimReply, Packed, Scri
 from triton.events.types import TERMINAL
 from triton.keeper.holds import Holds
 from triton.keeper.parent import Keeper
+from triton.observe.logger import get_logger
 
 #: Seconds at shutdown within which outcomes must be committed; then they are left to the leases.
 DRAIN: Final = 10.0
@@ -104,7 +104,7 @@ class Dispatcher:
         self._pace = Pace()
         self._since = time.time_ns() // 1000
         self._by_command = by_command
-        self._log = structlog.get_logger("triton.worker").bind(worker=self.worker)
+        self._log = get_logger("triton.worker").bind(worker=self.worker)
 
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)

@@ -9,14 +9,15 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
-import structlog
 from dramatiq import Middleware, Worker
 from dramatiq.broker import Broker
+
+from triton.observe.logger import get_logger
 
 #: Seconds beyond the time to drain in which outcomes are committed, before the process ends regardless.
 _BEYOND: Final = 15.0
 _SIGNALS: Final = ("SIGTERM", "SIGHUP")
-_log: Final = structlog.get_logger("triton.worker")
+_log: Final = get_logger("triton.worker")
 
 
 class Drain(Middleware):

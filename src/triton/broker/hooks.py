@@ -15,6 +15,7 @@ from triton.broker.groups import after_success, is_stock
 from triton.broker.interrupts import CancelRequested, Snooze
 from triton.broker.proxy import JobProxy
 from triton.broker.retrying import after_failure
+from triton.observe import tracing
 
 if TYPE_CHECKING:
     from triton.erasure.attempt import Attempt
@@ -42,6 +43,14 @@ def run_hooks(broker: Broker, proxy: JobProxy) -> None:
     while not proxy.settled:
         with suppress(Interrupt):
             _go_on(broker, proxy)
+    end_span(proxy)
+
+
+def end_span(proxy: JobProxy) -> None:
+    """The attempt is over, where this process traces."""
+    run, proxy.traced = proxy.traced, None
+    if run is not None and (spans := tracing.active()) is not None:
+        spans.end(run, proxy)
 
 
 def _call_back(

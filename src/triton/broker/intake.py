@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import redis
-import structlog
 from dramatiq.errors import ConnectionClosed
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
@@ -22,12 +21,13 @@ from triton.events.client import send
 from triton.events.cluster import one_kind_of_error, slots_of
 from triton.events.log import checked_epochs
 from triton.events.scripts import Hold, Scripts, Submission, answers
+from triton.observe.logger import get_logger
 
 #: Jobs read from a queue at once when it is flushed.
 _FLUSH_PAGE: Final = 200
 #: What `count` counts.
 _COUNTS: Final = (keys.ready, keys.due, keys.leases)
-_log: Final = structlog.get_logger("triton.broker")
+_log: Final = get_logger("triton.broker")
 
 
 @contextmanager

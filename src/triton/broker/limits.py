@@ -8,7 +8,6 @@ import time
 from typing import Any, Final
 from weakref import WeakSet
 
-import structlog
 from dramatiq import Worker
 from dramatiq.broker import Broker
 from dramatiq.middleware import TimeLimit, TimeLimitExceeded
@@ -17,13 +16,14 @@ from triton.broker.context import current_proxy
 from triton.broker.hooks import run_hooks
 from triton.broker.interrupts import SoftTimeLimit
 from triton.broker.proxy import JobProxy
+from triton.observe.logger import get_logger
 
 #: Milliseconds, as the settings have them.
 HARD: Final = 120_000
 SOFT: Final = 100_000
 #: Milliseconds that an actor has to end after its hard limit, before its attempt is given up.
 GRACE: Final = 5_000
-_log: Final = structlog.get_logger("triton.worker")
+_log: Final = get_logger("triton.worker")
 
 
 class TimeLimits(TimeLimit):

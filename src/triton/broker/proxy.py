@@ -20,6 +20,7 @@ from triton.references import Reference, refer, reference_in, resolved
 
 if TYPE_CHECKING:
     from triton.erasure.attempt import Attempt
+    from triton.observe.spans import Run
 
 #: A few loop turns give an interrupt that was set for this thread a place to arrive.
 _TURNS: Final = 3
@@ -96,6 +97,10 @@ class JobProxy(MessageProxy):
         self._interrupt: BaseException | None = None
         #: Where the arguments are, if not in the message.
         self._reference: Reference | None = None
+        #: Monotonic seconds at which the attempt began.
+        self.begun = 0.0
+        #: Its span, where this process traces.
+        self.traced: Run | None = None
         #: The thread that has given the attempt up.
         self._ender: int | None = None
 

@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Final
 
 import redis
-import structlog
 from redis.exceptions import RedisError
 
 from triton import keys
@@ -20,6 +19,7 @@ from triton.broker.trip import grouped
 from triton.events.client import send
 from triton.events.cluster import disconnect
 from triton.events.scripts import Scripts, answers
+from triton.observe.logger import get_logger
 
 #: Seconds that an idle process blocks at most before it looks for due jobs and dead workers.
 IDLE_BLOCK: Final = 1.0
@@ -27,7 +27,7 @@ IDLE_BLOCK: Final = 1.0
 MAX_HEARTBEAT: Final = 2.0
 #: Partitions that a busy worker's beat visits, whether it holds jobs there or not.
 VISITS: Final = 8
-_log: Final = structlog.get_logger("triton.worker")
+_log: Final = get_logger("triton.worker")
 
 
 class Bell:

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import random
+from typing import Final
 
 from dramatiq.broker import Broker
 from dramatiq.errors import Retry
 from dramatiq.middleware import Retries
 
+from triton.broker.interrupts import CancelRequested, LeaseLost, Snooze
 from triton.broker.proxy import JobProxy
 from triton.errors import ErasedError
+from triton.observe.logger import get_logger
 from triton.retry import is_named, policy_for
+
+_log: Final = get_logger("triton.worker")
 
 
 def after_failure(
     retries: Retries, broker: Broker, proxy: JobProxy, exception: BaseException
 ) -> None:
+    """`decide`, and what the log of the worker says of it."""
+    decide(retries, broker, proxy, exception)
+    if isinstance(exception, Snooze | CancelRequested | LeaseLost):
+        return
+    error = type(exception).__name__
+    if proxy.retry is not None:
+        _log.info("job_retried", error=error, in_ms=round(proxy.retry[1]))
+    elif proxy.failed:
+        _log.error("job_failed", error=error)
+
+
+def decide(retries: Retries, broker: Broker, proxy: JobProxy, exception: BaseException) -> None:
     """What the Retries middleware does after a failed attempt, under the policy that the job has.
 
     Without a policy and without `no_retry` this is Dramatiq's own hook, as it is.

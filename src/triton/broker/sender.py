@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import redis
-import structlog
 from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
@@ -21,6 +20,7 @@ from redis.exceptions import (
 
 from triton.events.client import send
 from triton.events.scripts import Call
+from triton.observe.logger import get_logger
 
 _BACKOFF: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
 #: Server answers that pass: it is loading, out of memory, or a replica that will be promoted.
@@ -31,7 +31,7 @@ _PASSING: Final = (
     ReadOnlyError,
     TryAgainError,
 )
-_log: Final = structlog.get_logger("triton.worker")
+_log: Final = get_logger("triton.worker")
 
 
 def send_until_answered(

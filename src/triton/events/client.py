@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
@@ -22,6 +23,8 @@ from triton.events.cluster import (
     servers_of,
 )
 from triton.events.scripts import Call, Script
+from triton.events.timed import AsyncRedis, Redis
+from triton.observe.slow import calls as slow
 
 #: Seconds without an answer after which a call is repeated on a new connection.
 SOCKET_TIMEOUT: Final = 10.0
@@ -38,7 +41,7 @@ def connect(url: str, **options: Any) -> redis.Redis:
     try:
         if is_cluster(url):
             return cast("redis.Redis", Cluster(url, **_options(retry, options)))
-        client = redis.Redis.from_url(url, **_options(retry, options))
+        client = Redis.from_url(url, **_options(retry, options))
     except ValueError as error:
         raise _bad_url(url, error) from error
     for command in _RAW:
@@ -53,7 +56,7 @@ def connect_async(url: str, **options: Any) -> redis.asyncio.Redis:
         client = (
             cast("redis.asyncio.Redis", connect_cluster_async(url, **_options(retry, options)))
             if is_cluster(url)
-            else redis.asyncio.Redis.from_url(url, **_options(retry, options))
+            else AsyncRedis.from_url(url, **_options(retry, options))
         )
     except ValueError as error:
         raise _bad_url(url, error) from error
@@ -90,7 +93,10 @@ def send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
     scripts: then they are loaded and the refused calls repeated. All are loaded in one step, so that a
     server knows all or none of them: a call that is repeated must not come after one that was to follow it.
     """
+    begun = time.perf_counter()
     replies = _pipeline(client, calls)
+    if time.perf_counter() - begun >= slow.seconds:
+        slow.scripts(begun, [call.script.name for call in calls])
     forgotten = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if forgotten:
         _load(client, _families(calls, forgotten))
@@ -149,7 +155,10 @@ def _load(client: redis.Redis, scripts: set[Script]) -> None:
 
 async def send_async(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list[Any]:
     """The same for asyncio."""
+    begun = time.perf_counter()
     replies = await _pipeline_async(client, calls)
+    if time.perf_counter() - begun >= slow.seconds:
+        slow.scripts(begun, [call.script.name for call in calls])
     forgotten = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if forgotten:
         await _load_async(client, _families(calls, forgotten))

@@ -149,6 +149,8 @@ class Claimed(NamedTuple):
     causation: str
     correlation: str
     traceparent: str
+    #: Microseconds of the server's clock for which it was ready before; -1 where that is not known.
+    waited: int = -1
 
 
 class ClaimReply(NamedTuple):
@@ -470,9 +472,10 @@ def claimed(reply: object) -> ClaimReply:
                 causation.decode(),
                 correlation.decode(),
                 trace.decode(),
+                waited,
             )
-            for job, attempt, body, queue, tenant, causation, correlation, trace in cast(
-                "list[tuple[bytes, int, bytes, bytes, bytes, bytes, bytes, bytes]]", jobs
+            for job, attempt, body, queue, tenant, causation, correlation, trace, waited in cast(
+                "list[tuple[bytes, int, bytes, bytes, bytes, bytes, bytes, bytes, int]]", jobs
             )
         ],
     )

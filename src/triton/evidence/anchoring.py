@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import httpx
-import structlog
 
 from triton.archive import ArchiveStore
 from triton.errors import EvidenceError, TritonError, UnavailableError
@@ -20,6 +19,7 @@ from triton.evidence.ledger import Ledger
 from triton.evidence.notes import Note, Signature, Signer, TreeHead
 from triton.evidence.tree import Frontier
 from triton.evidence.witnesses import Witness
+from triton.observe.logger import get_logger
 from triton.settings import Settings
 
 #: Seconds between two looks whether there is a head that they do not know.
@@ -57,7 +57,7 @@ class Anchors:
         self._told = b""
         #: Witness -> the size of the last head that it signed.
         self._seen: dict[Witness, int] = {}
-        self._say = structlog.get_logger("triton.archiver").bind(partition=ledger.tree.partition)
+        self._say = get_logger("triton.archiver").bind(partition=ledger.tree.partition)
 
     @property
     def any(self) -> bool:

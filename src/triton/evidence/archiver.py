@@ -8,8 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import structlog
-
 from triton.archive import ArchiveStore
 from triton.errors import HoleError, NotFoundError, UnavailableError
 from triton.events.codec import digest_of
@@ -29,6 +27,7 @@ from triton.evidence.notes import Signer
 from triton.evidence.sealing import Sealer
 from triton.evidence.source import Source
 from triton.evidence.trimming import Trimmer
+from triton.observe.logger import get_logger
 from triton.projections.checkpoint import Lease
 from triton.settings import Settings
 
@@ -106,7 +105,7 @@ class Archiver:
         self.anchors = Anchors(
             self.follower, lambda: self.sealer.frontier, self.ledger, archive, signer, settings
         )
-        self._say = structlog.get_logger("triton.archiver").bind(partition=partition)
+        self._say = get_logger("triton.archiver").bind(partition=partition)
 
     async def start(self) -> None:
         """Find where the last one ended. Raises LogError, EvidenceError, UnavailableError."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import asyncio
 
-import structlog
-
 from triton.archive import ArchiveStore
 from triton.errors import EvidenceError
 from triton.evidence import layout, lineage, lives, recovering
@@ -14,6 +12,7 @@ from triton.evidence.inheriting import inherit
 from triton.evidence.ledger import Ledger
 from triton.evidence.notes import Signer
 from triton.evidence.rows import Segment
+from triton.observe.logger import get_logger
 
 
 class Beginning:
@@ -24,7 +23,7 @@ class Beginning:
         self._archive = archive
         self._signer = signer
         self._name = name
-        self._say = structlog.get_logger("triton.archiver").bind(partition=ledger.tree.partition)
+        self._say = get_logger("triton.archiver").bind(partition=ledger.tree.partition)
 
     async def remembered(self) -> None:
         """What PostgreSQL has forgotten of earlier lives: what they share with this one is read there."""

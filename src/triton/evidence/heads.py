@@ -11,8 +11,6 @@ import contextlib
 import time
 from typing import Final
 
-import structlog
-
 from triton.archive import ArchiveStore
 from triton.errors import LogForkedError, NotFoundError, TritonError
 from triton.events.log import Checkpoint, Log
@@ -23,6 +21,7 @@ from triton.evidence.notes import Signer, TreeHead
 from triton.evidence.rows import Segment
 from triton.evidence.source import Source
 from triton.evidence.tree import Frontier
+from triton.observe.logger import get_logger
 
 #: Events in one read.
 PAGE: Final = 500
@@ -69,7 +68,7 @@ class Follower:
         #: The last head that was signed here, as it is published; empty before.
         self.newest_note = b""
         self._publishing: asyncio.Task[None] | None = None
-        self._say = structlog.get_logger("triton.archiver").bind(partition=self._partition)
+        self._say = get_logger("triton.archiver").bind(partition=self._partition)
 
     @property
     def position(self) -> int:

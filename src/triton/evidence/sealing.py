@@ -12,8 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-import structlog
-
 from triton.archive import ArchiveStore
 from triton.errors import ConflictError, EvidenceError, HoleError, LogForkedError
 from triton.events.entries import Page
@@ -26,6 +24,7 @@ from triton.evidence.rows import Segment
 from triton.evidence.segment import Written
 from triton.evidence.source import Source, check_hash
 from triton.evidence.tree import Frontier
+from triton.observe.logger import get_logger
 
 #: Seconds after which signed heads go into the archive, also when nothing is sealed.
 HEADS_SECONDS: Final = 3600.0
@@ -68,7 +67,7 @@ class Sealer:
         self._open: Segment | None = None
         self._first_at: int | None = None
         self._heads_put = time.monotonic()
-        self._say = structlog.get_logger("triton.archiver").bind(partition=self._partition)
+        self._say = get_logger("triton.archiver").bind(partition=self._partition)
 
     @property
     def frontier(self) -> Frontier:

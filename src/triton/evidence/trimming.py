@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import structlog
-
 from triton.errors import LogForkedError
 from triton.events.client import send_async
 from triton.events.log import Log
@@ -17,6 +15,7 @@ from triton.events.scripts import Scripts
 from triton.evidence.bounds import Bounds
 from triton.evidence.ledger import Ledger
 from triton.evidence.source import Source
+from triton.observe.logger import get_logger
 
 #: Entries that one call takes: bounds the pause.
 MOST: Final = 1000
@@ -43,7 +42,7 @@ class Trimmer:
         self._result_ms = result_ms
         self._partition = ledger.tree.partition
         self._epoch = ledger.tree.epoch
-        self._say = structlog.get_logger("triton.archiver").bind(partition=self._partition)
+        self._say = get_logger("triton.archiver").bind(partition=self._partition)
 
     async def step(self) -> int:
         """Trim what may leave. How many entries left. Raises LogForkedError."""

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-import structlog
 
 from triton.archive import ArchiveStore
 from triton.audit.noting import note
@@ -26,6 +25,7 @@ from triton.expiry import segment_file
 from triton.expiry.planning import Judge, Planned
 from triton.expiry.statements import sql
 from triton.history import History
+from triton.observe.logger import get_logger
 from triton.projections.checkpoint import Connection
 from triton.projections.lag import PROJECTORS
 
@@ -133,7 +133,7 @@ class Expirer:
             one = msgspec.structs.replace(one, state="removing")
         await asyncio.to_thread(segment_file.remove, self._archive, segment, before)
         await self._write("gone", tree, one)
-        structlog.get_logger("triton.archiver").info(
+        get_logger("triton.archiver").info(
             "archiver.expired",
             partition=tree.partition,
             epoch=tree.epoch,

@@ -7,7 +7,6 @@ import contextlib
 from typing import Final
 
 import psycopg
-import structlog
 from redis.exceptions import RedisError
 
 from triton.archive import ArchiveStore
@@ -16,6 +15,7 @@ from triton.events.log import Log
 from triton.events.scripts import Scripts
 from triton.expiry.expiring import Done, Expirer
 from triton.history import History, open_past
+from triton.observe.logger import get_logger
 from triton.settings import Settings
 
 #: Seconds until the next look while something waits for its event to be sealed.
@@ -34,7 +34,7 @@ async def run_expiry(
     with the next look. `now`: microseconds since 1970, default the server's."""
     if not settings.expire_ms:
         return
-    say = structlog.get_logger("triton.archiver")
+    say = get_logger("triton.archiver")
     while not stop.is_set():
         pause = settings.expire_ms / 1000
         try:

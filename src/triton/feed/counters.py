@@ -10,7 +10,6 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
-import structlog
 from redis.exceptions import RedisError
 
 from triton.errors import TritonError
@@ -18,12 +17,13 @@ from triton.feed import frames
 from triton.feed.contract import Refused, Timing, Write
 from triton.feed.hub import Closing, Hub
 from triton.feed.topics import topic
+from triton.observe.logger import get_logger
 
 #: Seconds between two looks while the log moves, and while it does not (waits grow all the same).
 TICK: Final = 0.3
 REST: Final = 2.0
 
-_log = structlog.get_logger("triton.feed")
+_log = get_logger("triton.feed")
 
 
 class Counters:
@@ -80,7 +80,7 @@ class Counters:
         try:
             found = await self._read()
         except (TritonError, RedisError, OSError) as error:
-            _log.warning("queues cannot be counted", reason=str(error))
+            _log.warning("queues_not_counted", reason=str(error))
             for stream in self._streams:
                 stream.close_for("unavailable")
             return

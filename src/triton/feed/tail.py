@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal
 
-import structlog
 from redis.exceptions import RedisError
 
 from triton.errors import HoleError, LogError, LogForkedError, UnavailableError
 from triton.events.log import Checkpoint, Entry, Log
 from triton.feed.ring import Ring
+from triton.observe.logger import get_logger
 
 #: Entries that a new ring is filled with, so that who comes back after a restart needs no history.
 WARM: Final = 2048
@@ -26,7 +26,7 @@ _GAP: Final = 0.005
 #: Seconds between two tries to mend what broke.
 _AGAIN: Final = 0.5
 
-_log = structlog.get_logger("triton.feed")
+_log = get_logger("triton.feed")
 
 
 class Tail:
@@ -71,7 +71,7 @@ class Tail:
                 self._stand(f"Redis does not answer: {error}")
             except Exception as error:
                 # A bug of ours must not leave the feed silent: begin again, and say so.
-                _log.exception("feed failed", partition=self.partition)
+                _log.exception("feed_failed", partition=self.partition)
                 self._break(f"{type(error).__name__}: {error}")
             while self.trouble:
                 await asyncio.sleep(_AGAIN)
@@ -83,7 +83,7 @@ class Tail:
 
     def _stand(self, trouble: str) -> None:
         if trouble != self.trouble:
-            _log.warning("feed stands still", partition=self.partition, reason=trouble)
+            _log.warning("feed_stands_still", partition=self.partition, reason=trouble)
         self.trouble = trouble
 
     async def _mend(self) -> None:
@@ -102,7 +102,7 @@ class Tail:
             self._stand(f"Redis does not answer: {error}")
         else:
             self.trouble = ""
-            _log.info("feed goes on", partition=self.partition, position=self.ring.last)
+            _log.info("feed_goes_on", partition=self.partition, position=self.ring.last)
 
     async def _continues(self) -> bool:
         """Whether the ring can be continued. Raises LogForkedError where it was read from another log."""

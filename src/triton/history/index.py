@@ -15,13 +15,13 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 import psycopg
-import structlog
 from psycopg.rows import dict_row
 from psycopg_pool import PoolTimeout
 
 from triton.errors import UnavailableError, no_answer
 from triton.events.envelope import Event, to_microseconds
 from triton.events.types import TYPES, EventData
+from triton.observe.logger import get_logger
 
 #: The projector whose rows these are.
 PROJECTOR: Final = "postgres"
@@ -31,7 +31,7 @@ _REST: Final = 2.0
 #: Gives a connection in autocommit mode for a while.
 Connect: TypeAlias = Callable[[], AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]]
 
-_log = structlog.get_logger("triton.history")
+_log = get_logger("triton.history")
 
 
 class Index:
@@ -57,7 +57,7 @@ class Index:
             raise UnavailableError(f"PostgreSQL lacks a table: {error}") from error
         except (psycopg.Error, PoolTimeout, OSError) as error:
             self._rests_until = time.monotonic() + _REST
-            _log.warning("the index of events does not answer", reason=str(error).strip())
+            _log.warning("event_index_away", reason=str(error).strip())
             raise UnavailableError(no_answer("PostgreSQL", error)) from error
 
 

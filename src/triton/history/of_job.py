@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import structlog
-
 from triton import keys
 from triton.errors import EvidenceError, UnavailableError
 from triton.events.entries import Entry, Page, dense
 from triton.events.envelope import Event
 from triton.history.index import PROJECTOR, event_of
+from triton.observe.logger import get_logger
 
 if TYPE_CHECKING:
     from triton.history.whole import WholeLog
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 #: Entries in one read of Redis.
 _RANGE: Final = 1000
 
-_log = structlog.get_logger("triton.history")
+_log = get_logger("triton.history")
 
 
 class JobPage(NamedTuple):
@@ -108,9 +107,7 @@ async def _exact(
                 if strict:
                     raise
                 away = True
-                _log.warning(
-                    "a history is shown as the index has it", job=job, reason=error.message
-                )
+                _log.warning("history_from_index", job=job, reason=error.message)
         found.append(entry or event_of(row, job, partition))
     if strict and (lost := [one for one in found if isinstance(one, Event)]):
         raise log.hole(partition, lost[0].position, lost[0].position)

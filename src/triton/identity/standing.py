@@ -13,20 +13,20 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import redis.asyncio
-import structlog
 from redis.exceptions import RedisError
 
 from triton import keys
 from triton.errors import ConflictError, UnavailableError, no_answer
 from triton.identity.principal import Principal
 from triton.identity.verifying import Verifier
+from triton.observe.logger import get_logger
 
 #: Tokens of one tenant that are taken back at the same time, at most: they are held in memory.
 MOST: Final = 10_000
 #: Seconds between two looks at least, and tokens that one question names.
 _SHORTEST: Final = 0.1
 _PAGE: Final = 500
-_log: Final = structlog.get_logger("triton.identity")
+_log: Final = get_logger("triton.identity")
 
 Close = Callable[[], None]
 
@@ -106,7 +106,7 @@ class Standing:
                 await self._look()
             except Exception:
                 # A bug of ours must not let what was taken back go on for ever.
-                _log.exception("open streams were not looked at")
+                _log.exception("open_streams_not_looked_at")
 
     async def _look(self) -> None:
         for proof in await self._over(list(self._open)):
@@ -132,14 +132,14 @@ class Standing:
                     ends = await pipe.execute()
                 found |= {one for one, end in zip(page, ends, strict=True) if end and end > now}
         except RedisError as error:
-            _log.warning("what was taken back is not known", reason=str(error))
+            _log.warning("taken_back_not_known", reason=str(error))
         return found
 
     async def _ended(self, source: str) -> bool:
         try:
             return bool(source) and not await self._verifier.counts(source)
         except UnavailableError as error:
-            _log.warning("what was taken back is not known", reason=error.message)
+            _log.warning("taken_back_not_known", reason=error.message)
             return False
 
 

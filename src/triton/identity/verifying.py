@@ -12,7 +12,6 @@ from typing import Final
 
 import msgspec
 import psycopg
-import structlog
 from psycopg.rows import DictRow
 
 from triton.errors import UnauthenticatedError, UnavailableError
@@ -22,12 +21,13 @@ from triton.identity.permissions import Role, permitted
 from triton.identity.principal import Principal, principal_of
 from triton.identity.remembering import Remembered
 from triton.identity.tokens import AccessTokens
+from triton.observe.logger import get_logger
 
 #: Seconds for which what was read is believed where PostgreSQL does not answer.
 STALE: Final = 60.0
 #: Seconds between two writes of when keys were last used.
 USED_EVERY: Final = 30.0
-_log: Final = structlog.get_logger("triton.identity")
+_log: Final = get_logger("triton.identity")
 
 
 class _Key(msgspec.Struct, frozen=True):
@@ -118,7 +118,7 @@ class Verifier:
                 await rows(connection, "key_used", prefixes=list(used), times=list(used.values()))
         except (psycopg.Error, UnavailableError) as error:
             self._used = used | self._used
-            _log.warning("when keys were used is not written", reason=str(error))
+            _log.warning("key_uses_not_written", reason=str(error))
 
     async def _find(self, prefix: str) -> _Key | None:
         async with transaction(self._pool) as connection:

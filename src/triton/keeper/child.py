@@ -97,12 +97,16 @@ class _Link:
     """The way to the log."""
 
     def __init__(self, charge: dict[str, Any]) -> None:
-        import structlog
 
         from triton import keys
         from triton.events.client import connect
         from triton.events.scripts import Scripts
+        from triton.observe.logger import get_logger
+        from triton.observe.logs import configure
+        from triton.settings import load
 
+        # A process of its own, whoever its parent is: so is its log.
+        configure("keeper", load())
         self._charge = charge
         self._by = f"worker:{charge['worker']}"
         self._keys = keys
@@ -110,7 +114,7 @@ class _Link:
             completed_ttl_ms=charge["completed_ttl_ms"], failed_ttl_ms=charge["failed_ttl_ms"]
         )
         self._client = connect(charge["url"])
-        self._log = structlog.get_logger("triton.keeper").bind(worker=charge["worker"])
+        self._log = get_logger("triton.keeper").bind(worker=charge["worker"])
 
     def warn(self) -> None:
         self._log.warning("interpreter_stands_still", hint="a C call does not let go of it")

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import structlog
 
 import triton
 from triton.keeper.holds import Holds
+from triton.observe.logger import get_logger
 
 #: Seconds until a keeper that ended is begun again.
 _PAUSE: Final = 10.0
 #: Keepers that wait for the end of this process.
 _left_behind: Final[list[subprocess.Popen[bytes]]] = []
-_log: Final = structlog.get_logger("triton.worker")
+_log: Final = get_logger("triton.worker")
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):

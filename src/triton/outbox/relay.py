@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg
-import structlog
 from dramatiq import Message
 
 from triton.errors import ConfigurationError, TritonError, UnavailableError, ValidationError
+from triton.observe.logger import get_logger
 from triton.outbox.rows import Row, message_of
 from triton.outbox.statements import sql
 from triton.references import MAX_ARCHIVED
@@ -30,7 +30,7 @@ POLL: Final = 1.0
 #: Seconds until a row is tried again that cannot go now.
 DEFER: Final = 15.0
 _FIRST, _LONGEST = 0.1, 10.0
-_log: Final = structlog.get_logger("triton.outbox")
+_log: Final = get_logger("triton.outbox")
 
 Connection = psycopg.Connection[Any]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ import msgspec
 
 from triton.errors import LogForkedError, UnavailableError, no_answer
 from triton.events.entries import Entry
+from triton.observe.slow import calls
 from triton.projections.checkpoint import Lease
 from triton.projections.fold import Sifter
 from triton.projections.native import Blocks
@@ -186,6 +188,7 @@ class ClickHouseProjection:
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
         assert self._client is not None
+        begun = time.perf_counter()
         try:
             self._client.raw_insert(
                 self._table,
@@ -196,3 +199,5 @@ class ClickHouseProjection:
             )
         except ClickHouseError as error:
             raise UnavailableError(f"ClickHouse did not take the batch {token}: {error}") from error
+        finally:
+            calls.since(begun, "clickhouse", f"INSERT INTO {self._table}", bytes=len(body))

@@ -13,12 +13,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, ClassVar, Final, TypeVar
 
 import psycopg
-import structlog
 from redis.exceptions import RedisError
 
 from triton.errors import EvidenceError, FencedError, LogError, TritonError, UnavailableError
 from triton.events.log import Log
 from triton.events.troubles import Kind, note_trouble
+from triton.observe.logger import get_logger
+from triton.observe.statements import AsyncCursor
 from triton.projections.checkpoint import LEASE_SECONDS, Lease
 
 #: Seconds between two looks of a standby at its lease.
@@ -56,7 +57,7 @@ class Keeping(abc.ABC):
         self._standby_seconds = standby_seconds
         self._halted_seconds = halted_seconds
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self.say = structlog.get_logger(f"triton.{self.word}").bind(partition=partition)
+        self.say = get_logger(f"triton.{self.word}").bind(partition=partition)
 
     @abc.abstractmethod
     async def once(self, connection: psycopg.AsyncConnection[Any], stop: asyncio.Event) -> None:
@@ -74,7 +75,10 @@ class Keeping(abc.ABC):
                     await self.log.refresh()
                     halted = False
                 async with await psycopg.AsyncConnection.connect(
-                    self._database_url, autocommit=True, connect_timeout=10
+                    self._database_url,
+                    autocommit=True,
+                    connect_timeout=10,
+                    cursor_factory=AsyncCursor,
                 ) as connection:
                     await self.once(connection, stop)
                 continue
@@ -125,7 +129,7 @@ class Keeping(abc.ABC):
 
 async def opened(word: str, open_it: Callable[[], Awaitable[T]], stop: asyncio.Event) -> T | None:
     """What is opened, as soon as its engines answer; None when told to stop before."""
-    say = structlog.get_logger(f"triton.{word}")
+    say = get_logger(f"triton.{word}")
     delay = _FIRST
     while not stop.is_set():
         try:

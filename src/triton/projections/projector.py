@@ -9,11 +9,10 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from typing import Any, Final, NamedTuple, Protocol
 
-import structlog
-
 from triton.errors import ExpiredError, HoleError
 from triton.events.entries import Page
 from triton.events.log import Checkpoint
+from triton.observe.logger import get_logger
 from triton.projections.checkpoint import Lease
 from triton.projections.rows import Piece, RowReader
 
@@ -147,7 +146,7 @@ class Projector:
             until = int(error.details["until"])
             await self.lease.fenced("advance", {"to": until, "digest": ""})
             self.lease.checkpoint = Checkpoint(at.epoch, until, "")
-            structlog.get_logger("triton.projector").warning(
+            get_logger("triton.projector").warning(
                 "projector.expired",
                 projector=self.lease.projector,
                 partition=self._partition,

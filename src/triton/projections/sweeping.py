@@ -7,9 +7,9 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
-import structlog
 
 from triton.errors import TritonError, UnavailableError
+from triton.observe.logger import get_logger
 from triton.projections.checkpoint import Connection
 from triton.projections.statements import sql
 from triton.settings import Settings
@@ -29,7 +29,7 @@ async def run_sweeping(settings: Settings, stop: asyncio.Event) -> None:
     """Until `stop` is set; never where TRITON_EXPIRE_MS is 0. What fails is said, and tried again."""
     if not settings.expire_ms:
         return
-    say = structlog.get_logger("triton.projector")
+    say = get_logger("triton.projector")
     pause = min(settings.expire_ms / 1000, _LOOK)
     while not stop.is_set():
         try:

@@ -8,18 +8,18 @@ from typing import Any, Final
 
 import msgspec
 import psycopg
-import structlog
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from triton.domain.connection import tenant_connection
 from triton.domain.statements import sql
+from triton.observe.logger import get_logger
 
 #: Seconds for which limits are believed, and tenants that are remembered.
 FRESH: Final = 5.0
 _MOST: Final = 10_000
 
-_log = structlog.get_logger("triton.quotas")
+_log = get_logger("triton.quotas")
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final
 
-import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -16,6 +15,7 @@ from triton.api.metrics.of_process import of_process
 from triton.api.metrics.of_redis import of_log, of_queues, of_server
 from triton.api.metrics.of_stores import of_archive, of_failed_jobs, of_projectors
 from triton.api.services import Services
+from triton.observe.logger import get_logger
 
 #: Seconds that one source may take.
 _TIMEOUT: Final = 3.0
@@ -27,7 +27,7 @@ _SOURCES: Final[dict[str, Callable[[Services], Awaitable[list[Metric]]]]] = {
     "failed_jobs": of_failed_jobs,
     "archive": of_archive,
 }
-_log = structlog.get_logger("triton.api")
+_log = get_logger("triton.api")
 
 
 async def scrape(services: Services, own: Sequence[Metric]) -> bytes:
@@ -64,5 +64,5 @@ async def _asked(name: str, answer: Awaitable[list[Metric]]) -> list[Metric] | N
             return await answer
     except Exception as error:
         # Whatever a driver raises: one source less must not take the others away.
-        _log.warning("metrics source is away", source=name, reason=str(error) or repr(error))
+        _log.warning("metrics_source_away", source=name, reason=str(error) or repr(error))
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import structlog
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
@@ -23,9 +22,10 @@ from triton.events.scripts import Hold
 from triton.feed.contract import Refused, Stream
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
+from triton.observe.logger import get_logger
 
 router = APIRouter(prefix=views.PREFIX, tags=["queues and workers"])
-_log: Final = structlog.get_logger("triton.api")
+_log: Final = get_logger("triton.api")
 
 
 @router.get(

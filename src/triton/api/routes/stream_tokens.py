@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import msgspec
-import structlog
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
@@ -24,12 +23,13 @@ from triton.identity import stream_tokens
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
 from triton.identity.stream_tokens import MAX_LENGTH, MOST, Scope, StreamToken
+from triton.observe.logger import get_logger
 from triton.submit import MAX_NAME
 
 #: Seconds that a token lives, where nothing is said.
 TTL: Final = 900
 router = APIRouter(prefix=f"{views.PREFIX}/stream-tokens", tags=["events"])
-_log: Final = structlog.get_logger("triton.api")
+_log: Final = get_logger("triton.api")
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00]+\Z")]
 _Names = Annotated[list[_Name], msgspec.Meta(max_length=MOST)]
@@ -93,7 +93,7 @@ async def make_stream_token(
     if len(text) > MAX_LENGTH:
         raise _invalid("jobs", "these names make too long a token: name a batch, or fewer jobs")
     _log.info(
-        "stream token made",
+        "stream_token_made",
         token_id=token.id,
         by=who.by,
         tenant=token.scope.tenant,
@@ -129,7 +129,7 @@ async def take_back(
     one. `tenant` is the one that it was made for; without it, your own."""
     named = who.writes_as(tenant)
     await services.standing.take_back(named, token_id, services.settings.stream_token_ms)
-    _log.info("stream token taken back", token_id=token_id, by=who.by, tenant=named)
+    _log.info("stream_token_taken_back", token_id=token_id, by=who.by, tenant=named)
     return Response(status_code=204)
 
 

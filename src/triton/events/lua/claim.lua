@@ -2,7 +2,8 @@
 -- what did not start in time. Of a paused queue, nothing is handed out.
 -- ARGV[2]  msgpack {worker, op, lease_ms, limit, max_deaths, failed_ttl_ms, queues}
 -- ARGV[3]  data of job.started
--- Answers  {due in ms or -1, {id, attempt, body, queue, tenant, causation, correlation, traceparent}...}
+-- Answers  {due in ms or -1, {id, attempt, body, queue, tenant, causation, correlation, traceparent, waited}...}
+--          waited: microseconds for which it was ready, -1 where that is not known
 --          op repeated: the jobs of the first time that are still under its lease
 -- Events   job.failed (expired); job.due; job.lease_lost (and job.failed, job.cancelled); job.started
 --@include message
@@ -20,7 +21,7 @@ local answer = { -1 }
 
 local function give(h)
   answer[#answer + 1] = { h.id, h.attempt, message_of(h) or '', h.queue, h.tenant, h.causation, h.correlation,
-    h.traceparent }
+    h.traceparent, h.waited or -1 }
 end
 
 local last = redis.call('GET', last_claim)
@@ -102,6 +103,10 @@ local function take(queue)
     if h and is_expired(h) then
       expire(h, failed_ttl)
     elseif h then
+      -- What was just submitted has no time of its own: it is ready since then.
+      local since = h.version == 1 and h.submitted or 0
+      if since == 0 then since = number(h, 'at') end
+      h.waited = NOW - since
       h.attempt = h.attempt + 1
       append(h, 'job.started', by, started)
       redis.call('HSET', key_of(id), 'state', 'processing', 'version', h.version,
