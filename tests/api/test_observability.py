@@ -11,6 +11,7 @@ from typing import Any
 import dramatiq
 import msgspec
 import pytest
+import redis
 import structlog
 from dramatiq import Worker
 from live_api import Hand, LiveApi
@@ -21,6 +22,8 @@ from sse_reader import Subscriber
 
 from eventually import eventually
 from triton import TritonBroker, keys
+from triton.api.server import serve
+from triton.errors import UnavailableError
 from triton.observe import tracing
 from triton.observe.logs import configure
 from triton.observe.slow import calls
@@ -249,6 +252,35 @@ def test_no_secret_and_no_argument_is_in_the_log(
     assert first["exception"]["frames"][-1]["function"] == "broken"
     (retried,) = said.lines("job_retried", job_id=job)
     assert retried["in_ms"] <= 20
+
+
+def test_a_job_that_no_actor_takes_is_told_with_its_id(
+    api: LiveApi, broker: TritonBroker, said: Said
+) -> None:
+    said.forget()
+    job = submit(api, "nobody_knows")
+    (failed,) = eventually(lambda: said.lines("job_failed"))
+    assert (failed["job_id"], failed["actor"], failed["queue"]) == (job, "nobody_knows", "default")
+    assert failed["error"] == "ActorNotFound"
+
+
+def test_an_api_that_cannot_start_says_one_sentence(
+    module_settings: Settings, said: Said, redis_client: redis.Redis
+) -> None:
+    """Redis answers, and refuses what the feed reads first."""
+    said.forget()
+    redis_client.execute_command(
+        "ACL", "SETUSER", "reader", "on", ">pw", "~*", "&*", "+@all", "-xrange", "-xread"
+    )
+    url = module_settings.redis_url.replace("unix://", "unix://reader:pw@")
+    refused = msgspec.structs.replace(module_settings, redis_url=url, port=0)
+    try:
+        with pytest.raises(UnavailableError, match="Redis does not answer"):
+            serve(refused)
+    finally:
+        redis_client.execute_command("ACL", "DELUSER", "reader")
+    assert "Traceback" not in said.text
+    assert said.lines("Application startup failed. Exiting.") == []
 
 
 def test_what_is_slow_is_told_with_ids_and_without_values(

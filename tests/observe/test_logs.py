@@ -45,8 +45,8 @@ def test_ours_and_other_peoples_lines_have_one_form(configured: Configured) -> N
     with structlog.contextvars.bound_contextvars(request_id="r1"):
         structlog.get_logger("app").info("theirs", n=1)
         get_logger("triton.worker").bind(worker="w").warning("ours", job="j1")
-        logging.getLogger("uvicorn.error").info("started %d", 7)
-    logging.getLogger("uvicorn.error").debug("not at this level")
+        logging.getLogger("somebody.else").info("started %d", 7)
+    logging.getLogger("somebody.else").debug("not at this level")
     theirs, ours, started = lines()
     for line in (theirs, ours, started):
         assert line["role"] == "api"
@@ -55,7 +55,7 @@ def test_ours_and_other_peoples_lines_have_one_form(configured: Configured) -> N
         assert line["request_id"] == "r1"
     assert (theirs["event"], theirs["n"], theirs["logger"]) == ("theirs", 1, "app")
     assert (ours["job_id"], ours["worker"], ours["level"]) == ("j1", "w", "warning")
-    assert (started["event"], started["logger"]) == ("started 7", "uvicorn.error")
+    assert (started["event"], started["logger"]) == ("started 7", "somebody.else")
 
 
 def test_the_level_is_a_setting(configured: Configured) -> None:

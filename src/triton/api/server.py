@@ -25,8 +25,10 @@ from triton.api.sse import taking_streams
 from triton.collecting import collect_rarely
 from triton.errors import StartupError, TritonError
 from triton.identity.first_start import check_auth
+from triton.observe.logger import get_logger
 from triton.settings import Settings
 
+_log: Final = get_logger("triton.api")
 #: Seconds that requests and streams have to end after the signal.
 GRACE: Final = 3
 #: Between two looks for garbage in cycles: a few megabytes of it.
@@ -103,6 +105,7 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] | None = None) 
     def ready() -> None:
         # What was imported and opened stays; requests may leave cycles, streams of events do not.
         collect_rarely(_OBJECTS)
+        _log.info("listening", url=url)
         if on_ready is not None:
             on_ready(url)
 
@@ -113,6 +116,8 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] | None = None) 
         server.run(sockets=[listener])
     except SystemExit:
         raise failure_of(server) from None
+    else:
+        _log.info("stopped")
     finally:
         uvicorn_log.removeFilter(quiet)
         listener.close()

@@ -447,6 +447,8 @@ class Dispatcher:
     def _packed(self, proxy: JobProxy, failed: bool) -> Packed:
         try:
             outcome = outcome_of(proxy, failed=failed, keep=self._keep)
+            if failed and not proxy.after_actor:
+                self._say_refused(proxy)
             if outcome.kind in TERMINAL:
                 self._pace.add(proxy.queue_name)
             return pack(proxy, self.by, outcome)
@@ -456,6 +458,19 @@ class Dispatcher:
             proxy.outbox.clear()
             proxy.apart.clear()
             return pack(proxy, self.by, failure(error))
+
+    def _say_refused(self, proxy: JobProxy) -> None:
+        """No actor ran, so nobody has said anything yet."""
+        claimed, error = proxy.claimed, proxy.failure
+        self._log.error(
+            "job_failed",
+            job=claimed.job,
+            attempt=claimed.attempt,
+            actor=proxy.actor_name,
+            queue=claimed.queue,
+            tenant=claimed.tenant,
+            error=type(error).__name__ if error is not None else "Rejected",
+        )
 
     # -- what the bell and the heart ask -----------------------------------------------------------
 

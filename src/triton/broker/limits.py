@@ -138,7 +138,15 @@ class _Watch(threading.Thread):
         elif now >= watched.hard:
             if proxy.interrupt(TimeLimitExceeded):
                 watched.hard = watched.soft = math.inf
-                _log.warning("time_limit", job=proxy.claimed.job, actor=proxy.actor_name)
+                claimed = proxy.claimed
+                _log.warning(
+                    "time_limit",
+                    job=claimed.job,
+                    attempt=claimed.attempt,
+                    actor=proxy.actor_name,
+                    queue=claimed.queue,
+                    tenant=claimed.tenant,
+                )
         elif proxy.interrupt(SoftTimeLimit):
             watched.soft = math.inf
 
@@ -150,10 +158,10 @@ class _Watch(threading.Thread):
         ident = proxy.give_up(error)
         if ident is None:
             return
+        # What the hooks send, and what is said, belongs to the job, as in its own thread.
+        current_proxy.set(proxy)
         _log.error("attempt_given_up", job=proxy.claimed.job, actor=proxy.actor_name)
         self.remove(proxy)
-        # What the hooks send belongs to the job, as in its own thread.
-        current_proxy.set(proxy)
         run_hooks(watched.broker, proxy)
         for worker in list(self.workers):
             stuck = next((each for each in worker.workers if each.ident == ident), None)

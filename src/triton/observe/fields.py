@@ -39,13 +39,17 @@ _DRAMATIQ: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "Message %s was skipped.": ("message_skipped", ("",)),
     "Rate limit exceeded in message %s: %s.": ("rate_limit_exceeded", ("", "")),
     "Received message %s with id %r.": ("message_received", ("", "job_id")),
-    "Received message for undefined actor %r. Moving it to the DLQ.": ("actor_unknown", ("actor",)),
+    "Received message for undefined actor %r. Moving it to the DLQ.": ("", ()),
     "Message %r has exceeded its age limit.": ("too_old", ("job_id",)),
     "Consumer encountered a connection error: %s": ("consumer_waiting", ("error",)),
-    "Restarting consumer in %0.2f seconds.": ("consumer_restarts", ("in_seconds",)),
+    "Restarting consumer in %0.2f seconds.": ("", ()),
+    "Dramatiq %r is booting up.": ("booting", ("dramatiq",)),
+    "Worker process is ready for action.": ("ready", ()),
+    "Shutting down...": ("stopping", ()),
+    "Worker has been shut down.": ("stopped", ()),
 }
-#: Of those, where the exception says nothing that the event does not.
-_PLAIN: Final = frozenset({"actor_unknown"})
+#: Fields with what an engine's driver says, on several lines.
+_SENTENCES: Final = ("event", "error", "reason")
 
 
 def job_context(_logger: Any, _method: str, line: Line) -> Line:
@@ -133,7 +137,11 @@ class Exceptions:
 
 
 def no_secrets(_logger: Any, _method: str, line: Line) -> Line:
-    """Takes out of every text what looks like a secret."""
+    """Takes out of every text what looks like a secret, and folds sentences into one line."""
+    for name in _SENTENCES:
+        said = line.get(name)
+        if isinstance(said, str) and "\n" in said:
+            line[name] = " ".join(said.split())
     for name, value in line.items():
         if isinstance(value, str | dict | list | tuple):
             line[name] = cleaned(value)
@@ -146,6 +154,10 @@ class Said(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.name.startswith("dramatiq"):
             return True
+        told = record.args if isinstance(record.args, tuple) else ()
+        if any(getattr(one, "ended_elsewhere", False) for one in told):
+            # An attempt that was given up comes back: all was said of it.
+            return False
         return _DRAMATIQ.get(str(record.msg), ("other",))[0] != ""
 
 
@@ -160,8 +172,6 @@ def dramatiq_line(_logger: Any, _method: str, line: Line) -> Line:
         line["event"], names = known
         told = zip(names, arguments, strict=False)
         line.update((name, _plain(value)) for name, value in told if name)
-        if line["event"] in _PLAIN:
-            line.pop("exc_info", None)
         return line
     if isinstance(arguments, tuple) and any(hasattr(one, "message_id") for one in arguments):
         safe = (getattr(one, "message_id", one) for one in arguments)

@@ -28,7 +28,10 @@ from triton.settings import Settings
 #: What a line begins with; the rest follows in the order in which it was said.
 _FIRST: Final = ("timestamp", "level", "event", "role", "pid", "logger")
 #: Loggers that tell of every step at their own `info`, and are heard from `warning` on.
-_CHATTY: Final = ("botocore", "boto3", "urllib3", "httpx", "httpcore", "s3transfer", "pypdf")
+_CHATTY: Final = (
+    *("botocore", "boto3", "urllib3", "httpx", "httpcore", "s3transfer", "pypdf"),
+    *("uvicorn.error", "dramatiq.middleware.asyncio", "asyncio"),
+)
 
 
 def configure(role: str, settings: Settings, *, stream: TextIO | None = None) -> None:
