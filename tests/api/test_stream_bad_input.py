@@ -18,6 +18,7 @@ from sse_reader import Subscriber
 from eventually import eventually
 from triton import keys
 from triton.api import sse
+from triton.api.job_reader import JobReader
 from triton.feed.cursor import Cursor, Signer, epoch_id
 from triton.settings import Settings
 
@@ -168,11 +169,26 @@ def test_ten_thousand_filters_are_refused_and_hurt_nobody(served: LiveApi, lengt
     assert served.http.get("/health").status_code == 200
 
 
-def test_a_thousand_filters_are_taken(served: LiveApi, hands: Hand) -> None:
+def test_a_thousand_filters_are_taken_and_asked_for_together(
+    served: LiveApi, hands: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = hands.run(hands.submit())
     query = "&".join(f"job_id=n{n}" for n in range(999))
+    asked: list[str] = []
+    rows = JobReader.rows
+
+    async def counting(
+        self: JobReader, statement: str, values: dict[str, Any], tenant: str | None
+    ) -> Any:
+        asked.append(statement)
+        return await rows(self, statement, values, tenant)
+
+    monkeypatch.setattr(JobReader, "rows", counting)
     with Subscriber(f"{served.url}{MANY}?{query}&job_id={job}&from=earliest") as stream:
         assert [e.json["version"] for e in stream if not e.name] == [1, 2, 3, 4]
+    assert len(asked) <= 5, (
+        "a thousand questions of one request would keep PostgreSQL from all others"
+    )
 
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs/{}/subscribe", MANY, "/api/v1/queues/subscribe"])

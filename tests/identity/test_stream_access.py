@@ -559,7 +559,7 @@ def test_a_foreign_job_costs_the_work_of_an_unknown_one(
         )
         return list(asked)
 
-    assert work(hand.submit(tenant="rival")) == work("d" * 32) == ["job"]
+    assert work(hand.submit(tenant="rival")) == work("d" * 32) == ["jobs_named"]
 
 
 def test_who_sees_all_tenants_goes_on_after_any_event(

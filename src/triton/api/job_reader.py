@@ -6,7 +6,7 @@ projector has come. So a job that was submitted a moment ago is always found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -33,6 +33,8 @@ from triton.observe.logger import get_logger
 
 #: Entries of the log that are looked through for the arguments of a job that completed a moment ago.
 _LOOKED_THROUGH: Final = 20_000
+#: Jobs that are read in one question to each store.
+_AT_ONCE: Final = 200
 #: Seconds that a request waits for a connection to PostgreSQL.
 _TIMEOUT: Final = 1.0
 
@@ -80,13 +82,19 @@ class JobReader:
     async def snapshot(self, job: str, sees: Sees = everybody) -> Snapshot | None:
         """The same of any tenant, for a subscriber."""
         found = await self._seen(job, None, sees)
-        if found is None:
-            return None
-        view, live = found
-        line = views.to_json(view)
-        return Snapshot(
-            line, view.tenant, view.state, view.version, view.position, live, view.correlation
-        )
+        return _snapshot(*found) if found else None
+
+    async def snapshots(
+        self, jobs: Collection[str], sees: Callable[[str, str, str], bool]
+    ) -> list[tuple[str, Snapshot]]:
+        """Those of many jobs that there are and that who asks sees, by id. `sees` is asked with the job too.
+        Raises as `find`."""
+        named = sorted(jobs)
+        found: list[tuple[str, Snapshot]] = []
+        for start in range(0, len(named), _AT_ONCE):
+            page = await self._read(named[start : start + _AT_ONCE], None, sees)
+            found += [(job, _snapshot(view, live)) for job, (view, live) in page.items()]
+        return found
 
     async def forgotten(self, jobs: Sequence[str]) -> set[str]:
         """Those of the jobs that PostgreSQL has (none where it does not answer), and Redis has no more: the
@@ -122,39 +130,56 @@ class JobReader:
         return [views.from_row(row) for row in await self.rows("jobs", values, chosen.tenant)]
 
     async def _seen(self, job: str, tenant: str | None, sees: Sees) -> tuple[JobView, bool] | None:
-        found = await self._read(job, tenant)
-        if found is None or sees(found[0].tenant, found[0].correlation):
-            return found
-        if found[1]:
-            # Of a job that never was PostgreSQL is asked too.
-            await self._row_if_needed(job, tenant, needed=True)
-        return None
+        found = await self._read([job], tenant, lambda _, of, correlation: sees(of, correlation))
+        return found.get(job)
 
-    async def _read(self, job: str, tenant: str | None) -> tuple[JobView, bool] | None:
-        """The view, and whether it is from Redis."""
+    async def _read(
+        self, jobs: Sequence[str], tenant: str | None, sees: Callable[[str, str, str], bool]
+    ) -> dict[str, tuple[JobView, bool]]:
+        """The views of those that are seen, each with whether it is from Redis."""
         trouble: RedisError | None = None
         try:
-            head, body = await self._live(job)
+            live = await read_many(self._client, self._namespace, self._partitions, jobs)
         except RedisError as error:
-            head, body, trouble = None, None, error
-        if head is not None and body is not None:
-            return views.from_head(head, body), True
-        row = await self._row_if_needed(job, tenant, needed=head is None)
-        if head is not None:
-            if row is None:
-                return views.from_head(head, await self._logged_body(head)), True
-            view = views.from_head(head, None)
-            return msgspec.structs.replace(view, args=row["args"], kwargs=row["kwargs"]), True
-        if row is not None:
-            return views.from_row(row), False
-        if trouble is not None:
+            live, trouble = [(None, None)] * len(jobs), error
+        found: dict[str, tuple[JobView, bool]] = {}
+        heads: dict[str, Head | None] = {}
+        for job, (head, body) in zip(jobs, live, strict=True):
+            if head is not None and body is not None:
+                found[job] = (views.from_head(head, body), True)
+            if job not in found or not sees(job, *_whose(found[job][0])):
+                # Of a job that is not seen PostgreSQL is asked too, as of one that never was.
+                heads[job] = None if job in found else head
+        if heads:
+            rows = await self._rows_of(heads, tenant)
+            for job in heads.keys() - found.keys():
+                if (one := await self._stored(heads[job], rows.get(job))) is not None:
+                    found[job] = one
+        if trouble is not None and len(found) < len(jobs):
             raise UnavailableError(f"Redis does not answer: {trouble}") from trouble
-        return None
+        seen = (job for job in jobs if job in found and sees(job, *_whose(found[job][0])))
+        return {job: found[job] for job in seen}
 
-    async def _live(self, job: str) -> tuple[Head | None, bytes | None]:
-        """The head and the message as Redis has them."""
-        ((head, body),) = await read_many(self._client, self._namespace, self._partitions, [job])
-        return head, body
+    async def _rows_of(
+        self, heads: Mapping[str, Head | None], tenant: str | None
+    ) -> dict[str, DictRow]:
+        try:
+            found = await self.rows("jobs_named", {"jobs": list(heads)}, tenant)
+        except UnavailableError as error:
+            if None in heads.values():
+                raise
+            _log.warning("jobs_shown_without_arguments", jobs=len(heads), reason=error.message)
+            return {}
+        return {row["job"]: row for row in found}
+
+    async def _stored(self, head: Head | None, row: DictRow | None) -> tuple[JobView, bool] | None:
+        """What a head without a message, and a row, tell of a job."""
+        if head is None:
+            return None if row is None else (views.from_row(row), False)
+        if row is None:
+            return views.from_head(head, await self._logged_body(head)), True
+        view = views.from_head(head, None)
+        return msgspec.structs.replace(view, args=row["args"], kwargs=row["kwargs"]), True
 
     async def _logged_body(self, head: Head) -> bytes | None:
         """The message of a job that completed before its row was written."""
@@ -166,19 +191,6 @@ class JobReader:
         except RedisError:
             return None
         return event.data.body if event and isinstance(event.data, Submitted) else None
-
-    async def _row_if_needed(self, job: str, tenant: str | None, *, needed: bool) -> DictRow | None:
-        try:
-            return await self._row(job, tenant)
-        except UnavailableError as error:
-            if needed:
-                raise
-            _log.warning("job_shown_without_arguments", job=job, reason=error.message)
-            return None
-
-    async def _row(self, job: str, tenant: str | None) -> DictRow | None:
-        rows = await self.rows("job", {"job": job}, tenant)
-        return rows[0] if rows else None
 
     async def rows(
         self, statement: str, values: dict[str, Any], tenant: str | None
@@ -209,6 +221,17 @@ class JobReader:
                 return [await cursor.fetchall() for cursor in cursors]
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise _away(error) from error
+
+
+def _whose(view: JobView) -> tuple[str, str]:
+    return view.tenant, view.correlation
+
+
+def _snapshot(view: JobView, live: bool) -> Snapshot:
+    line = views.to_json(view)
+    return Snapshot(
+        line, view.tenant, view.state, view.version, view.position, live, view.correlation
+    )
 
 
 def _away(error: Exception) -> UnavailableError:

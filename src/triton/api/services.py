@@ -216,7 +216,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             history=history,
             jobs=jobs,
             feed=JobFeed(hub, history, jobs.snapshot, timing=options.timing),
-            many=ManyFeed(hub, log, jobs.snapshot, timing=options.timing),
+            many=ManyFeed(hub, log, jobs.snapshots, timing=options.timing),
             counters=Counters(hub, queues, timing=options.timing),
             framer=framer,
             blocks=Blocks(),

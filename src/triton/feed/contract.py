@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -37,6 +37,12 @@ def everybody(tenant: str, correlation: str) -> bool:  # noqa: ARG001
 #: Reads a job's state; None, after the same work, for one that never was and for one that is not seen. Raises
 #: UnavailableError, RedisError.
 LookUp: TypeAlias = Callable[[str, Sees], Awaitable[Snapshot | None]]
+
+
+#: The same for many jobs, each of which `sees` is asked with too; only those that are seen.
+LookUpMany: TypeAlias = Callable[
+    [Collection[str], Callable[[str, str, str], bool]], Awaitable[list[tuple[str, Snapshot]]]
+]
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
-from functools import partial
 from typing import Final, Literal
 
 from redis.exceptions import RedisError
@@ -20,7 +19,7 @@ from triton import keys
 from triton.errors import EvidenceError, HoleError, LogError, UnavailableError
 from triton.events.types import TERMINAL as TERMINAL_EVENTS
 from triton.feed import frames
-from triton.feed.contract import CatchUp, LookUp, Refused, Snapshot, Timing, Write
+from triton.feed.contract import CatchUp, LookUpMany, Refused, Snapshot, Timing, Write
 from triton.feed.cursor import Reason
 from triton.feed.hub import Closing, Hub
 from triton.feed.many_reader import Found, ManyReader
@@ -28,9 +27,8 @@ from triton.feed.wanted import Begin, Wanted
 from triton.history.reader import History
 from triton.job import TERMINAL
 
-#: Followers that read the past at the same time, and states that one of them asks for at once.
+#: Followers that read the past at the same time.
 _AT_ONCE: Final = 4
-_LOOK_UPS: Final = 16
 
 
 class ManyFeed:
@@ -40,7 +38,7 @@ class ManyFeed:
         self,
         hub: Hub,
         log: Callable[[int], History],
-        look_up: LookUp,
+        look_up: LookUpMany,
         *,
         timing: Timing | None = None,
     ) -> None:
@@ -205,14 +203,7 @@ class ManyStream:
 
     async def _look_up(self, jobs: Iterable[str]) -> list[tuple[str, Snapshot]]:
         """The states of those jobs that the tenant has; which of them live."""
-        turn = asyncio.Semaphore(_LOOK_UPS)
-
-        async def one(job: str) -> tuple[str, Snapshot | None]:
-            async with turn:
-                return job, await self._feed.look_up(job, partial(self._wanted.shows, job))
-
-        found = await asyncio.gather(*(one(job) for job in sorted(jobs)))
-        states = [(job, state) for job, state in found if state]
+        states = await self._feed.look_up(frozenset(jobs), self._wanted.shows)
         self._some = bool(states)
         self._alive = {job for job, state in states if state.state not in TERMINAL}
         return states
