@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import httpx
 import msgspec
@@ -72,8 +72,14 @@ class AsyncSubscription:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self.leave()
+
+    async def leave(self) -> None:
+        """End it, and wait until its connection is closed."""
         self.close()
-        await self._messages.aclose()
+        # A generator that another task runs ends by itself.
+        with suppress(RuntimeError):
+            await self._messages.aclose()
 
     def close(self) -> None:
         """End the iteration, also from another task of the same loop; safe to call again."""
@@ -94,8 +100,10 @@ class AsyncSubscription:
         following = self._following
         try:
             while not self._closed:
-                async for message in self._connection():
-                    yield message
+                # Who leaves early ends all of it in one go: what is left open is closed by nobody in order.
+                async with aclosing(self._connection()) as messages:
+                    async for message in messages:
+                        yield message
                 if following.over or self._closed:
                     return
                 await self._rest(following.pause())
@@ -126,11 +134,14 @@ class AsyncSubscription:
                     return
                 self._answer = answer
                 following.opened(time.monotonic())
-                async for chunk in answer.aiter_bytes():
-                    for message in following.read(chunk, time.monotonic()):
-                        yield message
-                    if following.over or following.again or self._closed:
-                        return
+                # httpx says AsyncIterator, and makes a generator.
+                pieces = cast("AsyncGenerator[bytes, None]", answer.aiter_bytes())
+                async with aclosing(pieces) as chunks:
+                    async for chunk in chunks:
+                        for message in following.read(chunk, time.monotonic()):
+                            yield message
+                        if following.over or following.again or self._closed:
+                            return
         except httpx.InvalidURL as error:
             raise following.failed(unfit(error)) from error
         except httpx.RequestError as error:

@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self, TypeVar
+from weakref import WeakSet
 
 import httpx
 
@@ -56,6 +57,8 @@ class AsyncClient:
         self._token = token
         self._repeats = repeats
         self._http = httpx.AsyncClient(**found.options)
+        # A loop that was left early is still open: Python would end its parts in any order.
+        self._followed: WeakSet[AsyncSubscription] = WeakSet()
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,6 +72,9 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
+        """Ends what is followed, too."""
+        for following in list(self._followed):
+            await following.leave()
         await self._http.aclose()
 
     # Jobs; what each does and raises is said in `Client`.
@@ -176,7 +182,9 @@ class AsyncClient:
             on_state=on_state, on_snapshot=on_snapshot, on_reset=on_reset, on_break=on_break
         )
         following = Following(self.url, opening_of(target, from_), tell, patience)
-        return AsyncSubscription(following, self._stream)
+        subscription = AsyncSubscription(following, self._stream)
+        self._followed.add(subscription)
+        return subscription
 
     async def wait_for(self, job: str, timeout: float | None = None) -> Job:  # noqa: ASYNC109
         """The job once it has ended, followed and not polled for. Raises TimeoutError after `timeout` s."""

@@ -323,3 +323,28 @@ def test_errors_are_classes_with_what_the_api_said(
     error = problem_of("http://x", status, b'{"code": "%b", "message": "m"}' % code.encode())
     assert type(error) is kind
     assert (error.code, error.message, error.details) == (code, "m", {})
+
+
+def test_a_client_that_is_closed_ends_what_a_loop_left_open() -> None:
+    """At the loop's own end Python would end the parts in any order, and complain."""
+    complaints: list[dict[str, Any]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK + event(1))
+        await reader.read()
+        writer.close()
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with AsyncClient(url) as client:
+                following = client.subscribe("j")
+                async for _ in following.messages():
+                    break
+            assert following.state == "closed"
+
+    asyncio.run(run())
+    assert complaints == []
