@@ -15,7 +15,7 @@ help:
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make bench   Triton beside its peers and limits, one table"
 	@echo "make soak    ten minutes of jobs and faults, then the checker (ARGS='--seconds 60 --seed 1')"
-	@echo "make soak-live  forty lives of clients whose API, Valkey and log are taken away, each compared with the log"
+	@echo "make soak-live  up to forty lives, for eight minutes, of clients whose API, Valkey and log are taken away, each compared with the log"
 	@echo "make clean   remove the environment and the demo's data"
 
 setup: $(STAMP)
@@ -59,7 +59,7 @@ soak: setup
 	$(BIN)/python -m soak $(ARGS)
 
 soak-live: setup
-	$(BIN)/python -m pytest -q tests/api/client/test_nothing_lost.py --hypothesis-profile long $(ARGS)
+	$(BIN)/python -m pytest -q tests/api/client/test_nothing_lost.py -s --hypothesis-profile long $(ARGS)
 
 clean:
 	rm -rf $(VENV) .triton .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,19 @@ FAULTS = ("kill_the_api", "drain_the_api", "kill_valkey", "project", "archive_an
 
 #: `make soak-live`.
 LONG = bounds.get_current_profile_name().startswith("long")
+#: Seconds after which it begins no other life.
+ENOUGH = 480.0
 
 Fits = Callable[[dict[str, Any]], bool]
+
+
+@pytest.fixture(scope="module")
+def lives() -> Iterator[list[float]]:
+    """When each life began, by the monotonic clock; told in the end."""
+    begun: list[float] = []
+    yield begun
+    if LONG:
+        print(f"\n{len(begun)} lives in {time.monotonic() - begun[0]:.0f} s")
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +113,15 @@ def followers(
 )
 @given(seed=st.integers(0, 2**32), faults=st.permutations(FAULTS))
 def test_each_client_has_exactly_what_the_log_has(
-    module_settings: Settings, modules: Path | None, seed: int, faults: Sequence[str]
+    module_settings: Settings,
+    modules: Path | None,
+    lives: list[float],
+    seed: int,
+    faults: Sequence[str],
 ) -> None:
+    if lives and time.monotonic() - lives[0] > ENOUGH:
+        return
+    lives.append(time.monotonic())
     with (
         tempfile.TemporaryDirectory() as folder,
         World(module_settings, Path(folder), seed) as world,
