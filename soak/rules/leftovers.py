@@ -19,6 +19,8 @@ LASTING: Final = {
     "queues": "set",
     "signatures": "hash",
     "terms": "hash",
+    "checks": "hash",
+    "troubles": "hash",
 }
 #: What an operator said of queues: until the same is taken back.
 OPERATORS: Final = {"held": "hash"}

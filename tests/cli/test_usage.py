@@ -19,6 +19,7 @@ from triton.cli.bulk import MAX_BYTES, Line, parts_of
 from triton.cli.exits import ending_of
 from triton.cli.live import LiveJob
 from triton.cli.output import safe
+from triton.cli.target import engines
 from triton.cli.typed import typed
 from triton.cli.up import without_password
 from triton.client.sse import Message
@@ -140,6 +141,15 @@ def test_a_file_is_parted_into_calls_that_fit() -> None:
     parts = list(parts_of(large))
     assert [line for part in parts for line in part] == large
     assert all(sum(len(line.json) + 2 for line in part) <= MAX_BYTES for part in parts)
+
+
+def test_a_stack_that_is_stopped_still_has_its_archive(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError):
+        engines(str(tmp_path), "archive_url")
+    (tmp_path / "archive").mkdir()
+    assert engines(str(tmp_path), "archive_url").archive_url == (tmp_path / "archive").as_uri()
+    with pytest.raises(UnavailableError):
+        engines(str(tmp_path), "archive_url", "redis_url")
 
 
 def test_bad_setting_is_named(invoke: Invoke) -> None:

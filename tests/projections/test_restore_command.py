@@ -27,8 +27,12 @@ PARTITIONS = 3
 
 
 def restore(settings: Settings, *arguments: str, code: int = 0) -> str:
+    return triton(settings, "restore", *arguments, code=code)
+
+
+def triton(settings: Settings, *arguments: str, code: int) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "triton", "restore", *arguments],
+        [sys.executable, "-m", "triton", *arguments],
         env={**os.environ, **settings.environment()},
         capture_output=True,
         text=True,
@@ -80,9 +84,13 @@ def test_three_partitions_are_restored_by_the_command(
         for writer in writers:
             for name in list(writer.client.scan_iter(writer.prefix + "*")):
                 writer.client.delete(name)
+        # What runs on an emptied server says so there.
+        writers[0].client.hset(keys.troubles(writers[0].prefix), "archiver:halted", 1)
         plan = json.loads(restore(settings, "--reason", "lost", "--dry-run", "--json"))
         assert [one["end"] for one in plan["partitions"]] == ends
         assert not list(writers[0].client.scan_iter(writers[0].prefix + "log"))
+        adopt = ("log", "adopt", "--reason", "lost", "--yes")
+        assert "`triton restore` brings it back" in triton(settings, *adopt, code=2)
         assert "nobody can be asked" in restore(settings, "--reason", "lost", code=2)
 
         done = json.loads(

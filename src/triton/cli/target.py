@@ -98,7 +98,8 @@ def _key_in(file: Path) -> str:
 
 
 def engines(data: str | None, *needed: str) -> Settings:
-    """The settings with the URL of every engine: as given, else of the stack on the folder.
+    """The settings with the URL of every engine: as given, else of the stack on the folder; of a stack that
+    is stopped, the archive alone.
 
     Raises UnavailableError when one of `needed` (`redis_url`, ...) is not given and nothing runs there.
     """
@@ -106,6 +107,9 @@ def engines(data: str | None, *needed: str) -> Settings:
     running = running_stack(Path(chosen.data))
     if running is not None:
         return msgspec.structs.replace(chosen, **_filled(chosen, running))
+    archive = DataFolder(Path(chosen.data)).archive.absolute()
+    if "archive_url" in needed and not chosen.archive_url and archive.is_dir():
+        chosen = msgspec.structs.replace(chosen, archive_url=archive.as_uri())
     if all(getattr(chosen, name) for name in needed):
         return chosen
     raise _nothing_runs(chosen)

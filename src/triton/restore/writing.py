@@ -22,8 +22,8 @@ from triton.restore.jobs import Jobs, Kept
 #: Jobs, or entries, in one round trip.
 _CHUNK: Final = 200
 #: Keys that processes write into a log that they have just found empty: no jobs.
-_HARMLESS: Final = ("meta", "actors", "signatures", "terms", "workers")
-_HARMLESS_BEGINS: Final = ("worker:", "bell:", "note:")
+_HARMLESS: Final = ("meta", "actors", "signatures", "terms", "workers", "checks", "troubles")
+_HARMLESS_BEGINS: Final = ("worker:", "bell:", "note:", "revoked:")
 _pack: Final = msgspec.msgpack.Encoder().encode
 
 
