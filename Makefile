@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test coverage contract lint format bench soak soak-live clean
+.PHONY: help setup demo test cluster coverage contract lint format bench soak soak-live clean
 
 help:
 	@echo "make demo    set up everything and run the main job on embedded engines"
 	@echo "make test    set up everything and run the tests, three at a time"
+	@echo "make cluster  the tests of the log, the broker and the projectors on a cluster of three primaries"
 	@echo "make coverage  the same, traced: at least 85 % must be run"
 	@echo "make contract  the API against its OpenAPI document, 100 cases a route, another seed each time"
 	@echo "make lint    ruff, the strict type check, and what deploys Triton: compose, Kubernetes, image, scripts"
@@ -34,6 +35,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
+
+# A small part of it is in `test`, as tests/cluster.
+cluster: setup
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --engine cluster tests/events tests/broker tests/projections tests/cluster $(ARGS)
 
 # Apart from `test`, which is quicker untraced.
 coverage: setup

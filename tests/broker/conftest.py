@@ -16,6 +16,7 @@ from command import Command
 from dramatiq import Worker
 from dramatiq.middleware import default_middleware
 
+from cluster_servers import PARTITIONS
 from triton import TritonBroker
 from triton.stack.engines import Engines
 
@@ -66,10 +67,23 @@ def run() -> Run:
     return running
 
 
+@pytest.fixture(autouse=True)
+def partitions(
+    request: pytest.FixtureRequest, on_cluster: bool, monkeypatch: pytest.MonkeyPatch
+) -> int:
+    """Of the logs of a test that does not say how many: on a cluster so many that each primary has some,
+    but for tests about what one partition holds."""
+    one = not on_cluster or request.node.get_closest_marker("one_partition") is not None
+    number = 1 if one else PARTITIONS
+    if not one:
+        monkeypatch.setenv("TRITON_PARTITIONS", str(number))
+    return number
+
+
 @pytest.fixture
-def history(redis_client: redis.Redis, namespace: str) -> History:
+def history(redis_client: redis.Redis, namespace: str, partitions: int) -> History:
     """The log of the test's namespace."""
-    return History(redis_client, namespace)
+    return History(redis_client, namespace, partitions)
 
 
 @pytest.fixture

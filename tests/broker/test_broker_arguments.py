@@ -143,6 +143,7 @@ def test_workers_publish_what_their_actors_take(
     assert decode(b'{"positional": 3}') is None
 
 
+@pytest.mark.one_partition
 def test_what_no_worker_can_run_fails_and_the_queue_goes_on(
     broker: TritonBroker, run: Run, history: History, redis_client: redis.Redis, namespace: str
 ) -> None:

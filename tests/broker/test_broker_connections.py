@@ -59,6 +59,7 @@ def test_a_bad_url_says_what_is_expected(make_broker: MakeBroker) -> None:
         make_broker(url="http://127.0.0.1:1")
 
 
+@pytest.mark.one_partition
 def test_a_full_server_refuses_without_a_half_done_job(
     make_broker: MakeBroker, run: Run, server: OwnServer, namespace: str
 ) -> None:
@@ -121,6 +122,7 @@ def test_what_follows_in_another_partition_is_not_lost_with_a_refusal(
         assert history.ended() == {"completed": 2}
 
 
+@pytest.mark.one_partition
 @pytest.mark.parametrize("when", ["while it runs", "while Redis is away"])
 def test_outcomes_survive_a_restart_of_redis(
     make_broker: MakeBroker, run: Run, server: OwnServer, namespace: str, when: str
@@ -202,6 +204,7 @@ def test_a_worker_stops_although_redis_is_away(
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.one_partition
 def test_an_emptied_server_gets_a_new_log(
     make_broker: MakeBroker, run: Run, server: OwnServer, namespace: str
 ) -> None:
@@ -232,6 +235,7 @@ def heard(send: Callable[[], object]) -> None:
         return
 
 
+@pytest.mark.one_server
 def test_lost_replies_have_no_second_effect(
     make_broker: MakeBroker,
     run: Run,

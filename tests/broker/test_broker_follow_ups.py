@@ -30,6 +30,7 @@ def ready(broker: TritonBroker) -> TritonBroker:
     return broker
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("place", ["first", "last", "last ack"])
 def test_what_follows_is_sent_once_although_the_process_dies_between_hooks(
     make_broker: MakeBroker, start: StartCommand, history: History, engines: Engines, place: str
@@ -81,6 +82,7 @@ def test_a_counter_is_read_without_changing_it() -> None:
     assert _value(backend, "gone", 60_000) == 0
 
 
+@pytest.mark.one_server
 def test_a_variation_of_group_callbacks_is_left_alone(
     make_broker: MakeBroker, engines: Engines
 ) -> None:

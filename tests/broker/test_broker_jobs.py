@@ -149,6 +149,7 @@ def test_messages_that_another_broker_delayed_run_at_their_eta(
     assert history.types(broken.message_id) == ["submitted", "started", "completed"]
 
 
+@pytest.mark.one_partition
 def test_smaller_priorities_start_first(broker: TritonBroker, run: Run, history: History) -> None:
     @dramatiq.actor(priority=10)
     def low() -> None:
@@ -168,6 +169,7 @@ def test_smaller_priorities_start_first(broker: TritonBroker, run: Run, history:
     assert started[:6] == [first, *urgent]
 
 
+@pytest.mark.one_partition
 def test_an_unknown_actor_and_a_body_that_cannot_be_read_end_as_rejected(
     broker: TritonBroker, run: Run, history: History, namespace: str, redis_client: redis.Redis
 ) -> None:

@@ -77,6 +77,7 @@ def endless(seen: list[str], kind: type[BaseException]) -> None:
         raise
 
 
+@pytest.mark.one_partition
 def test_a_running_job_is_interrupted_when_it_is_cancelled(
     make_broker: MakeBroker, run: Run, history: History, log: Log
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_running_job_is_interrupted_when_it_is_cancelled(
     history.check()
 
 
+@pytest.mark.one_partition
 def test_an_actor_may_finish_although_it_should_stop(
     make_broker: MakeBroker, run: Run, history: History, log: Log
 ) -> None:
@@ -139,6 +141,7 @@ def test_an_actor_may_finish_although_it_should_stop(
     assert history.types(message.message_id)[-1] == "completed"
 
 
+@pytest.mark.one_partition
 def test_a_job_that_should_stop_is_not_run_again(
     make_broker: MakeBroker, run: Run, history: History, log: Log
 ) -> None:
@@ -165,6 +168,7 @@ def test_a_job_that_should_stop_is_not_run_again(
     history.check()
 
 
+@pytest.mark.one_partition
 def test_what_waits_is_cancelled_at_once(
     broker: TritonBroker, run: Run, history: History, log: Log
 ) -> None:
@@ -183,6 +187,7 @@ def test_what_waits_is_cancelled_at_once(
     assert ran == []
 
 
+@pytest.mark.one_partition
 def test_a_job_that_waits_in_the_process_never_begins_when_cancelled(
     make_broker: MakeBroker, run: Run, history: History, log: Log
 ) -> None:
@@ -293,6 +298,7 @@ def test_jobs_keep_their_leases_while_consumers_are_closed(
     assert history.types(message.message_id) == ["submitted", "started", "completed"]
 
 
+@pytest.mark.one_partition
 def test_a_job_whose_workers_die_each_time_ends_as_died(
     make_broker: MakeBroker, run: Run, history: History, log: Log
 ) -> None:

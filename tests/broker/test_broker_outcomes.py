@@ -90,6 +90,7 @@ def test_without_the_retries_middleware_a_failure_is_a_failure(
     assert history.types(message.message_id) == ["submitted", "started", "failed"]
 
 
+@pytest.mark.one_partition
 def test_exhausted_retries_and_callbacks_are_told_once(
     broker: TritonBroker, run: Run, history: History
 ) -> None:
@@ -207,6 +208,7 @@ def test_a_pipeline_hands_results_on_in_one_step(
     history.check()
 
 
+@pytest.mark.one_server
 def test_a_group_calls_back_once_when_all_are_done(
     make_broker: MakeBroker, run: Run, engines: Engines, history: History
 ) -> None:
@@ -234,6 +236,7 @@ def test_a_group_calls_back_once_when_all_are_done(
     assert history.types(callback.message_id) == ["submitted", "started", "completed"]
 
 
+@pytest.mark.one_server
 def test_a_group_over_partitions_keeps_its_callbacks_id(
     make_broker: MakeBroker, run: Run, engines: Engines, history: History
 ) -> None:
@@ -392,6 +395,7 @@ def test_results_are_read_from_heads(broker: TritonBroker, run: Run) -> None:
             odd.get_result(block=True, timeout=5_000)
 
 
+@pytest.mark.one_server
 def test_a_users_own_results_take_the_place_of_ours(
     broker: TritonBroker, run: Run, engines: Engines
 ) -> None:

@@ -212,6 +212,7 @@ def test_nobody_reads_what_is_another_s_by_its_reference(
         message.get_result(block=True, timeout=5_000)
 
 
+@pytest.mark.one_partition
 def test_a_small_message_is_as_it_was(
     archive: Path, make_broker: MakeBroker, redis_client: redis.Redis, namespace: str
 ) -> None:

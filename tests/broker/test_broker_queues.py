@@ -158,6 +158,7 @@ def test_workers_follow_each_other_in_one_process(
     history.check()
 
 
+@pytest.mark.one_partition
 def test_two_queues_are_served_in_turn(broker: TritonBroker, run: Run, history: History) -> None:
     @dramatiq.actor(queue_name="long")
     def crowd() -> None:

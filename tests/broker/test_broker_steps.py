@@ -166,6 +166,7 @@ def test_a_step_that_failed_may_be_tried_again(broker: TritonBroker, run: Run) -
         assert message.get_result(block=True, timeout=5_000) == 2
 
 
+@pytest.mark.one_partition
 def test_a_worker_without_its_lease_records_no_step(
     make_broker: MakeBroker, run: Run, history: History, redis_client: redis.Redis, namespace: str
 ) -> None:

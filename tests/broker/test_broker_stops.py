@@ -134,6 +134,7 @@ def test_a_wrong_number_of_partitions_leaves_nothing_behind(
     assert set(redis_client.keys(f"{{{namespace}:*")) == before
 
 
+@pytest.mark.one_partition
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

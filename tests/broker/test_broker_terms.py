@@ -172,6 +172,7 @@ def test_a_unique_job_is_the_answer_while_it_lives(
     History(redis_client, namespace, partitions).check()
 
 
+@pytest.mark.one_partition
 def test_conflicts_are_settled_as_the_submit_says(
     broker: TritonBroker, run: Run, history: History, left: Callable[[], set[str]]
 ) -> None:

@@ -10,17 +10,41 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import redis
-from cluster_servers import PARTITIONS, ClusterServers
+
+from cluster_servers import PARTITIONS, ClusterServers, client_of
+from redis_server import redis7_binary, valkey_binary
 
 TESTS = Path(__file__).parents[1]
 # The broker's tests are run here once more: they and what they share are found in their folders.
 for _name in ("broker", "events", "api"):
     sys.path.append(str(TESTS / _name))
 
-from broker_log import History  # noqa: E402
-from redis_server import redis7_binary, valkey_binary  # noqa: E402
 
 from triton.stack.engines import Engines  # noqa: E402
+
+#: What runs on a cluster of Redis 7 as well, without `--engine cluster`: these would see what it does
+#: otherwise, and the scripts run on it in tests/events.
+ON_BOTH = {
+    "test_a_message_is_a_job_with_three_events",
+    "test_a_pipeline_hands_results_on_in_one_step",
+    "test_what_hooks_send_is_sent_once_whatever_the_partition",
+    "test_jobs_expire_while_the_only_worker_is_busy",
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--engine") == "cluster":
+        return
+    gone = [
+        item
+        for item in items
+        if item.path.parent == Path(__file__).parent
+        and item.get_closest_marker("redis7")
+        and getattr(item, "originalname", "") not in ON_BOTH
+    ]
+    kept = set(items) - set(gone)
+    items[:] = [item for item in items if item in kept]
+    config.hook.pytest_deselected(items=gone)
 
 
 def _fixtures_of_the_broker() -> ModuleType:
@@ -33,9 +57,10 @@ def _fixtures_of_the_broker() -> ModuleType:
 
 
 _broker = _fixtures_of_the_broker()
-make_broker, broker, run, start = (
+make_broker, broker, history, run, start = (
     _broker.make_broker,
     _broker.broker,
+    _broker.history,
     _broker.run,
     _broker.start,
 )
@@ -67,20 +92,14 @@ def engines(engines: Engines, cluster: ClusterServers) -> SimpleNamespace:
 
 
 @pytest.fixture(autouse=True)
-def partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+def partitions(monkeypatch: pytest.MonkeyPatch) -> int:
     """Six of them, unless a test says otherwise."""
     monkeypatch.setenv("TRITON_PARTITIONS", str(PARTITIONS))
+    return PARTITIONS
 
 
 @pytest.fixture
-def redis_client(cluster: ClusterServers) -> Iterator[redis.cluster.RedisCluster]:
+def redis_client(cluster: ClusterServers) -> Iterator[redis.Redis]:
     """A client of the cluster that answers bytes."""
-    client = cluster.client()
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def history(redis_client: redis.Redis, namespace: str) -> History:
-    """The log of the test's namespace."""
-    return History(redis_client, namespace, PARTITIONS)
+    with client_of(cluster.url) as client:
+        yield client

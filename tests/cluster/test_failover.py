@@ -12,16 +12,16 @@ import pytest
 import redis
 from broker_kit import MakeBroker, Run
 from broker_log import History
-from cluster_servers import PARTITIONS, PRIMARIES, SLOTS, ClusterServers
 from dramatiq import ConnectionClosed
 from redis.crc import key_slot
-from redis_server import valkey_binary
 
+from cluster_servers import PARTITIONS, PRIMARIES, SLOTS, ClusterServers
 from eventually import eventually
+from redis_server import valkey_binary
 from triton import keys
 from triton.errors import UnavailableError
 
-JOBS = 400
+JOBS = 200
 
 
 @pytest.fixture(scope="session")

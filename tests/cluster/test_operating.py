@@ -6,9 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from cluster_servers import PARTITIONS
 from live_api import LiveApi, project
 
+from cluster_servers import PARTITIONS
 from triton import keys, migrate
 from triton.settings import Settings
 

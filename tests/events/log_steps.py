@@ -95,5 +95,5 @@ class Steps:
 
     def dump(self) -> dict[bytes, Any]:
         """Every key of the partition, as the server would hand it to another; times to live aside."""
-        found = sorted(self.client.keys(f"{self.prefix}*"))
+        found = sorted(self.client.scan_iter(f"{self.prefix}*"))
         return {key: self.client.dump(key) for key in found}

@@ -15,9 +15,9 @@ from partition_model import Sent
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
-from redis_server import RedisServer, valkey_binary
 
 from eventually import eventually
+from redis_server import RedisServer, valkey_binary
 from triton import keys
 from triton.errors import ConfigurationError, UnavailableError
 from triton.events.client import connect_async
@@ -234,16 +234,16 @@ def test_another_number_of_partitions_is_refused_and_changes_nothing(
 
     try:
         asyncio.run(create())
-        before = sorted(client.keys(f"{{{namespace}*"))
+        before = sorted(client.scan_iter(f"{{{namespace}*"))
         assert len(before) == created
         with pytest.raises(
             ConfigurationError,
             match=rf"created with {created} partitions.*is {configured}: set it to {created}",
         ):
             asyncio.run(configure())
-        assert sorted(client.keys(f"{{{namespace}*")) == before
+        assert sorted(client.scan_iter(f"{{{namespace}*")) == before
     finally:
-        client.delete(*client.keys(f"{{{namespace}*"))
+        client.delete(*client.scan_iter(f"{{{namespace}*"))
 
 
 def test_a_server_that_is_gone(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -10,8 +10,8 @@ import pytest
 import redis
 from log_steps import Steps
 from redis.exceptions import ResponseError
-from redis_server import RedisServer, valkey_binary
 
+from redis_server import RedisServer, valkey_binary
 from triton import keys
 from triton.errors import ForeignEntryError, HoleError, LogForkedError
 from triton.events.client import connect_async
@@ -189,12 +189,12 @@ def pair(
         first.run(first.submit("a", "b"), first.claim("w", limit=2), first.finish("a"))
         copy(first.client, second.client, first.prefix)
         yield first, second
-        old.delete(*old.keys(f"{{{namespace}*"))
+        old.delete(*old.scan_iter(f"{{{namespace}*"))
         new.flushall()
 
 
 def copy(source: redis.Redis, target: redis.Redis, prefix: str) -> None:
-    for key in source.keys(f"{prefix}*"):
+    for key in list(source.scan_iter(f"{prefix}*")):
         target.restore(key, 0, source.dump(key), replace=True)
 
 

@@ -12,11 +12,10 @@ import pytest
 from log_steps import Steps
 from partition_model import Sent
 from redis.exceptions import ResponseError
-from redis_server import RedisServer, redis7_binary, valkey_binary
 
-from conftest import BOTH
 from eventually import eventually
 from ports import free_port
+from redis_server import BOTH, RedisServer, redis7_binary, valkey_binary
 from triton import keys
 from triton.events.client import connect_async
 from triton.events.log import Log

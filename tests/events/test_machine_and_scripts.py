@@ -463,7 +463,7 @@ class MachineAndScripts(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.checker.check_whole_log(self.model)
-        self.client.delete(*self.client.keys(f"{self.prefix}*"))
+        self.client.delete(*self.client.scan_iter(f"{self.prefix}*"))
 
     def _send(self, call: Callable[[], Call], expected: Callable[[], Any]) -> None:
         self.recent.append((call, expected))

@@ -10,10 +10,11 @@ import pytest
 import redis
 from log_steps import Steps
 from redis.exceptions import OutOfMemoryError, ResponseError
-from redis_server import RedisServer, valkey_binary
 
+from redis_server import RedisServer, valkey_binary
 from triton.errors import ConfigurationError
 from triton.events.client import connect, connect_async, send, send_async
+from triton.events.cluster import servers_of
 from triton.events.scripts import Call, Scripts, answers, pack_outcome, pack_report
 from triton.events.types import Completed, Progressed
 
@@ -81,6 +82,11 @@ def test_a_refused_call_raises_after_all_others_have_run(sending: Send, steps: S
     assert answers(sending([steps.submit("a", "b", "c")])[0]) == ["exists", "exists", "ok"]
 
 
+def fill(client: redis.Redis, maxmemory: int) -> None:
+    for server in servers_of(client):
+        server.config_set("maxmemory", maxmemory)
+
+
 def test_a_full_server_refuses_a_transition_as_a_whole(sending: Send, steps: Steps) -> None:
     steps.run(steps.submit("run", "stop", "back", "wait"), steps.claim("w", limit=3))
     steps.run(steps.cancel("back"))
@@ -96,14 +102,14 @@ def test_a_full_server_refuses_a_transition_as_a_whole(sending: Send, steps: Ste
         steps.requeue("back"),
     ]
     before = steps.dump()
-    steps.client.config_set("maxmemory", 1)
+    fill(steps.client, 1)
     try:
         for call in refused:
             with pytest.raises((OutOfMemoryError, ResponseError), match="maxmemory"):
                 sending([call])
         assert steps.dump() == before
     finally:
-        steps.client.config_set("maxmemory", 0)
+        fill(steps.client, 0)
     assert answers(sending([refused[3]])[0]) == ["ok"]
 
 

@@ -73,7 +73,7 @@ def test_a_log_may_change_to_the_new_layout_while_jobs_live(steps: Steps) -> Non
     ]
     for job in given.jobs:
         steps.run(steps.finish(job.job, job.attempt))
-    assert not steps.client.keys(keys.body(steps.prefix, "*"))
+    assert not list(steps.client.scan_iter(keys.body(steps.prefix, "*")))
 
 
 def test_a_completed_head_stays_for_its_results_grace_and_no_longer(steps: Steps) -> None:

@@ -16,7 +16,9 @@ from redis.retry import Retry
 
 from triton.errors import ConfigurationError
 from triton.events.cluster import (
+    RAW,
     Cluster,
+    as_is,
     connect_cluster_async,
     is_cluster,
     one_kind_of_error,
@@ -29,7 +31,6 @@ from triton.observe.slow import calls as slow
 #: Seconds without an answer after which a call is repeated on a new connection.
 SOCKET_TIMEOUT: Final = 10.0
 _RETRIES: Final = 4
-_RAW: Final = ("XRANGE", "XREAD")
 
 
 def connect(url: str, **options: Any) -> redis.Redis:
@@ -44,8 +45,8 @@ def connect(url: str, **options: Any) -> redis.Redis:
         client = Redis.from_url(url, **_options(retry, options))
     except ValueError as error:
         raise _bad_url(url, error) from error
-    for command in _RAW:
-        client.set_response_callback(command, _as_is)
+    for command in RAW:
+        client.set_response_callback(command, as_is)
     return client
 
 
@@ -60,8 +61,8 @@ def connect_async(url: str, **options: Any) -> redis.asyncio.Redis:
         )
     except ValueError as error:
         raise _bad_url(url, error) from error
-    for command in _RAW:
-        client.set_response_callback(command, _as_is)
+    for command in RAW:
+        client.set_response_callback(command, as_is)
     return client
 
 
@@ -80,10 +81,6 @@ def _bad_url(url: str, error: ValueError) -> ConfigurationError:
         f"the Redis URL {url!r} cannot be used: {error}; expected redis://host:port/db, "
         "rediss://..., unix:///path/to/socket?db=0, or redis+cluster://host:port,host:port"
     )
-
-
-def _as_is(response: Any, **_: Any) -> Any:
-    return response
 
 
 def send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:

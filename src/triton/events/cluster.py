@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
 import redis
@@ -21,6 +21,8 @@ from redis.exceptions import RedisClusterException
 #: URL scheme of a cluster -> whether its connections are encrypted.
 SCHEMES: Final = {"redis+cluster": False, "rediss+cluster": True}
 _PORT: Final = 6379
+#: Commands whose replies are left as they come from the wire.
+RAW: Final = ("XRANGE", "XREAD")
 
 
 def is_cluster(url: str) -> bool:
@@ -64,6 +66,17 @@ class _Cluster(redis.cluster.RedisCluster):
         with one_kind_of_error():
             return redis.cluster.RedisCluster.execute_command(self, *args, **options)
 
+    def get_redis_connection(self, node: Any) -> redis.Redis:
+        # Callbacks of a whole cluster come after those of its nodes, so each node has to know.
+        client: redis.Redis = redis.cluster.RedisCluster.get_redis_connection(self, node)
+        for command in RAW:
+            client.set_response_callback(command, as_is)
+        return client
+
+
+def as_is(response: Any, **_: Any) -> Any:
+    return response
+
 
 class Cluster:
     """A `redis.cluster.RedisCluster` that connects when first used, so that a broker may be made at import.
@@ -77,6 +90,12 @@ class Cluster:
         self._retry = retry
         self._lock = threading.Lock()
         self._made: redis.cluster.RedisCluster | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cluster(), name)

@@ -13,6 +13,9 @@ from eventually import eventually
 from triton.events.client import connect
 from triton.stack.engine import package_folder
 
+#: Parameters of tests that run on each.
+BOTH = [pytest.param("valkey", id="valkey"), pytest.param("redis7", marks=pytest.mark.redis7)]
+
 
 class RedisServer:
     """A server on a unix socket, without anything on disk but its log."""
