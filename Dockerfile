@@ -1,8 +1,9 @@
 # One image for every role: `triton api`, `triton worker`, `triton projector`, `triton archiver`, `triton relay`,
 # `triton migrate`. Debian-based, because the binary wheels need glibc. The embedded engines are not in it.
 FROM python:3.12-slim-bookworm AS build
-# Extras of pyproject.toml: what your actors need besides, such as documents,parquet.
-ARG EXTRAS=documents
+# Extras of pyproject.toml: `backup` is PostgreSQL's own pg_dump, `otel` is for traces. What your actors need besides goes
+# here, such as parquet.
+ARG EXTRAS=documents,backup,otel
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /source
 RUN python -m venv /opt/triton

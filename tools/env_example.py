@@ -14,7 +14,7 @@ import msgspec
 from triton import settings
 
 _ROOT = Path(__file__).resolve().parents[1]
-_COMPOSE = ("compose.yaml", "compose.dev.yaml", "compose.prod.yaml")
+_COMPOSE = ("compose.yaml", "compose.dev.yaml", "compose.prod.yaml", "compose.backup.yaml")
 _VARIABLE = re.compile(r"\$\{([A-Z_]+)(?::([-?])([^}]*))?\}")
 _HEAD = """\
 # Made from src/triton/settings.py and the compose files by tools/reference.py. Copy it to .env and fill in
@@ -41,6 +41,7 @@ _ABOUT = {
     "TRITON_ADMIN_PASSWORD": "Of the first admin (TRITON_ADMIN_LOGIN), 12 characters or more.",
     "GRAFANA_ADMIN_PASSWORD": "Of Grafana's user admin, for the profile observability.",
     "IMAGE": "The image of every role; compose.prod.yaml builds none and asks for it.",
+    "BACKUPS": "Folder that compose.backup.yaml puts backups into; uid 10001 must be able to write there.",
     "METRICS_KEY_FILE": "File with an API key that may read metrics, for the profile observability.",
 }
 

@@ -53,8 +53,11 @@ def workloads(folder: Path = MANIFESTS) -> dict[str, Document]:
     """Name -> the pod's spec, of everything that makes pods."""
     found = {}
     for _, one in documents(folder):
-        if one["kind"] in ("Deployment", "StatefulSet", "Job"):
-            found[one["metadata"]["name"]] = one["spec"]["template"]["spec"]
+        spec = one.get("spec", {})
+        if one["kind"] == "CronJob":
+            spec = spec["jobTemplate"]["spec"]
+        if one["kind"] in ("Deployment", "StatefulSet", "Job", "CronJob"):
+            found[one["metadata"]["name"]] = spec["template"]["spec"]
     return found
 
 

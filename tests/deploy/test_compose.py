@@ -56,7 +56,7 @@ def test_reloading_commands_exist_too(roles: dict[str, Any]) -> None:
         refuse_wrong_command(line.split()[1:])
 
 
-@pytest.mark.parametrize("file", [(), ("dev",), ("prod",)])
+@pytest.mark.parametrize("file", [(), ("dev",), ("prod",), ("backup",)])
 def test_settings_exist_and_their_values_are_taken(file: tuple[str, ...]) -> None:
     """A name or a value that settings.py does not know would only be found when the container starts."""
     for one in compose(*file)["services"].values():
@@ -146,6 +146,25 @@ def test_what_is_named_is_declared(services: dict[str, Any]) -> None:
         assert set(one["networks"]) <= whole["networks"].keys()
         assert {secret["source"] for secret in one.get("secrets", ())} <= whole["secrets"].keys()
         assert one.get("depends_on", {}).keys() <= services.keys()
+
+
+def test_a_backup_finds_engines_and_keys_where_the_roles_have_them(
+    services: dict[str, Any],
+) -> None:
+    """A volume or a URL that moved would be missing in every backup from then on."""
+    backup = compose("backup")["services"]["backup"]
+    api, archiver = services["api"], services["archiver"]
+    tokens = Path(urlsplit(backup["environment"]["TRITON_TOKEN_KEYS"]).path)
+    mounted = {*api["volumes"], *archiver["volumes"]} - {"uploads:/tmp"}
+
+    refuse_wrong_command(["backup", "create", "/backups/x"])
+    assert "${BACKUPS:-./backups}:/backups" in backup["volumes"]
+    assert mounted < set(backup["volumes"])
+    assert backup["environment"]["TRITON_DATA"] == archiver["environment"]["TRITON_DATA"]
+    assert tokens == Path(api["environment"]["TRITON_DATA"]) / "token-keys"
+    for name, value in api["environment"].items():
+        if name.endswith(("_URL", "_ID", "_ACCESS_KEY", "TENANT_KEYS", "SUBJECT_KEYS")):
+            assert backup["environment"][name] == value
 
 
 def test_engines_are_out_of_reach_and_the_roles_wait_for_them(roles: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from deploy_files import MANIFESTS, ROOT, SETTINGS, documents, refuse_wrong_comm
 
 from triton import settings
 from triton.api.app import create_app
+from triton.backup import keyfiles
 from triton.broker import drain
 from triton.domain.key_ring import RingFile
 from triton.evidence.signing import file_signer
@@ -55,7 +56,7 @@ def variables(container: dict[str, Any]) -> dict[str, str]:
 
 
 def test_roles_and_engines_are_all_there(pods: dict[str, Any]) -> None:
-    roles = {"api", "worker", "projector", "archiver", "relay", "migrate"}
+    roles = {"api", "worker", "projector", "archiver", "relay", "migrate", "backup"}
 
     assert pods.keys() == {f"triton-{role}" for role in roles} | ENGINES
 
@@ -64,7 +65,11 @@ def test_commands_exist_with_their_options(pods: dict[str, Any]) -> None:
     for name, pod in pods.items():
         if name in ENGINES:
             continue
-        refuse_wrong_command(pod["containers"][0]["args"])
+        args = pod["containers"][0]["args"]
+        lines = [line.split() for line in args[0].splitlines() if line.startswith("triton ")]
+        assert bool(lines) == (name == "triton-backup")
+        for words in [line[1:] for line in lines] or [args]:
+            refuse_wrong_command(words)
         for first in pod.get("initContainers", ()):
             refuse_wrong_command(
                 re.findall(r"triton ([a-z]+ [a-z]+ --json)", first["args"][0])[0].split()
@@ -163,6 +168,7 @@ def test_files_in_settings_are_mounted(pods: dict[str, Any], given: dict[str, st
         "triton-api": ("TRITON_TOKEN_KEYS", "TRITON_TENANT_KEYS", "TRITON_ADMIN_PASSWORD_FILE"),
         "triton-worker": ("TRITON_TENANT_KEYS",),
         "triton-archiver": ("TRITON_SIGNING_KEY",),
+        "triton-backup": ("TRITON_SIGNING_KEY", "TRITON_TOKEN_KEYS", "TRITON_TENANT_KEYS"),
     }
     for name, wanted in reads.items():
         container = pods[name]["containers"][0]
@@ -215,6 +221,21 @@ def test_made_secrets_are_what_triton_reads(
     assert urlsplit(engines["TRITON_REDIS_URL"]).password == passwords["valkey"]
     assert urlsplit(engines["TRITON_DATABASE_URL"]).password == passwords["postgres"]
     assert urlsplit(engines["TRITON_CLICKHOUSE_URL"]).password == passwords["clickhouse"]
+
+
+def test_a_backup_takes_each_key_of_a_mounted_secret_once(tmp_path: Path) -> None:
+    """Kubernetes mounts links to a folder of links; restored, that folder could not be written."""
+    real = tmp_path / "keys" / "..2026_11_21"
+    real.mkdir(parents=True)
+    (real / "1-00000000.HS256").write_bytes(b"k" * 32)
+    (tmp_path / "keys" / "..data").symlink_to("..2026_11_21")
+    (tmp_path / "keys" / "1-00000000.HS256").symlink_to("..data/1-00000000.HS256")
+    chosen = Settings(data=str(tmp_path), token_keys=(tmp_path / "keys").as_uri())
+
+    keyfiles.write(chosen, tmp_path / "backup")
+
+    kept = tmp_path / "backup" / "keys" / "token-keys"
+    assert [path.relative_to(kept).as_posix() for path in kept.rglob("*")] == ["1-00000000.HS256"]
 
 
 def test_no_secret_is_part_of_what_is_applied() -> None:

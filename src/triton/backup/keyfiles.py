@@ -72,7 +72,13 @@ def _files(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
     elif path.is_dir():
-        yield from sorted(found for found in path.rglob("*") if found.is_file())
+        # A volume of Kubernetes shows each file once more, below a folder whose name begins with two dots.
+        once = (
+            found
+            for found in path.rglob("*")
+            if not found.relative_to(path).parts[0].startswith("..")
+        )
+        yield from sorted(found for found in once if found.is_file())
 
 
 def _bring(source: Path, target: Path) -> None:
