@@ -25,6 +25,9 @@ class Logger:
     def __init__(self, name: str, values: dict[str, Any]) -> None:
         self._name = name
         self._values = values
+        #: What structlog makes of it, and the configuration for which it did.
+        self._bound: Any = None
+        self._configured: Any = None
 
     def bind(self, **values: Any) -> Logger:
         """The same with these values in each line."""
@@ -50,7 +53,11 @@ class Logger:
 
     def _chosen(self) -> Any:
         if structlog.is_configured():
-            return structlog.get_logger(self._name, **self._values)
+            configured = structlog.get_config()["processors"]
+            if configured is not self._configured:
+                self._bound = structlog.get_logger(self._name).bind(**self._values)
+                self._configured = configured
+            return self._bound
         return structlog.wrap_logger(
             logging.getLogger(self._name),
             processors=_PLAIN,
