@@ -82,6 +82,29 @@ def test_every_table_of_tenants_is_forced(connection: psycopg.Connection) -> Non
     assert unpoliced.fetchall() == []
 
 
+#: Tables of the log have the tenants that the log has.
+UNBOUND: Final = """
+SELECT c.relname FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant' AND NOT a.attisdropped
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND NOT EXISTS
+    (SELECT FROM pg_constraint f WHERE f.conrelid = c.oid AND f.contype = 'f' AND a.attnum = ANY(f.conkey))"""
+OF_THE_LOG: Final = {
+    *("job_submissions", "job_events", "failed_jobs", "lost_events", "retention"),
+    *("webhook_tenants", "secret_tenants"),
+}
+
+
+def test_what_a_tenant_has_belongs_to_an_organization(connection: psycopg.Connection) -> None:
+    assert {name for (name,) in connection.execute(UNBOUND)} == OF_THE_LOG
+    add_client(connection, "gamma")
+    add_client(connection, "gamma", "Two")
+
+    found = connection.execute("SELECT name, created_by FROM organizations WHERE id = 'gamma'")
+    assert found.fetchall() == [("gamma", "system:first-record")]
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        connection.execute("DELETE FROM organizations WHERE id = 'gamma'")
+
+
 def test_the_tenant_role_owns_nothing_and_passes_nothing(connection: psycopg.Connection) -> None:
     found = connection.execute(
         "SELECT rolsuper, rolbypassrls, rolcanlogin, rolcreaterole, rolcreatedb FROM pg_roles"

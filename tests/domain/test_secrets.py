@@ -65,6 +65,7 @@ def test_a_row_that_was_moved_or_changed_does_not_open(
     ring = file.read()
     put(database_url, ring, "alpha", "s")
     with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO organizations VALUES ('beta', 'Beta', now(), 'user:x')")
         connection.execute(f"UPDATE tenant_secrets SET {change}".encode())
         tenant, name = connection.execute("SELECT tenant, name FROM tenant_secrets").fetchall()[0]
     with pytest.raises(DecodeError, match="does not open"):
