@@ -46,7 +46,6 @@ class _Submitted(msgspec.Struct):
     """What is needed of `job.submitted`."""
 
     actor: str
-    due: int = 0
 
 
 class _Open(NamedTuple):
@@ -167,12 +166,11 @@ class JobFigures:
     def _submitted(self, fields: Sequence[bytes], event: str) -> None:
         at = int(fields[_AT])
         try:
-            said = _decode(fields[_DATA])
-            actor, due = self._actor_names.of(said.actor.encode()), max(said.due, at)
+            actor = self._actor_names.of(_decode(fields[_DATA]).actor.encode())
         except (msgspec.DecodeError, UnicodeEncodeError):
-            actor, due = UNKNOWN, at  # whoever reads it says so
+            actor = UNKNOWN  # whoever reads it says so
         self._actors[actor, event] += self._share
-        self._keep(fields[_JOB], _Open(actor, due, runs=False))
+        self._keep(fields[_JOB], _Open(actor, at, runs=False))
 
     def _due(self, fields: Sequence[bytes], _event: str) -> None:
         job = fields[_JOB]
