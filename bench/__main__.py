@@ -24,6 +24,7 @@ NAMES = (
         "scripts",
         "backlog",
         "floor",
+        "partitions",
         "projectors",
         "rebuild",
         "archive",

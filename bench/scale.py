@@ -29,6 +29,8 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     dispatch_jobs: int = 3_840
     #: Idle wake-ups of the dispatch prototypes.
     wakes: int = 200
+    #: Partitions of the log that are compared, the one that the others stand beside first.
+    partitions: tuple[int, ...] = (1, 2, 4)
     #: Clients of one job and events each second, and for how long.
     live_cells: tuple[tuple[int, int], ...] = (
         (1, 5),
