@@ -158,6 +158,17 @@ def test_every_command_of_a_runbook_is_one() -> None:
     assert seen > 60
 
 
+def test_what_a_runbook_looks_for_in_a_log_is_written_there() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "src" / "triton").rglob("*.py"))
+    wrong = [
+        f"{page.name}: {word}"
+        for page in RUNBOOKS.glob("*.md")
+        for word in re.findall(r"`((?:projector\.|archiver\.|feed_)\w+)`", page.read_text())
+        if f'"{word}"' not in source and f'word}}.{word.partition(".")[2]}"' not in source
+    ]
+    assert wrong == []
+
+
 @promtool
 def test_prometheus_takes_the_rules_and_the_configuration(tmp_path: Path) -> None:
     copy = shutil.copytree(FILES / "prometheus", tmp_path / "prometheus", dirs_exist_ok=True)
