@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable
 
-from triton.observe.beginning import begin
+from triton.observe.beginning import playing
 from triton.settings import Settings
 from triton.worker import run_worker
 
@@ -19,37 +19,37 @@ def run_api(settings: Settings) -> None:
     from triton.api.server import serve
     from triton.identity.first_start import ensure_admin
 
-    begin("api", settings)
-    if settings.auth == "required" and settings.database_url and settings.redis_url:
-        ensure_admin(settings)
-    serve(settings)
+    with playing("api", settings):
+        if settings.auth == "required" and settings.database_url and settings.redis_url:
+            ensure_admin(settings)
+        serve(settings)
 
 
 def run_projector(settings: Settings) -> None:
     """Project the log into PostgreSQL and ClickHouse until SIGTERM or SIGINT."""
     from triton.projections import run_projectors
 
-    begin("projector", settings)
-    asyncio.run(_until_signalled(run_projectors, settings))
+    with playing("projector", settings):
+        asyncio.run(_until_signalled(run_projectors, settings))
 
 
 def run_archiver(settings: Settings) -> None:
     """Seal the log into the archive, sign tree heads and trim Redis until SIGTERM or SIGINT."""
     from triton.evidence.running import run_archiver as archive
 
-    begin("archiver", settings)
-    asyncio.run(_until_signalled(archive, settings))
+    with playing("archiver", settings):
+        asyncio.run(_until_signalled(archive, settings))
 
 
 def run_relay(settings: Settings) -> None:
     """Turn the rows of an application's outbox into jobs until SIGTERM or SIGINT."""
     from triton.outbox.relay import Relay
 
-    begin("relay", settings)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    Relay(settings, stop).run()
+    with playing("relay", settings):
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        Relay(settings, stop).run()
 
 
 async def _until_signalled(

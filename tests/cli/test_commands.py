@@ -449,6 +449,16 @@ def test_a_queue_is_held_and_opened_again(commands: Commands) -> None:
     commands.run("queues", "pause", "nowhere", status=1)
 
 
+def test_every_role_tells_its_log_as_json(commands: Commands, up: Up) -> None:
+    """Whatever happened in this stack so far, in whatever library."""
+    commands.json("workers")
+    for role in ("api", "worker", "projector", "archiver"):
+        told = lines((up.data / "logs" / f"{role}.log").read_text())
+        assert told, role
+        assert {line["role"] for line in told} <= {role, "keeper"}
+        assert all(line["event"] and line["timestamp"] and line["pid"] for line in told)
+
+
 def test_workers_are_listed(commands: Commands) -> None:
     (worker,) = eventually(lambda: commands.json("workers")["workers"])
     assert "cli" in worker["queues"]

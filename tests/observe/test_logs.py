@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from triton.errors import ConfigurationError
+from triton.observe import beginning
 from triton.observe.logger import get_logger
 from triton.observe.logs import configure
 from triton.observe.secrets import cleaned, redacted
@@ -97,6 +98,27 @@ def test_what_an_exception_says_is_told_only_where_that_is_asked_for(
     lines = configured(log_messages=True)
     get_logger("triton.worker").error("failed", exc_info=raised("argument 17"))
     assert lines()[0]["exception"]["cause"]["message"] == "argument 17"
+
+
+def test_a_role_that_ends_by_a_bug_says_where(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = configured()
+    begun: list[str] = []
+    monkeypatch.setattr(beginning, "begin", lambda role, _: begun.append(role))
+    with pytest.raises(KeyError), beginning.playing("relay", Settings()):
+        raise ExceptionGroup("tasks", [KeyError("argument 17")])
+    (line,) = lines()
+    assert (line["event"], line["level"]) == ("crashed", "critical")
+    assert line["exception"]["type"] == "KeyError"
+    with pytest.raises(ConfigurationError), beginning.playing("relay", Settings()):
+        raise ExceptionGroup("tasks", [ConfigurationError("a setting is wrong")])
+    with pytest.raises(ExceptionGroup), beginning.playing("relay", Settings()):
+        raise ExceptionGroup("tasks", [KeyError("a"), KeyError("b")])
+    assert [line["event"] for line in lines()] == ["crashed"] * 2, (
+        "the command says a wrong setting"
+    )
+    assert begun == ["relay"] * 3
 
 
 def test_a_person_reads_lines_and_not_json() -> None:
