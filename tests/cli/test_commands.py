@@ -463,3 +463,17 @@ def test_workers_are_listed(commands: Commands) -> None:
     (worker,) = eventually(lambda: commands.json("workers")["workers"])
     assert "cli" in worker["queues"]
     assert worker["id"] in commands.run("workers").stdout
+
+
+def test_a_backup_of_the_running_stack_is_whole(commands: Commands, tmp_path: Path) -> None:
+    job = commands.ended("cli.count", "--args", "[2]")
+    # A relative folder, as people type it.
+    made = commands.json("backup", "create", "copies/one")
+    assert made == commands.json("backup", "check", "copies/one")
+    assert {"postgres.dump", "keys/signing-key.pem"} <= {file["path"] for file in made["files"]}
+    assert [one["end"] > 0 for one in made["partitions"]].count(True) >= 1, job
+    assert (tmp_path / "copies/one").stat().st_mode & 0o077 == 0
+    assert "is not empty" in commands.run("backup", "create", "copies/one", status=1).stderr
+    assert "no whole backup" in commands.run("backup", "check", "copies", status=1).stderr
+    refused = commands.run("backup", "restore", "copies/one", "--reason", "x", "--yes", status=2)
+    assert "already runs" in refused.stderr

@@ -37,7 +37,7 @@ def test_every_role_of_triton_up_is_there(tmp_path: Path, roles: dict[str, Any])
     """A role that the supervisor learns to run must not be missing in containers."""
     stack = Stack(Settings(data=str(tmp_path), outbox_url="postgresql://x/y"))
 
-    run = {spec.name for spec in stack._roles(listener=3)}
+    run = {spec.name for spec in stack.roles(listener=3)}
 
     assert run | {"migrate"} == roles.keys()
 

@@ -15,8 +15,10 @@ import pytest
 from tests.eventually import eventually
 
 from triton.errors import StartupError
+from triton.settings import Settings
 from triton.stack import watchdog
 from triton.stack.processes import Exit, Spec, Supervisor
+from triton.stack.up import Stack
 
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
 SLEEP = "import time; print('ready', flush=True); time.sleep(600)"
@@ -31,6 +33,14 @@ def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     running = Supervisor(tmp_path)
     yield running
     running.stop(timeout=1)
+
+
+def test_more_of_a_role_are_processes_of_their_own(tmp_path: Path) -> None:
+    several = {f"{role}_processes": 2 for role in ("api", "projector", "archiver")}
+    roles = Stack(Settings(data=str(tmp_path), worker_processes=0, **several)).roles(9)
+    names = ["api", "api-2", "projector", "projector-2", "archiver", "archiver-2"]
+    assert [role.name for role in roles] == names
+    assert [role.fds for role in roles] == [(9,)] * 2 + [()] * 4
 
 
 def said(supervisor: Supervisor, name: str) -> str:

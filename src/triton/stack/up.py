@@ -95,7 +95,7 @@ class Stack:
             if self.settings.auth == "required":
                 # Whoever may read the folder may do everything already: its engines are there.
                 embedded_key(self.settings, ours=not self._given.database_url)
-            for spec in self._roles(listener.fileno()):
+            for spec in self.roles(listener.fileno()):
                 self.engines.supervisor.spawn(spec)
             self._await_api()
             self.engines.publish(
@@ -131,7 +131,8 @@ class Stack:
                 return listen(self._given.host, 0)
             raise
 
-    def _roles(self, listener: int) -> list[Spec]:
+    def roles(self, listener: int) -> list[Spec]:
+        """What runs beside the engines; `listener` is the descriptor of the API's socket."""
         given = {**os.environ, **self.settings.environment()}
         # What only the API needs, and what only commands do.
         env = {name: value for name, value in given.items() if name not in secret_names()}
