@@ -44,6 +44,8 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     live_clients: int = 1_000
     live_storm: int = 4_000
     live_past: int = 1_000_000
+    #: Seconds for which jobs are polled and followed: over this time following pays once.
+    live_watched_seconds: float = 120.0
 
 
 QUICK = Scale(
@@ -62,4 +64,5 @@ QUICK = Scale(
     live_clients=200,
     live_storm=400,
     live_past=50_000,
+    live_watched_seconds=10.0,
 )

@@ -13,11 +13,21 @@ from bench.servers import environment
 
 
 class Clients:
-    """`clients` subscribers of a side. A context manager; they connect by `open` or `storm`."""
+    """`clients` subscribers of a side. A context manager; they connect by `open` or `storm`. `module` is the
+    program that they are."""
 
-    def __init__(self, side: Side, clients: int, *, path: str = "", header: str = "") -> None:
+    def __init__(
+        self,
+        side: Side,
+        clients: int,
+        *,
+        path: str = "",
+        header: str = "",
+        module: str = "bench.live.load",
+    ) -> None:
         self.clients = clients
         self._argv = [
+            module,
             str(side.port),
             str(clients),
             path or side.path,
@@ -26,7 +36,7 @@ class Clients:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.live.load", *self._argv],
+            [sys.executable, "-m", *self._argv],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

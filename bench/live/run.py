@@ -14,6 +14,7 @@ from bench.accounting import Foreign, cpu_seconds
 from bench.live import sides
 from bench.live.clients import Clients
 from bench.live.sides import Side, Triton
+from bench.live.watched import watched
 from bench.scale import Scale
 from bench.servers import engines
 from bench.table import Goal, Measure, Sample, lines
@@ -35,6 +36,7 @@ def run(scale: Scale) -> list[str]:
             for clients, rate in scale.live_cells:
                 table += _cell(started, client, clients, rate, scale)
             table += _alone(started, client, scale)
+            table += watched(started, client, scale)
     return table
 
 

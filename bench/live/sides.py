@@ -21,7 +21,7 @@ from bench.servers import environment
 from triton import keys
 from triton.events.client import send
 from triton.events.scripts import Scripts, claimed, pack_report
-from triton.events.types import Output
+from triton.events.types import Output, Progressed
 from triton.stack.engines import Engines
 from triton.stack.processes import Spec
 from triton.submit import message_for, submission_of
@@ -51,12 +51,12 @@ def stamp(pad: str) -> str:
 class Log:
     """One running job in Triton's log, which reports output."""
 
-    def __init__(self, client: redis.Redis, queue: str = "live") -> None:
+    def __init__(self, client: redis.Redis, queue: str = "live", job: str = "") -> None:
         self._client = client
         self._scripts = Scripts()
         self._prefix = keys.prefix("triton", 0)
         self._seq = 0
-        self.job = uuid.uuid4().hex
+        self.job = job or uuid.uuid4().hex
         message = message_for(
             job=self.job, at_ms=1, actor="write", args=(), kwargs={}, queue=queue, options=None
         )
@@ -76,11 +76,17 @@ class Log:
 
     def publish(self, count: int = 1) -> None:
         """In one step of the log, and one round trip."""
+        self._report([Output(chunk=stamp(PAD)) for _ in range(count)])
+
+    def progress(self) -> None:
+        """What a reader of the job's state sees too."""
+        self._report([Progressed(percent=50, stage=stamp("read"))])
+
+    def _report(self, said: list[Output] | list[Progressed]) -> None:
         packed = []
-        for _ in range(count):
+        for one in said:
             self._seq += 1
-            chunk = Output(chunk=stamp(PAD))
-            packed.append(pack_report(self.job, self._attempt, self._seq, "worker:bench", chunk))
+            packed.append(pack_report(self.job, self._attempt, self._seq, "worker:bench", one))
         send(self._client, [self._scripts.report(self._prefix, packed)])
 
 
@@ -121,7 +127,7 @@ class Nchan:
 
 
 @contextmanager
-def triton(started: Engines, client: redis.Redis) -> Iterator[Triton]:
+def triton(started: Engines, client: redis.Redis, name: str = "api") -> Iterator[Triton]:
     """The API, as its own process."""
     env = {
         "TRITON_REDIS_URL": started.redis_url,
@@ -134,7 +140,7 @@ def triton(started: Engines, client: redis.Redis) -> Iterator[Triton]:
     }
     port = free_port()
     argv = ("-m", "triton", "api", "--port", str(port))
-    with _process(started, "api", argv, port, env) as pid:
+    with _process(started, name, argv, port, env) as pid:
         yield Triton(client, port, pid)
 
 
