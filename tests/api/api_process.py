@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import msgspec
@@ -45,7 +46,10 @@ def process(
         assert child.stdout is not None
         child.stdin.write(msgspec.json.encode((settings, feed)))
         child.stdin.close()
-        yield child, child.stdout.readline().decode().strip()
+        url = child.stdout.readline().decode().strip()
+        # Its log goes there too: a pipe that nobody reads would stop it once it is full.
+        threading.Thread(target=child.stdout.read, daemon=True).start()
+        yield child, url
     finally:
         child.kill()
         child.wait()
