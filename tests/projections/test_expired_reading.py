@@ -187,7 +187,8 @@ def test_a_restore_begins_behind_what_expired(
 
     async def one() -> None:
         async with open_restore(archived) as restoring:
-            await restoring.run(by="user:tester", reason="a test", patience=1.0)
+            (found,) = await restoring.run(by="user:tester", reason="a test", patience=1.0)
+            assert found.unreadable == []
 
     run(one())
     assert [job.job for job in writer.claim(5)] == [waits]

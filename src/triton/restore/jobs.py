@@ -84,9 +84,19 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class Jobs:
-    """The jobs of one partition. Times to live in milliseconds, as the settings have them."""
+    """The jobs of one partition. Times to live in milliseconds, as the settings have them. `expired`: whether
+    the log's beginning is gone, and with it that of jobs that had ended."""
 
-    def __init__(self, *, completed_ttl: int, result_ttl: int, failed_ttl: int, now: int) -> None:
+    def __init__(
+        self,
+        *,
+        completed_ttl: int,
+        result_ttl: int,
+        failed_ttl: int,
+        now: int,
+        expired: bool = False,
+    ) -> None:
+        self._expired = expired
         self._completed_ttl = completed_ttl
         self._result_ttl = result_ttl
         self._failed_ttl = failed_ttl
@@ -145,6 +155,8 @@ class Jobs:
             )
             return
         life = self._lives.get(event.job)
+        if life is None and self._expired:
+            return
         if life is None:
             raise ValueError("an event of a job that is not known")
         life.head = evolve(life.head, event)

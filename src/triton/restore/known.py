@@ -108,7 +108,7 @@ class Witness:
         from PostgreSQL."""
         tree = self.tree(known.epoch)
         # Of jobs that had ended: what lives keeps its segments.
-        after = max(after, (await self._past.archived.expired(tree)).until if known.epoch else 0)
+        after = max(after, await self.expired(known))
         while after < known.archived:
             page = await self._past.archived.page(tree, after, known.archived, _PAGE)
             if page is None:
@@ -125,6 +125,11 @@ class Witness:
                 after = entry.position
         async for entry in self._rows(after):
             yield entry
+
+    async def expired(self, known: Known) -> int:
+        """The last position that has expired; 0 for none."""
+        tree = self.tree(known.epoch)
+        return (await self._past.archived.expired(tree)).until if known.epoch else 0
 
     async def unknown(self, known: Known) -> list[Found]:
         """The segments of the known life that PostgreSQL does not know. Raises EvidenceError."""

@@ -167,6 +167,7 @@ class Restore:
             result_ttl=settings.result_ms,
             failed_ttl=settings.failed_ttl_ms,
             now=int(await server_time(self._client)),
+            expired=await witness.expired(known) > 0,
         )
         async for entry in witness.entries(known):
             jobs.take(entry)
