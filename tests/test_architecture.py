@@ -249,3 +249,18 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     }
 
     graphlib.TopologicalSorter(known).prepare()  # raises CycleError, which names the circle
+
+
+def test_the_log_server_s_clock_is_asked_in_one_place() -> None:
+    """A cluster answers TIME for each of its primaries; `server_time` knows."""
+    asking = {
+        name
+        for name, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Await)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Attribute)
+        and node.value.func.attr == "time"
+    }
+
+    assert asking == {"events.client"}

@@ -15,6 +15,7 @@ from cluster_servers import PARTITIONS
 from eventually import eventually
 from triton import migrate
 from triton.projections import run_projectors
+from triton.projections.lag import read_lag
 from triton.projections.report import Report
 from triton.projections.verify import verify_async
 from triton.settings import Settings
@@ -59,6 +60,10 @@ def test_projectors_api_and_proof_read_a_cluster(
     assert report.ok
     assert sum(one.rows for one in report.checked if one.table == "postgres.jobs") == 12
     assert all(one.position == one.log_position for one in report.checked)
+    double.send(1)
+    behind = [one for one in read_lag(settings) if one.behind]
+    assert behind, "the last job is not projected"
+    assert all(one.seconds > 0 for one in behind)
 
 
 def _submit(http: httpx.Client, number: int) -> str:

@@ -8,6 +8,7 @@ import msgspec
 import redis.asyncio
 
 from triton import keys
+from triton.events.client import server_time
 
 #: `triton audit verify`, and `triton verify`.
 Name: TypeAlias = Literal["audit_verify", "verify"]
@@ -31,8 +32,7 @@ _decode: Final = msgspec.msgpack.Decoder(_Value).decode
 
 async def note_check(client: redis.asyncio.Redis, namespace: str, name: Name, *, ok: bool) -> None:
     """Keep what a verification found; raises RedisError."""
-    seconds, micros = await client.time()
-    value = msgspec.msgpack.encode(_Value(ok, seconds * 1_000_000 + micros))
+    value = msgspec.msgpack.encode(_Value(ok, await server_time(client)))
     written: Any = client.hset(keys.checks(keys.prefix(namespace, 0)), name, value)
     await written
 

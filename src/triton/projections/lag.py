@@ -11,7 +11,7 @@ import msgspec
 import psycopg
 
 from triton.errors import UnavailableError, no_answer
-from triton.events.client import connect_async
+from triton.events.client import connect_async, server_time
 from triton.events.log import Checkpoint, Log
 from triton.events.scripts import Scripts
 from triton.projections.checkpoint import Connection
@@ -78,8 +78,7 @@ async def age(log: Log, partition: int, position: int) -> float:
     entry = await log.entry(partition, position)
     if entry is None:
         return 0.0
-    seconds, micros = await log.client.time()
-    return max(0.0, seconds + micros / 1e6 - int(entry.fields[9]) / 1e6)
+    return max(0.0, (await server_time(log.client) - int(entry.fields[9])) / 1e6)
 
 
 def read_lag(settings: Settings) -> list[Lag]:

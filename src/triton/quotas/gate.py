@@ -17,6 +17,7 @@ import redis.asyncio
 
 from triton import keys
 from triton.errors import QuotaError
+from triton.events.client import server_time
 from triton.quotas.limits import Limits
 
 Quota: TypeAlias = Literal["jobs_per_second", "max_pending", "max_stored_bytes", "max_streams"]
@@ -100,8 +101,7 @@ class Gate:
         self._swept = {one: at for one, at in self._swept.items() if now - at < _SWEEP_SECONDS}
         self._swept[tenant] = now
         place = self._open(tenant)
-        seconds, rest = await self._client.time()
-        coming = seconds * 1_000_000 + rest - _COMING
+        coming = await server_time(self._client) - _COMING
         counted = cast(
             "list[tuple[bytes, float]]",
             await self._client.zrange(place, 0, -1, withscores=True),
