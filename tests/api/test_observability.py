@@ -25,6 +25,7 @@ from triton import TritonBroker, keys
 from triton.api.server import serve
 from triton.errors import UnavailableError
 from triton.observe import tracing
+from triton.observe.fields import JobFilter
 from triton.observe.logs import configure
 from triton.observe.slow import calls
 from triton.settings import Settings
@@ -33,6 +34,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = f"00-{TRACE}-b7ad6b7169203331-01"
 SECRET = "hunter2-hunter2"
 _mine = logging.getLogger("app.mine")
+_records: list[logging.LogRecord] = []
 
 
 class Said:
@@ -95,6 +97,8 @@ def broker(module_settings: Settings, hand: Hand) -> Iterator[TritonBroker]:
     @dramatiq.actor(broker=made)
     def inner() -> None:
         _mine.info("inside")
+        _records.append(logging.makeLogRecord({"msg": "m"}))
+        assert JobFilter().filter(_records[-1])
 
     @dramatiq.actor(broker=made)
     def outer() -> None:
@@ -166,6 +170,8 @@ def test_one_trace_from_the_request_to_the_job_that_follows(
     (line,) = said.lines("inside")
     assert (line["actor"], line["attempt"], line["queue"]) == ("inner", 1, "default")
     assert (line["tenant"], line["trace_id"], line["logger"]) == ("default", TRACE, "app.mine")
+    # And as the standard library's formatters find it.
+    assert (_records[-1].job_id, _records[-1].trace_id) == (line["job_id"], TRACE)  # type: ignore[attr-defined]
     entries: Any = hand.client.xrange(keys.log(hand.prefix(job)))
     stored = {entry[1][1::2][8] for entry in entries}
     assert all(TRACE in one.decode() for one in stored)

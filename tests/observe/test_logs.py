@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 import structlog
+from opentelemetry.sdk.trace import TracerProvider
 
 from triton.errors import ConfigurationError
-from triton.observe import beginning
+from triton.observe import beginning, tracing
 from triton.observe.logger import get_logger
 from triton.observe.logs import configure
 from triton.observe.secrets import cleaned, redacted
 from triton.observe.slow import Rarely, limits_of
 from triton.observe.statements import text_of
+from triton.outbox.enqueue import statement
 from triton.settings import Settings, load, tracing_wanted
+from triton.submit import message_for
 
 Configured = Callable[..., Callable[[], list[dict[str, Any]]]]
 
@@ -227,3 +230,17 @@ def test_the_standard_variables_say_whether_a_role_traces(
     environ: dict[str, str], wanted: bool
 ) -> None:
     assert tracing_wanted(environ) is wanted
+
+
+def test_a_row_of_the_outbox_carries_the_trace_of_who_wrote_it() -> None:
+    provider = TracerProvider()
+    tracing.enable(provider)
+    try:
+        with provider.get_tracer("test").start_as_current_span("order") as span:
+            _, values = statement(message_for(job="j", at_ms=1, actor="mail"))
+    finally:
+        tracing.disable()
+    trace = f"{span.get_span_context().trace_id:032x}"
+    assert trace in json.loads(values[5])["traceparent"]
+    _, values = statement(message_for(job="j", at_ms=1, actor="mail"))
+    assert json.loads(values[5]) == {}

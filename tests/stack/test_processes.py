@@ -16,7 +16,7 @@ from tests.eventually import eventually
 
 from triton.errors import StartupError
 from triton.settings import Settings
-from triton.stack import watchdog
+from triton.stack import processes, watchdog
 from triton.stack.processes import Exit, Spec, Supervisor
 from triton.stack.up import Stack
 
@@ -52,6 +52,26 @@ def gone(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def test_a_log_that_grows_large_begins_anew_while_its_process_runs(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "LOG_LIMIT_BYTES", 1000)
+    monkeypatch.setattr(processes, "LOG_SECONDS", 0.0)
+    code = "import time\nfor n in range(10**6): print(n, flush=True); time.sleep(0.001)"
+    child = supervisor.spawn(python("talks", code))
+
+    def twice() -> bool:
+        supervisor.poll()
+        numbers = said(supervisor, "talks").split()
+        return bool(numbers) and int(numbers[0]) > 500
+
+    eventually(twice)
+    assert (supervisor.logs / "talks.log.1").stat().st_size > 1000
+    assert len(said(supervisor, "talks")) < 10_000
+    assert "\0" not in said(supervisor, "talks"), "it appends at the new end"
+    assert child.running()
 
 
 def test_a_child_that_dies_starts_again_each_time_later(supervisor: Supervisor) -> None:

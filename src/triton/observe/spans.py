@@ -76,6 +76,9 @@ class Spans:
         found = trace.get_current_span().get_span_context()
         return f"{found.trace_id:032x}" if found.is_valid else ""
 
+    def traceparent(self) -> str:
+        return traceparent_of(trace.get_current_span())
+
     def flush(self) -> None:
         flush = getattr(self.provider, "force_flush", None)
         if flush is not None:

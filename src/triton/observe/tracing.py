@@ -74,6 +74,11 @@ def trace_id() -> str:
     return "" if _Switch.spans is None else _Switch.spans.trace_id()
 
 
+def traceparent() -> str:
+    """W3C's traceparent of the span that the calling code runs in; empty for none."""
+    return "" if _Switch.spans is None else _Switch.spans.traceparent()
+
+
 def submitting(
     actor: str, queue: str, *, traceparent: str = "", jobs: int = 1
 ) -> AbstractContextManager[str]:

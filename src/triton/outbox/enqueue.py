@@ -13,6 +13,7 @@ from dramatiq import Message
 from dramatiq.errors import DramatiqError
 
 from triton.events.envelope import to_datetime
+from triton.observe import tracing
 from triton.outbox.statements import sql
 from triton.references import MAX_ARCHIVED
 from triton.retry import plain_options
@@ -84,6 +85,8 @@ def _options(message: Message[Any]) -> dict[str, Any]:
     """The options with what the actor declared, where this process knows it: the relay knows no actors."""
     options = dict(message.options)
     options.pop("eta", None)
+    if traceparent := tracing.traceparent():
+        options.setdefault("traceparent", traceparent)
     try:
         actor = dramatiq.get_broker().get_actor(message.actor_name)
     except (DramatiqError, ImportError):

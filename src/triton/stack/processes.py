@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -21,7 +23,9 @@ BACKOFF_LAST = 15.0
 #: A child that lived this many seconds has recovered: its backoff starts anew.
 STEADY_SECONDS = 20.0
 POLL_SECONDS = 0.02
+#: A log of so many bytes becomes `<name>.log.1`, the one before it goes; looked at every so many seconds.
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
+LOG_SECONDS = 5.0
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +121,7 @@ class Supervisor:
         self.inherit: tuple[int, ...] = ()
         self.children: dict[str, Child] = {}
         self._watchdog = Watchdog()
+        self._logs_at = 0.0
 
     def spawn(self, spec: Spec) -> Child:
         """Starts a child; does not wait until it is ready.
@@ -143,7 +148,21 @@ class Supervisor:
                 except StartupError:
                     child.failures += 1
                     child.restart_at = time.monotonic() + BACKOFF_LAST
+        if time.monotonic() >= self._logs_at:
+            self._logs_at = time.monotonic() + LOG_SECONDS
+            for child in self.children.values():
+                self._shorten(child)
         return exits
+
+    def _shorten(self, child: Child) -> None:
+        """Begin a log anew that has grown large, under its writer, which appends wherever the end is. A line
+        that is written in this moment may be lost."""
+        # A full disk, say: the next look tries again.
+        with contextlib.suppress(OSError):
+            if child.log.stat().st_size > LOG_LIMIT_BYTES:
+                shutil.copyfile(child.log, child.log.with_suffix(".log.1"))
+                os.truncate(child.log, 0)
+                child.log_start = 0
 
     def run(self, stop: threading.Event, *, interval: float = 0.2) -> None:
         """Polls until `stop` is set (by a signal handler, say)."""
