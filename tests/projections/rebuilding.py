@@ -83,3 +83,4 @@ async def _gone(connection: psycopg.AsyncConnection[Any], backend: int) -> None:
         cursor = await connection.execute("SELECT FROM pg_stat_activity WHERE pid = %s", (backend,))
         if await cursor.fetchone() is None:
             return
+        await asyncio.sleep(0.002)

@@ -78,7 +78,7 @@ class Attempt:
     async def _watch(self, end: int) -> None:
         # Nobody tells when a checkpoint moves.
         while self._lease is None or self._lease.checkpoint.position < end:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.002)
         self._stop.set()
 
 
@@ -92,7 +92,7 @@ def more(writer: LogWriter) -> None:
         writer.finish(job, Completed(result=waiting))
 
 
-@pytest.mark.parametrize("how", ["kill", "cancel"])
+@pytest.mark.parametrize(("how", "stride"), [("kill", 1), ("cancel", 3)])
 @pytest.mark.parametrize("make", [postgres_projection, clickhouse_projection])
 def test_interrupted_at_every_await(
     settings: Settings,
@@ -101,11 +101,12 @@ def test_interrupted_at_every_await(
     clickhouse: Client,
     make: Make,
     how: Literal["kill", "cancel"],
+    stride: int,
 ) -> None:
     at = 0
     interrupted = True
     while interrupted:
-        at += 1
+        at += stride
         more(writer)
         interrupted = run(Attempt(settings, make).interrupted(at, how))
         run(catch_up(settings, make, batch=BATCH))

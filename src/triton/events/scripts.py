@@ -163,6 +163,7 @@ class ClaimReply(NamedTuple):
 _BARE: Final = frozenset(("adopt", "open", "reserve", "restored"))
 
 
+@cache
 def compose(name: str, clock: str | None = None) -> Script:
     """The text of a script: `#!lua` with its flags, the prelude, then the file with its includes in place.
 
