@@ -146,7 +146,7 @@ async def ask(
         cpu = time.process_time() - cpu
         until = min(events, LISTED)
         fold = time.process_time()
-        cut = Cut(text="then", at=0, positions=(until,))
+        cut = Cut(text="then", at=0, positions=(until,), expired=(0,))
         listed = await jobs_at(log, cut, Chosen(status="failed"), limit=100)
         fold = time.process_time() - fold
     assert listed.events == until
