@@ -10,6 +10,7 @@ from triton.settings import Settings
 
 _OLDEST_POSTGRES: Final = 160000
 _OLDEST_CLICKHOUSE: Final = 25
+_PARTITIONS: Final = "SELECT DISTINCT partition FROM job_events"
 #: Seconds that a projector may be behind.
 _LATE: Final = 10.0
 
@@ -85,6 +86,7 @@ def projectors(settings: Settings) -> Iterator[Finding]:
     """How far each projector is behind the log."""
     from triton.projections.lag import read_lag
 
+    held = _held(settings)
     for one in read_lag(settings):
         about = f"{one.projector} projector of partition {one.partition}"
         if one.parked:
@@ -98,12 +100,34 @@ def projectors(settings: Settings) -> Iterator[Finding]:
                 else "The log is empty: if Redis was lost, `triton restore` brings it back."
             )
             yield Finding("fail", "projectors", what, advice)
+        elif one.projector == "clickhouse" and one.position and not _holds(held, one.partition):
+            what = f"{about} is at position {one.position}, but ClickHouse holds no event of it"
+            advice = "If it was lost: `triton projections rebuild clickhouse`, then `cutover`."
+            yield Finding("fail", "projectors", what, advice)
         elif one.seconds > _LATE:
             what = f"{about} is {one.behind} events and {one.seconds:.0f} s behind"
             advice = "Does `triton projector` run, and what does its log say?"
             yield Finding("warn", "projectors", what, advice)
         else:
             yield Finding("ok", "projectors", f"{about} is {one.behind} events behind the log")
+
+
+def _holds(held: set[int] | None, partition: int) -> bool:
+    return held is None or partition in held
+
+
+def _held(settings: Settings) -> set[int] | None:
+    """The partitions that ClickHouse has events of; None where it does not answer, as its own check says."""
+    import clickhouse_connect
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    try:
+        with clickhouse_connect.get_client(
+            dsn=settings.clickhouse_url, connect_timeout=3, send_receive_timeout=10
+        ) as client:
+            return {int(row[0]) for row in client.query(_PARTITIONS).result_rows}
+    except ClickHouseError:
+        return None
 
 
 def _migrations(settings: Settings, engine: str) -> Iterator[Finding]:
