@@ -36,6 +36,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         (1, 5),
         (100, 100),
         (1000, 10),
+        (1000, 200),
         (1000, 500),
         (4000, 10),
     )
