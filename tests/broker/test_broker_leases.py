@@ -213,6 +213,7 @@ def test_a_job_that_waits_in_the_process_never_begins_when_cancelled(
     assert history.types(message.message_id)[-1] == "cancelled"
 
 
+@pytest.mark.one_partition
 def test_a_worker_that_lost_its_lease_is_interrupted_and_refused(
     make_broker: MakeBroker, run: Run, history: History, log: Log
 ) -> None:
@@ -390,6 +391,7 @@ def test_an_interrupt_is_either_in_time_or_not_at_all() -> None:
     assert outcomes <= {"NoneType", "CancelRequested"}
 
 
+@pytest.mark.one_partition
 def test_an_interrupt_while_the_actors_error_is_logged_finds_nobody(
     make_broker: MakeBroker,
     run: Run,

@@ -67,6 +67,7 @@ def test_a_later_attempt_gets_what_was_recorded(
     history.check()
 
 
+@pytest.mark.one_partition
 def test_a_step_is_in_the_log_before_the_actor_goes_on(
     broker: TritonBroker, run: Run, history: History, redis_client: redis.Redis, namespace: str
 ) -> None:

@@ -128,10 +128,10 @@ def test_a_wrong_number_of_partitions_leaves_nothing_behind(
     make_broker: MakeBroker, redis_client: redis.Redis, namespace: str
 ) -> None:
     make_broker(partitions=1).enqueue(message(0))
-    before = set(redis_client.keys(f"{{{namespace}:*"))
+    before = set(redis_client.scan_iter(f"{{{namespace}:*"))
     with pytest.raises(ConfigurationError, match="was created with 1 partitions"):
         make_broker(partitions=4).enqueue(message(0))
-    assert set(redis_client.keys(f"{{{namespace}:*")) == before
+    assert set(redis_client.scan_iter(f"{{{namespace}:*")) == before
 
 
 @pytest.mark.one_partition

@@ -34,7 +34,7 @@ def left(redis_client: redis.Redis, namespace: str) -> Callable[[], set[str]]:
     """The kinds of keys of the namespace, without those that every log has."""
 
     def kinds() -> set[str]:
-        found = redis_client.keys(f"{{{namespace}:*")
+        found = redis_client.scan_iter(f"{{{namespace}:*", count=1000)
         names = {key.decode().partition("}:")[2].partition(":")[0] for key in found}
         return names - KEPT
 
@@ -172,7 +172,6 @@ def test_a_unique_job_is_the_answer_while_it_lives(
     History(redis_client, namespace, partitions).check()
 
 
-@pytest.mark.one_partition
 def test_conflicts_are_settled_as_the_submit_says(
     broker: TritonBroker, run: Run, history: History, left: Callable[[], set[str]]
 ) -> None:
