@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 #: Kinds of records that are routed by the same lines as the others; `make contract` tries all of them.
-ALIKE: Final = (
+_KINDS: Final = (
     "dashboard-templates",
+    "enhancement-history",
+    "evaluations",
+    "executions",
     "models",
     "prospects",
     "roi-models",
     "value-propositions",
     "webhook-targets",
 )
+#: Their routes, and no others below them.
+ALIKE: Final = rf"^/api/v1/({'|'.join(_KINDS)})(/\{{record\}}(/secret)?)?$"

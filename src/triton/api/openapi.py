@@ -26,6 +26,7 @@ _REASONS: Final = {
     422: "A field or parameter does not fit; `details.fields` names each.",
     428: "The header If-Match is missing.",
     429: "Too much is asked for: a rate, open streams, or a tenant's quota; see `Retry-After`.",
+    431: "The request line and headers are too large.",
     500: "A bug of ours; the log has the rest under the request id.",
     503: "An engine does not answer; try again.",
 }
@@ -58,7 +59,7 @@ IF_NONE_MATCH: Final[dict[str, Any]] = {
     ]
 }
 #: What any route may answer, what any below /api/v1, and what any that reads a body.
-COMMON: Final = frozenset({408, 429, 500, 503})
+COMMON: Final = frozenset({408, 429, 431, 500, 503})
 _OF_API: Final = frozenset({401, 403, 422})
 _OF_BODIES: Final = frozenset({400, 413, 415})
 _HEADERS: Final = {
