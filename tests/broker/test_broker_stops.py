@@ -76,12 +76,12 @@ def test_a_dead_worker_s_jobs_do_not_wait_for_their_leases(
 def test_an_idle_worker_ends_soon(make_broker: MakeBroker, start: StartCommand) -> None:
     ready(make_broker()).join("default")
     command = start("--processes", "1", "--threads", "4", **PLAIN)
-    eventually(lambda: b"ready for action" in command.log_path.read_bytes(), timeout=20)
+    eventually(lambda: b'"event":"ready"' in command.log_path.read_bytes(), timeout=20)
     command.process.send_signal(signal.SIGTERM)
     assert command.process.wait(10) == 0
     said = command.log()
     assert "draining" in said
-    assert "Worker has been shut down" in said
+    assert '"event":"stopped"' in said
 
 
 def test_a_worker_ends_although_its_redis_is_gone(
