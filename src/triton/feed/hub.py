@@ -248,10 +248,15 @@ class Hub:
 
     def _ring_bells(self) -> None:
         self._timer = None
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
         for stream in self._woken:
             stream.bell.ring()
+        end = loop.time()
+        # Counted from the beginning, so that sending to many does not add to what all of them wait; and yet
+        # others have a turn of half of what was sent at once.
         pause = min(TICK, len(self._woken) * _COST)
-        self._ring_again = asyncio.get_running_loop().time() + pause
+        self._ring_again = max(begin + pause, end + min((end - begin) / 2, TICK))
         self._woken.clear()
 
     def _break(self, partition: int, reason: Closing) -> None:
