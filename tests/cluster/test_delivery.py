@@ -21,7 +21,6 @@ from test_broker_outcomes import (
     test_results_are_read_from_heads,
     test_what_hooks_send_is_sent_once_whatever_the_partition,
 )
-from test_broker_processes import test_sigterm_drains_and_gives_the_rest_back_at_once
 from test_broker_queues import (
     test_a_broker_that_was_used_can_be_forked,
     test_flush_cancels_what_has_not_started,
@@ -61,7 +60,6 @@ __all__ = [
     "test_jobs_of_all_partitions_run",
     "test_join_waits_for_what_waits_is_scheduled_and_runs",
     "test_results_are_read_from_heads",
-    "test_sigterm_drains_and_gives_the_rest_back_at_once",
     "test_what_an_actor_sends_belongs_to_its_job",
     "test_what_hooks_send_is_sent_once_whatever_the_partition",
 ]
