@@ -81,9 +81,21 @@ async def age(log: Log, partition: int, position: int) -> float:
     return max(0.0, (await server_time(log.client) - int(entry.fields[9])) / 1e6)
 
 
-def read_lag(settings: Settings) -> list[Lag]:
-    """The same with connections of its own. Raises UnavailableError, RedisError."""
-    return asyncio.run(_read_lag(settings))
+def read_lag(settings: Settings, *, seconds: float = 10.0) -> list[Lag]:
+    """The same with connections of its own. Raises UnavailableError, also where it takes longer than so many
+    `seconds`, and RedisError."""
+    return asyncio.run(_within(seconds, settings))
+
+
+async def _within(seconds: float, settings: Settings) -> list[Lag]:
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read_lag(settings)
+    except TimeoutError as error:
+        raise UnavailableError(
+            "how far projectors are cannot be read: "
+            f"Redis and PostgreSQL did not both answer within {seconds} s"
+        ) from error
 
 
 async def _read_lag(settings: Settings) -> list[Lag]:

@@ -19,11 +19,19 @@ _SKEW: Final = 1.0
 _FULL: Final = 0.8
 
 
-def check(settings: Settings) -> Iterator[Finding]:
-    """Raises RedisError where it does not answer."""
+def check(settings: Settings, *, seconds: float = 5.0) -> Iterator[Finding]:
+    """Raises RedisError where it does not answer within so many `seconds`, asked twice."""
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
     from triton.events.client import connect
 
-    client = connect(settings.redis_url, socket_timeout=5.0, socket_connect_timeout=3.0)
+    client = connect(
+        settings.redis_url,
+        socket_timeout=seconds,
+        socket_connect_timeout=seconds,
+        retry=Retry(NoBackoff(), 1),
+    )
     try:
         begun = time.perf_counter()
         client.ping()
