@@ -25,6 +25,8 @@ QUEUE: Final = "documents"
 #: Seconds that the projectors have to come to the end of the log.
 _PATIENCE: Final = 20.0
 _POLL: Final = 0.1
+#: Jobs that the table shows at most; those that failed come first.
+_JOBS: Final = 30
 #: Events of the history that are shown from its beginning and its end.
 _HEAD, _TAIL = 8, 4
 _MICROSOFT: Final = "vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -69,10 +71,17 @@ def jobs(settings: Settings, runs: Sequence[Run]) -> bool:
         "took>",
         "why",
     )
+    shown = sorted(rows, key=_is_whole)[:_JOBS] if len(rows) > _JOBS else rows
     output.table(
-        "Jobs, from PostgreSQL", columns, [_job_row(names[row["job"]], row) for row in rows]
+        "Jobs, from PostgreSQL", columns, [_job_row(names[row["job"]], row) for row in shown]
     )
+    if len(shown) < len(rows):
+        output.line(f"... and {len(rows) - len(shown)} more, which `triton jobs` lists")
     return all((row["error_type"] or "") in _CLEAR for row in rows if row["state"] == "failed")
+
+
+def _is_whole(row: Mapping[str, Any]) -> bool:
+    return bool(row["state"] == "completed")
 
 
 def _job_row(name: str, row: Mapping[str, Any]) -> tuple[object, ...]:
