@@ -86,7 +86,7 @@ def test_a_child_that_dies_starts_again_each_time_later(supervisor: Supervisor) 
     assert [ended.status for ended in exits] == [7, 7, 7]
     assert [ended.restart_in for ended in exits] == [0.25, 0.5, 1.0]
     assert not exits[0].clean
-    assert "status 7; it starts again in 0.25 s; see " in str(exits[0])
+    assert "status 7: alas; it starts again in 0.25 s; see " in str(exits[0])
     assert str(exits[0]).endswith("dies.log")
     assert said(supervisor, "dies") == "alas\n" * 3
 
@@ -186,3 +186,12 @@ def test_the_watchdog_ends_whole_groups_also_when_they_ignore_it(tmp_path: Path)
     assert spared.poll() is None
     spared.kill()
     spared.communicate()
+
+
+def test_the_reason_is_a_sentence_and_not_the_log_around_it(supervisor: Supervisor) -> None:
+    seen: list[Exit] = []
+    supervisor.on_exit = seen.append
+    told = "print('{}', 'triton: no such module', '{\"event\": \"bye\"}', sep='\\n', flush=True)"
+    supervisor.spawn(python("tells", f"{told}; raise SystemExit(1)", restart=False))
+    eventually(supervisor.poll)
+    assert seen[0].words == "no such module"

@@ -26,6 +26,8 @@ POLL_SECONDS = 0.02
 #: A log of so many bytes becomes `<name>.log.1`, the one before it goes; looked at every so many seconds.
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
 LOG_SECONDS = 5.0
+#: How commands begin the sentence of an error.
+_OURS = "triton: "
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +61,8 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     requested: bool
     #: Seconds until it is started again; None when it is not.
     restart_in: float | None = None
-    #: Where it said why.
+    #: What it said last, and where the rest is.
+    words: str = ""
     log: str = ""
 
     @property
@@ -70,8 +73,9 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         how = f"status {self.status}" if self.status >= 0 else signal.Signals(-self.status).name
         again = f"; it starts again in {self.restart_in} s" if self.restart_in is not None else ""
+        why = f": {self.words}" if self.words else ""
         where = f"; see {self.log}" if self.log else ""
-        return f"{self.name} (pid {self.pid}) ended with {how}{again}{where}"
+        return f"{self.name} (pid {self.pid}) ended with {how}{why}{again}{where}"
 
 
 class Child:
@@ -102,11 +106,20 @@ class Child:
 
     def last_words(self, lines: int = 3) -> str:
         """The end of what it said since its last start, on one line."""
+        words = " | ".join(line.strip() for line in self._said()[-lines:] if line.strip())
+        return words or "it said nothing"
+
+    def reason(self) -> str:
+        """The last sentence that it said to people since its last start, not a line of its JSON log."""
+        plain = [line for line in self._said() if line.strip() and not line.startswith("{")]
+        ours = [line for line in plain if line.startswith(_OURS)]
+        return next(iter([*ours[-1:], *plain[-1:]]), "").removeprefix(_OURS).strip()
+
+    def _said(self) -> list[str]:
         with contextlib.suppress(OSError):
-            said = self.log.read_bytes()[self.log_start :][-4096:].decode(errors="replace")
-            words = " | ".join(line.strip() for line in said.splitlines()[-lines:] if line.strip())
-            return words or "it said nothing"
-        return "it said nothing"
+            said = self.log.read_bytes()[self.log_start :][-4096:]
+            return said.decode(errors="replace").splitlines()
+        return []
 
 
 class Supervisor:
@@ -244,6 +257,7 @@ class Supervisor:
             status=status,
             requested=child.stopping,
             restart_in=delay,
+            words=child.reason() if status > 0 else "",
             log=str(child.log),
         )
         if self.on_exit is not None:
