@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 help:
 	@echo "make demo    set up everything and run the main job on embedded engines"
-	@echo "make test    set up everything and run the tests, three at a time"
+	@echo "make test    set up everything and run the tests, four at a time"
 	@echo "make cluster  the tests of the log, the broker and the projectors on a cluster of three primaries"
 	@echo "make coverage  the same, traced: at least 85 % must be run"
 	@echo "make contract  the API against its OpenAPI document, 100 cases a route, another seed each time"
@@ -34,7 +34,7 @@ demo: setup
 	$(BIN)/triton demo $(DOCS)
 
 test: setup
-	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 # A small part of it is in `test`, as tests/cluster.
 cluster: setup
@@ -42,7 +42,7 @@ cluster: setup
 
 # Apart from `test`, which is quicker untraced.
 coverage: setup
-	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder --cov --cov-report=term $(ARGS)
 
 contract: setup
 	TRITON_CONTRACT_CASES=$${CASES:-100} TRITON_CONTRACT_SEED=$${SEED:-$$(date +%s)} $(BIN)/python -m pytest --timeout 1800 tests/api/test_contract.py tests/api/test_hostile.py $(ARGS)
