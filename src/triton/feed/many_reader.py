@@ -24,8 +24,10 @@ from triton.history.actors import Actors
 from triton.history.filters import JOB, only
 from triton.history.reader import History
 
-#: Entries of the ring that are looked at in one step, and positions of the past.
+#: Entries of the ring that are looked at in one step, and positions of the past: few at first, so that who
+#: comes back has an answer at once.
 _LIVE: Final = 1000
+_FIRST: Final = 200
 _PAST: Final = 10_000
 
 
@@ -65,6 +67,7 @@ class ManyReader:
         # A ready frame has the cursor of one partition and of its event's tenant.
         self._ready = len(self._seen) == 1 and bool(tenant)
         self._turns = 0
+        self._reach = _FIRST
 
     def close(self) -> None:
         for place in self._places:
@@ -218,7 +221,8 @@ class ManyReader:
         return page
 
     async def _past(self, partition: int, after: int, until: int) -> tuple[int, list[Found]]:
-        last = min(after + _PAST, until)
+        last = min(after + self._reach, until)
+        self._reach = min(_PAST, 5 * self._reach)
         self._hub.past_reads += 1
         epoch, framer = self._hub.epoch(partition), self._hub.framer
         found: list[Found] = []
