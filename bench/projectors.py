@@ -281,14 +281,8 @@ def raw_insert(stores: Stores, left: Left) -> dict[str, float]:
                 client.command(f"CREATE TABLE {table} AS job_events")
             with Foreign() as own:
                 begin = time.monotonic()
-                for number, piece in enumerate(pieces):
-                    token = f"raw-{number}"
-                    insert(
-                        table,
-                        piece,
-                        column_names=COLUMNS,
-                        settings={**SETTINGS, "insert_deduplication_token": token},
-                    )
+                for piece in pieces:
+                    insert(table, piece, column_names=COLUMNS, settings=SETTINGS)
                 figures[key] = left.count / (time.monotonic() - begin)
             figures[f"{key}:cpu"] = own.cpu / left.count * 1e6
 

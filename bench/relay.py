@@ -32,7 +32,7 @@ async def relay(
                 column_names=COLUMNS,
                 insert_block=blocks[number],
                 fmt="Native",
-                settings={**SETTINGS, "insert_deduplication_token": f"relay-{number}"},
+                settings=SETTINGS,
             )
 
         async with connect_async(redis_url) as redis:

@@ -92,8 +92,7 @@ def test_other_content_in_a_range_that_was_begun_is_a_fork(
     writer.run()
     postgres.execute(
         "INSERT INTO insert_intents (projector, partition, epoch, first_position, last_position, rows,"
-        " digest, token)"
-        " SELECT projector, partition, epoch, 4, 6, 3, 'of another entry', 't' FROM checkpoints"
+        " digest) SELECT projector, partition, epoch, 4, 6, 3, 'of another entry' FROM checkpoints"
     )
     with pytest.raises(LogForkedError, match="positions 4 to 6 of partition 0 were inserted"):
         project(settings, clickhouse_projection)

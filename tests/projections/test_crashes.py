@@ -121,3 +121,30 @@ def test_interrupted_at_every_await(
     run(catch_up(settings, *{postgres_projection, clickhouse_projection} - {make}))
     report = verify(settings)
     assert report.ok, render(report)
+
+
+def test_a_batch_that_clickhouse_knows_but_has_not_is_inserted_again(
+    settings: Settings, writer: LogWriter, postgres: psycopg.Connection, clickhouse: Client
+) -> None:
+    """ClickHouse writes down that it knows an insert before the rows are in the table. Killed between
+    the two, it must not take the repetition for done."""
+    writer.run(2)
+    run(catch_up(settings, clickhouse_projection))
+    before = postgres.execute("SELECT position, digest FROM checkpoints").fetchone()
+    assert before is not None
+    writer.run(3)
+    run(catch_up(settings, clickhouse_projection))
+    # As the kill leaves it: intended, not in the table, not landed.
+    postgres.execute(
+        "INSERT INTO insert_intents (projector, partition, epoch, first_position, last_position, rows,"
+        " digest) SELECT projector, partition, epoch, %s, position, 9, digest FROM checkpoints",
+        (before[0] + 1,),
+    )
+    postgres.execute("UPDATE checkpoints SET position = %s, digest = %s", before)
+    clickhouse.command(
+        "ALTER TABLE job_events DELETE WHERE position > %(position)s SETTINGS mutations_sync = 2",
+        parameters={"position": before[0]},
+    )
+    run(catch_up(settings, clickhouse_projection))
+    (found,) = clickhouse.query("SELECT count(), max(position) FROM job_events FINAL").result_rows
+    assert found == (writer.position, writer.position)

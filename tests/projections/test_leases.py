@@ -211,7 +211,7 @@ def test_a_second_projector_does_not_undo_an_open_intent(
     writer.run(4)
     postgres.execute(
         "INSERT INTO insert_intents (projector, partition, epoch, first_position, last_position, rows,"
-        " digest, token) SELECT projector, partition, epoch, 7, 13, 7, %s, 't' FROM checkpoints",
+        " digest) SELECT projector, partition, epoch, 7, 13, 7, %s FROM checkpoints",
         (_digest(settings, 13),),
     )
     seen: list[int] = []

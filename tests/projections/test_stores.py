@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import secrets
 from typing import Any
 
 import psycopg
@@ -60,19 +59,11 @@ def test_views_are_exact_however_often_and_however_cut_a_batch_is_inserted(
     rows = run(read_rows(settings, writer.position))
     chance = random.Random(7)
     for _ in range(6):
-        # Other tokens, or none: as after a crash, a changed batch size, or an expired window.
+        # Other ends, as after a crash or a changed batch size.
         start = chance.randrange(rows.size)
         some = rows.part(start, start + chance.randrange(1, rows.size))
-        settings_sent = {**SETTINGS, "insert_deduplication_token": secrets.token_hex(4)}
-        if chance.random() < 0.5:
-            settings_sent["insert_deduplicate"] = 0
-            settings_sent["deduplicate_insert"] = "disable"
         clickhouse.raw_insert(
-            "job_events",
-            COLUMNS,
-            Blocks().block(some),
-            fmt="Native",
-            settings=settings_sent,
+            "job_events", COLUMNS, Blocks().block(some), fmt="Native", settings=SETTINGS
         )
         assert answers(clickhouse) == wanted
     (stored,) = clickhouse.query("SELECT count(), uniqExact(position) FROM job_events").result_rows
@@ -80,23 +71,6 @@ def test_views_are_exact_however_often_and_however_cut_a_batch_is_inserted(
     clickhouse.command("OPTIMIZE TABLE job_events FINAL")
     clickhouse.command("OPTIMIZE TABLE job_times FINAL")
     assert answers(clickhouse) == wanted
-
-
-def test_the_same_token_inserts_once(
-    settings: Settings, writer: LogWriter, clickhouse: Client
-) -> None:
-    writer.run(3)
-    rows = run(read_rows(settings, 9))
-    for _ in range(2):
-        clickhouse.raw_insert(
-            "job_events",
-            COLUMNS,
-            Blocks().block(rows.part(0, 1)),
-            fmt="Native",
-            settings={**SETTINGS, "insert_deduplication_token": "one"},
-        )
-    assert clickhouse.query("SELECT count() FROM job_events").result_rows == [(1,)]
-    assert clickhouse.query("SELECT count() FROM job_times").result_rows == [(1,)]
 
 
 def answers(clickhouse: Client) -> dict[str, list[Any]]:

@@ -1,14 +1,13 @@
-"""Owns what a batch does in ClickHouse: the intent before, the insert under its token, the checkpoint after.
+"""Owns what a batch does in ClickHouse: the intent before, the insert, the checkpoint after.
 
 ClickHouse has no transactions, so a crash may repeat an insert. Its tables bear that: the same event is the
-same row, and the views hold no counts. The token only saves the work of a repetition; it names the range
-and its content, so other content can never be taken for a repetition.
+same row, and the views hold no counts. It must not know a repetition by itself: it writes down what it has
+taken before the rows are in the table, and a kill between the two would make it drop them for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncIterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -33,24 +32,21 @@ EVENTS: Final = "job_events"
 #: left out.
 SETTINGS: Final[dict[str, Any]] = {
     "async_insert": 0,
-    "insert_deduplicate": 1,
-    "deduplicate_insert": "enable",
-    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "insert_deduplicate": 0,
+    "deduplicate_insert": "disable",
     "input_format_native_allow_types_conversion": 1,
     "max_insert_block_size": 1_000_000,
 }
 
 
 class ClickHouseBatch(msgspec.Struct, frozen=True):
-    """A range of the log, and the blocks that it becomes. `digest` tells other content at the same positions
-    apart."""
+    """A range of the log, and the blocks that it becomes."""
 
     first: int
     last: Entry
     parked: Sequence[Poison]
     count: int
     body: bytes
-    digest: str
 
 
 class ClickHouseProjection:
@@ -102,23 +98,12 @@ class ClickHouseProjection:
         assert last is not None, "a batch of nothing"
         # What is parked is known already: a batch that fails ends this projection.
         self._parked.update(poison.job for poison in sifter.parked)
-        body = b"".join(blocks)
         return ClickHouseBatch(
-            first=first,
-            last=last,
-            parked=sifter.parked,
-            count=count,
-            body=body,
-            digest=hashlib.sha256(body).hexdigest()[:16],
+            first=first, last=last, parked=sifter.parked, count=count, body=b"".join(blocks)
         )
 
     async def apply(self, lease: Lease, batch: ClickHouseBatch) -> None:
         first, last = batch.first, batch.last
-        # A table that is switched in later must never take another one's batch for a repetition.
-        token = "" if self._table == EVENTS else f"{self._table}:"
-        token += (
-            f"{lease.checkpoint.epoch}:{lease.partition}:{first}-{last.position}:{batch.digest}"
-        )
         if self._begun is not None:
             self._check_begun(lease, first, last.position, last.digest())
         to = lease.checkpoint_at(last)
@@ -130,11 +115,10 @@ class ClickHouseProjection:
                 "last": to.position,
                 "rows": batch.count,
                 "digest": to.digest,
-                "token": token,
             },
         )
         if batch.body:
-            await self._inserted(lease, batch.body, token)
+            await self._inserted(lease, batch)
         if batch.parked:
             async with lease.connection.transaction():
                 await lease.fenced("landed", {"to": to.position, "digest": to.digest})
@@ -149,9 +133,9 @@ class ClickHouseProjection:
             self._client.close()
             self._client = None
 
-    async def _inserted(self, lease: Lease, body: bytes, token: str) -> None:
+    async def _inserted(self, lease: Lease, batch: ClickHouseBatch) -> None:
         """However long it takes, the lease is kept. Raises FencedError, UnavailableError."""
-        inserting = asyncio.ensure_future(asyncio.to_thread(self._insert, body, token))
+        inserting = asyncio.ensure_future(asyncio.to_thread(self._insert, lease.partition, batch))
         while not (await asyncio.wait({inserting}, timeout=lease.seconds / 3))[0]:
             await lease.renew()
         inserting.result()
@@ -184,7 +168,7 @@ class ClickHouseProjection:
         names = {name for (name,) in known.result_rows}
         self._settings = {name: value for name, value in SETTINGS.items() if name in names}
 
-    def _insert(self, body: bytes, token: str) -> None:
+    def _insert(self, partition: int, batch: ClickHouseBatch) -> None:
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
         assert self._client is not None
@@ -193,11 +177,14 @@ class ClickHouseProjection:
             self._client.raw_insert(
                 self._table,
                 column_names=COLUMNS,
-                insert_block=body,
+                insert_block=batch.body,
                 fmt="Native",
-                settings={**self._settings, "insert_deduplication_token": token},
+                settings=self._settings,
             )
         except ClickHouseError as error:
-            raise UnavailableError(f"ClickHouse did not take the batch {token}: {error}") from error
+            raise UnavailableError(
+                f"ClickHouse did not take positions {batch.first} to {batch.last.position} of partition "
+                f"{partition}: {error}"
+            ) from error
         finally:
-            calls.since(begun, "clickhouse", f"INSERT INTO {self._table}", bytes=len(body))
+            calls.since(begun, "clickhouse", f"INSERT INTO {self._table}", bytes=len(batch.body))

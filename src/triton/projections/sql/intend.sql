@@ -7,9 +7,9 @@ WITH held AS (
     RETURNING projector, partition
 )
 INSERT INTO insert_intents
-    (projector, partition, epoch, first_position, last_position, rows, digest, token)
-SELECT projector, partition, %(epoch)s, %(first)s, %(last)s, %(rows)s, %(digest)s, %(token)s FROM held
+    (projector, partition, epoch, first_position, last_position, rows, digest)
+SELECT projector, partition, %(epoch)s, %(first)s, %(last)s, %(rows)s, %(digest)s FROM held
 ON CONFLICT (projector, partition) DO UPDATE
 SET epoch = excluded.epoch, first_position = excluded.first_position,
     last_position = excluded.last_position, rows = excluded.rows, digest = excluded.digest,
-    token = excluded.token, created_at = excluded.created_at
+    created_at = excluded.created_at
