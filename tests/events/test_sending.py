@@ -125,6 +125,54 @@ def test_a_server_that_is_gone_is_a_connection_error_soon(
             send(client, [call, call])
 
 
+def test_a_cluster_that_is_gone_is_a_connection_error_too() -> None:
+    """redis-py's own is of no family of Redis errors, so that nobody would wait for the cluster."""
+    url = "redis+cluster://127.0.0.1:1"
+
+    async def awaited() -> None:
+        client = connect_async(url)
+        with pytest.raises(redis.ConnectionError, match="the cluster cannot be used"):
+            await client.xlen("log")
+        with pytest.raises(redis.ConnectionError, match="the cluster cannot be used"):
+            async with client.pipeline(transaction=False) as pipe:
+                await pipe.xlen("log").execute()
+        await client.aclose()
+
+    asyncio.run(awaited())
+    with connect(url) as client, pytest.raises(redis.ConnectionError):
+        client.xlen("log")
+
+
+@pytest.mark.one_server
+def test_what_ends_a_call_between_two_replies_leaves_none_for_the_next_one(
+    server: RedisServer,
+) -> None:
+    class Interrupted(redis.UnixDomainSocketConnection):
+        """As where a time limit arrives before a reply is waited for."""
+
+        at_reply = 0
+        ended = 0
+
+        def read_response(self, *args: Any, **options: Any) -> Any:
+            type(self).at_reply -= 1
+            if self.at_reply == 0:
+                raise KeyboardInterrupt
+            return super().read_response(*args, **options)
+
+        def disconnect(self, *args: Any) -> None:
+            type(self).ended += 1
+            super().disconnect(*args)
+
+    calls = [Scripts().open(f"{{cut{i}:0}}:", f"e{i}", 1) for i in (1, 2)]
+    with connect(server.url, connection_class=Interrupted) as client:
+        send(client, calls)
+        before, Interrupted.at_reply = Interrupted.ended, 2
+        with pytest.raises(KeyboardInterrupt):
+            send(client, calls)
+        assert Interrupted.ended > before, "its second reply may be on its way still"
+        assert send(client, calls[:1])[0][0] == b"e1"
+
+
 @pytest.mark.parametrize("connecting", [connect, connect_async])
 @pytest.mark.parametrize("url", ["", "localhost:6379", "http://localhost", "redis://h:port/0"])
 def test_a_bad_url_says_what_was_expected(connecting: Callable[[str], Any], url: str) -> None:

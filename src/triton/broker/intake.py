@@ -18,7 +18,7 @@ from triton import keys
 from triton.bulk import waves
 from triton.errors import UnavailableError, no_answer
 from triton.events.client import send
-from triton.events.cluster import one_kind_of_error, slots_of
+from triton.events.cluster import slots_of
 from triton.events.log import checked_epochs
 from triton.events.scripts import Hold, Scripts, Submission, answers
 from triton.observe.logger import get_logger
@@ -129,7 +129,7 @@ class Intake:
         counts: list[int] = []
         positions: list[bytes] = []
         for group in groups:
-            with one_kind_of_error(), self._client.pipeline(transaction=True) as pipe:
+            with self._client.pipeline(transaction=True) as pipe:
                 for prefix in group:
                     for kind in _COUNTS:
                         pipe.zcard(kind(prefix, queue))

@@ -21,7 +21,6 @@ from triton.events.cluster import (
     as_is,
     connect_cluster_async,
     is_cluster,
-    one_kind_of_error,
     servers_of,
 )
 from triton.events.scripts import Call, Script
@@ -114,6 +113,10 @@ def _pipeline(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
         return connection.retry.call_with_retry(
             lambda: _exchange(connection, commands), lambda _: connection.disconnect()
         )
+    except BaseException:
+        # A time limit, say, that arrives between two replies: nobody may read the others as its own.
+        connection.disconnect()
+        raise
     finally:
         pool.release(connection)
 
@@ -125,7 +128,7 @@ def _through(cluster: Cluster, commands: Sequence[tuple[Any, ...]]) -> list[Any]
             return [cluster.execute_command(*commands[0])]
         except NoScriptError as error:
             return [error]
-    with one_kind_of_error(), cluster.pipeline(transaction=False) as pipe:
+    with cluster.pipeline(transaction=False) as pipe:
         for command in commands:
             pipe.execute_command(*command)
         return list(pipe.execute(raise_on_error=False))
@@ -173,11 +176,10 @@ async def server_time(client: redis.asyncio.Redis) -> int:
 
 
 async def _pipeline_async(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list[Any]:
-    with one_kind_of_error():
-        async with client.pipeline(transaction=False) as pipe:
-            for call in calls:
-                pipe.execute_command(*_command(call))
-            return list(await pipe.execute(raise_on_error=False))
+    async with client.pipeline(transaction=False) as pipe:
+        for call in calls:
+            pipe.execute_command(*_command(call))
+        return list(await pipe.execute(raise_on_error=False))
 
 
 async def _load_async(client: redis.asyncio.Redis, scripts: set[Script]) -> None:

@@ -59,12 +59,24 @@ def one_kind_of_error() -> Iterator[None]:
         raise RedisConnectionError(f"the cluster cannot be used: {error}") from error
 
 
+class _Pipeline(redis.cluster.ClusterPipeline):
+    def execute(self, *args: Any, **options: Any) -> Any:
+        with one_kind_of_error():
+            return redis.cluster.ClusterPipeline.execute(self, *args, **options)
+
+
 class _Cluster(redis.cluster.RedisCluster):
     """redis-py's own, with errors that are all of one family."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         with one_kind_of_error():
             return redis.cluster.RedisCluster.execute_command(self, *args, **options)
+
+    def pipeline(self, *args: Any, **options: Any) -> Any:
+        found: Any = redis.cluster.RedisCluster.pipeline(self, *args, **options)
+        # However this version of redis-py makes one.
+        found.__class__ = _Pipeline
+        return found
 
     def get_redis_connection(self, node: Any) -> redis.Redis:
         # Callbacks of a whole cluster come after those of its nodes, so each node has to know.
@@ -130,12 +142,35 @@ class Cluster:
             return self._made
 
 
+class _AsyncPipeline(redis.asyncio.cluster.ClusterPipeline):
+    async def execute(self, *args: Any, **options: Any) -> Any:
+        with one_kind_of_error():
+            return await redis.asyncio.cluster.ClusterPipeline.execute(self, *args, **options)
+
+
+class _AsyncCluster(redis.asyncio.cluster.RedisCluster):
+    """The same for asyncio."""
+
+    async def initialize(self, *args: Any, **options: Any) -> Any:
+        with one_kind_of_error():
+            return await redis.asyncio.cluster.RedisCluster.initialize(self, *args, **options)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        with one_kind_of_error():
+            return await redis.asyncio.cluster.RedisCluster.execute_command(self, *args, **options)
+
+    def pipeline(self, *args: Any, **options: Any) -> Any:
+        found: Any = redis.asyncio.cluster.RedisCluster.pipeline(self, *args, **options)
+        found.__class__ = _AsyncPipeline
+        return found
+
+
 def connect_cluster_async(
     url: str, *, retry: Any, **options: Any
 ) -> redis.asyncio.cluster.RedisCluster:
-    """The same for asyncio. Raises ValueError for a bad URL."""
+    """A client for asyncio, which connects when first used too. Raises ValueError for a bad URL."""
     nodes, found = parse(url)
-    return redis.asyncio.cluster.RedisCluster(
+    return _AsyncCluster(
         startup_nodes=[redis.asyncio.cluster.ClusterNode(host, port) for host, port in nodes],
         retry=retry,
         reinitialize_steps=1,
