@@ -452,7 +452,7 @@ class TritonBroker(Broker):
         self._intake.flush(queue_name, self.by)
 
     def flush_all(self) -> None:
-        for queue_name in self.queues:
+        for queue_name in self.get_declared_queues():
             self.flush(queue_name)
 
     def close(self) -> None:

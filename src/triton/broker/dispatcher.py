@@ -187,7 +187,9 @@ class Dispatcher:
             orphaned = self._run is None
         if orphaned:
             # The threads have ended already: the broker was closed before the last ack.
-            self._commit(*self._take(), (), threading.Event())
+            over = threading.Event()
+            over.set()
+            self._commit(*self._take(), (), over)
 
     def release(self, proxies: Sequence[JobProxy]) -> None:
         """Give jobs that were not begun back to their queues, at once."""
@@ -286,9 +288,11 @@ class Dispatcher:
                 finished, reports = self._take()
                 self._commit(finished, reports, self._claims(finished), stopped)
             except Exception:
-                # A worker that goes on without a pump would keep its jobs for ever.
+                # A worker that goes on without a pump would keep its jobs for ever, and one whose claim went
+                # astray would wait for ever: nothing was armed that wakes it.
                 self._log.exception("trip_failed")
                 stopped.wait(1.0)
+                self._rung()
 
     def _gather(self, stopped: threading.Event) -> None:
         """While there is a backlog, let more jobs end before the trip. Called with the lock, and waits

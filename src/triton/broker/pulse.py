@@ -144,28 +144,32 @@ class Heart:
             if not held and time.monotonic() < last + third:
                 continue
             last = time.monotonic()
-            groups = list(grouped(held, lambda proxy: self._prefix_of(proxy.claimed.job)))
-            visited = {self._home, *itertools.islice(self._turns, self._visits if held else 0)}
-            groups += ((prefix, []) for prefix in visited - {prefix for prefix, _ in groups})
-            calls = [
-                self._scripts.heartbeat(
-                    prefix,
-                    self._lease_ms,
-                    [proxy.lease for proxy in group],
-                    worker=self._worker if prefix == self._home else "",
-                    about=self._about() if prefix == self._home else b"",
-                )
-                for prefix, group in groups
-            ]
             try:
-                replies = send(self._client, calls)
+                self._once(held)
             except RedisError as error:
                 _log.warning("heartbeat_failed", jobs=len(held), error=str(error))
-                continue
-            for (_, group), reply in zip(groups, replies, strict=True):
-                for proxy, answer in zip(group, answers(reply), strict=True):
-                    if answer == "cancel":
-                        proxy.interrupt(CancelRequested)
-                    elif answer == "stale" and not proxy.packed:
-                        proxy.interrupt(LeaseLost)
+            except Exception:
+                # A worker that goes on without a heart would hear of no cancel, and lose its leases.
+                _log.exception("heartbeat_failed", jobs=len(held))
         self.leave()
+
+    def _once(self, held: Sequence[JobProxy]) -> None:
+        groups = list(grouped(held, lambda proxy: self._prefix_of(proxy.claimed.job)))
+        visited = {self._home, *itertools.islice(self._turns, self._visits if held else 0)}
+        groups += ((prefix, []) for prefix in visited - {prefix for prefix, _ in groups})
+        calls = [
+            self._scripts.heartbeat(
+                prefix,
+                self._lease_ms,
+                [proxy.lease for proxy in group],
+                worker=self._worker if prefix == self._home else "",
+                about=self._about() if prefix == self._home else b"",
+            )
+            for prefix, group in groups
+        ]
+        for (_, group), reply in zip(groups, send(self._client, calls), strict=True):
+            for proxy, answer in zip(group, answers(reply), strict=True):
+                if answer == "cancel":
+                    proxy.interrupt(CancelRequested)
+                elif answer == "stale" and not proxy.packed:
+                    proxy.interrupt(LeaseLost)

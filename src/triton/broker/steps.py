@@ -58,6 +58,8 @@ class Steps:
     def __init__(self, lease: Lease, attempt: int) -> None:
         self._lease = lease
         self._lock = threading.Lock()
+        #: Held during a round trip, so never where an event loop runs.
+        self._reading = threading.Lock()
         self._begun: set[str] = set()
         # No attempt came before the first one: it has nothing to read.
         self._recorded: Mapping[bytes, bytes] | None = {} if attempt == 1 else None
@@ -92,8 +94,7 @@ class Steps:
                 return await asyncio.to_thread(self._result, name, recorded)
             result = await fn()
             done = await asyncio.to_thread(self._completed, name, result)
-            receipt = self._lease.reports.step(done)
-            _check(name, await asyncio.wrap_future(receipt))
+            await self._committed_async(name, self._lease.reports.step(done))
         except BaseException:
             self._forget(name)
             raise
@@ -167,10 +168,13 @@ class Steps:
             self._begun.discard(name)
 
     def _find(self, name: str) -> bytes | None:
-        with self._lock:
-            if self._recorded is None:
-                self._recorded = self._lease.recorded_steps()
-            return self._recorded.get(name.encode())
+        recorded = self._recorded
+        if recorded is None:
+            with self._reading:
+                if self._recorded is None:
+                    self._recorded = self._lease.recorded_steps()
+                recorded = self._recorded
+        return recorded.get(name.encode())
 
     def _committed(self, name: str, receipt: Future[str]) -> None:
         while not receipt.done():
@@ -181,6 +185,14 @@ class Steps:
             except TimeoutError:
                 continue
         _check(name, receipt.result())
+
+    async def _committed_async(self, name: str, receipt: Future[str]) -> None:
+        answer = asyncio.wrap_future(receipt)
+        while not answer.done():
+            if self._lease.over:
+                raise LeaseLost
+            await asyncio.wait({answer}, timeout=_LOOK)
+        _check(name, answer.result())
 
 
 def _check(name: str, answer: str) -> None:

@@ -1,0 +1,149 @@
+"""Tries what nobody foresaw: errors of no known kind, a broker that is closed too early, and slow reads."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+import pytest
+import redis
+from broker_kit import MakeBroker, Run
+from broker_log import History
+from own_server import OwnServer
+
+from eventually import eventually
+from triton import LeaseLost, keys
+from triton.broker.reports import Reports
+from triton.broker.steps import Steps
+from triton.events.client import send
+from triton.events.scripts import Scripts
+from triton.payloads import Payloads
+
+
+@pytest.mark.one_server
+def test_an_error_that_nobody_foresaw_ends_neither_claims_nor_heartbeats(
+    make_broker: MakeBroker, run: Run, history: History, redis_client: redis.Redis, namespace: str
+) -> None:
+    broker = make_broker(lease_ms=800)
+    scripts = Scripts()
+    fails = {scripts.by_name[name].sha for name in ("claim", "heartbeat")}
+    pool = broker.client.connection_pool
+    kind: Any = pool.connection_class
+
+    class Odd(kind):  # type: ignore[misc]
+        def pack_commands(self, commands: Any) -> Any:
+            for name, *rest in commands:
+                if name == "EVALSHA" and rest[0] in fails:
+                    fails.remove(rest[0])
+                    raise ValueError("odd")
+            return super().pack_commands(commands)
+
+    pool.connection_class = Odd
+    begun = threading.Event()
+
+    @dramatiq.actor
+    def work() -> None:
+        begun.set()
+        while True:
+            time.sleep(0.01)
+
+    message = work.send()
+    with run(broker, threads=1):
+        assert begun.wait(10), "it is claimed in spite of the first error"
+        eventually(lambda: not fails)
+        prefix = keys.prefix(namespace, 0)
+        send(redis_client, [scripts.cancel(prefix, [message.message_id], op="op", by="user:u")])
+        eventually(lambda: history.types(message.message_id)[-1] == "cancelled", timeout=10)
+    history.check()
+
+
+def test_a_job_that_outlives_its_broker_gives_up_on_a_server_that_refuses(
+    make_broker: MakeBroker, run: Run
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    with tempfile.TemporaryDirectory(prefix="tb") as folder:
+        server = OwnServer(Path(folder))
+        server.start()
+        try:
+            broker = make_broker(url=server.url, partitions=1)
+
+            @dramatiq.actor
+            def work() -> None:
+                begun.set()
+                go_on.wait(20)
+
+            work.send()
+            with run(broker, threads=1) as worker:
+                assert begun.wait(10)
+                (thread,) = worker.workers
+                broker.close()
+                with redis.Redis.from_url(server.url) as client:
+                    client.config_set("maxmemory", 1)
+                go_on.set()
+                worker.stop(timeout=10_000)
+                assert not thread.is_alive(), "it says what it has to say for ever"
+        finally:
+            server.kill()
+
+
+class Lease:
+    """What steps need of a job's lease; its reports are taken at once."""
+
+    payloads: Payloads | None = None
+    personal = None
+
+    def __init__(self) -> None:
+        self.over = False
+        self.answers = True
+        self.reading, self.go_on = threading.Event(), threading.Event()
+        self.reports = Reports("job", 2, "worker:w", wake=lambda _: self._take())
+
+    def recorded_steps(self) -> Mapping[bytes, bytes]:
+        self.reading.set()
+        self.go_on.wait(5)
+        return {}
+
+    def _take(self) -> None:
+        for said in self.reports.take(everything=True):
+            if said.receipt is not None and self.answers:
+                said.receipt.set_result("ok")
+
+
+async def seven() -> int:
+    return 7
+
+
+def test_steps_that_wait_for_what_was_recorded_let_other_coroutines_run() -> None:
+    lease = Lease()
+    steps = Steps(lease, attempt=2)
+
+    async def both() -> list[int]:
+        first = asyncio.ensure_future(steps.run_async("one", seven))
+        assert await asyncio.to_thread(lease.reading.wait, 5)
+        second = asyncio.ensure_future(steps.run_async("two", seven))
+        begun = time.monotonic()
+        await asyncio.sleep(0.01)
+        assert time.monotonic() - begun < 4, "the loop stood still until the first one had read"
+        lease.go_on.set()
+        return [await first, await second]
+
+    assert asyncio.run(both()) == [7, 7]
+
+
+def test_an_asynchronous_step_ends_where_nobody_answers_any_more() -> None:
+    lease = Lease()
+    lease.answers, lease.over = False, True
+
+    async def alone() -> None:
+        async with asyncio.timeout(5):
+            with pytest.raises(LeaseLost):
+                await Steps(lease, attempt=1).run_async("one", seven)
+
+    asyncio.run(alone())
