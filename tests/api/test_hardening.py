@@ -152,9 +152,19 @@ def test_a_given_request_id_is_what_the_job_belongs_to(api: LiveApi) -> None:
     assert api.http.get(f"{JOBS}/{job}").json()["correlation"] == "mine"
     made = api.http.post(f"{JOBS}/bulk", json={"jobs": [{"actor": "a"}]}, headers=sent).json()
     assert api.http.get(f"{JOBS}/{made['jobs'][0]['id']}").json()["correlation"] == "order:7"
-    # One that the API made is nobody's to follow: the job belongs to itself.
-    job = api.http.post(JOBS, json={"actor": "a"}).json()["id"]
-    assert api.http.get(f"{JOBS}/{job}").json()["correlation"] == ""
+
+
+def test_a_made_request_id_is_what_the_job_belongs_to_too(api: LiveApi) -> None:
+    answer = api.http.post(JOBS, json={"actor": "a"})
+    made, job = answer.headers["x-request-id"], answer.json()
+    (event,) = api.http.get(f"{JOBS}/{job['id']}/events").json()["events"]
+    assert event["correlation"] == job["correlation"] == made
+    # A resend is another request: the job belongs to what made it.
+    keyed = [
+        api.http.post(JOBS, json={"actor": "a"}, headers={"Idempotency-Key": "once"}) for _ in "ab"
+    ]
+    assert [one.json()["existing"] for one in keyed] == [False, True]
+    assert {one.json()["correlation"] for one in keyed} == {keyed[0].headers["x-request-id"]}
 
 
 def test_a_request_that_is_not_answered_in_time_is_503(api: LiveApi) -> None:

@@ -8,13 +8,11 @@ from typing import Final
 import structlog
 import uuid_utils
 from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from triton.api.problems import REQUEST_ID
 
 _USABLE: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
-_GIVEN: Final = "request_id_given"
 
 
 class RequestIdMiddleware:
@@ -28,11 +26,9 @@ class RequestIdMiddleware:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get(REQUEST_ID, "")
-        usable = _USABLE.fullmatch(given) is not None
-        request_id = given if usable else str(uuid_utils.uuid7())
+        request_id = given if _USABLE.fullmatch(given) else str(uuid_utils.uuid7())
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        state[_GIVEN] = usable
         header = (REQUEST_ID.lower().encode(), request_id.encode())
 
         async def send_with_id(message: Message) -> None:
@@ -47,16 +43,7 @@ class RequestIdMiddleware:
             await self._app(scope, receive, send_with_id)
 
 
-def correlation_of(request: Request) -> str:
-    """What jobs of this request belong to, where nothing else is said: the id that the client gave.
-
-    Empty where it gave none: a job then belongs to itself, and who follows its children by its id finds them.
-    """
-    state = request.state
-    return str(state.request_id) if getattr(state, _GIVEN, False) else ""
-
-
 def current_request() -> str:
-    """The id of the request that this task answers; empty outside of one. Administrative events have it as
-    their correlation, whoever made it."""
+    """The id of the request that this task answers; empty outside of one. What a request causes has it as
+    its correlation, whoever made it: administrative events, and jobs that say nothing else."""
     return str(structlog.contextvars.get_contextvars().get("request_id", ""))

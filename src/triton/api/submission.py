@@ -59,7 +59,7 @@ class SubmitOptions(
     #: Smaller is sooner; 0 is the default.
     priority: Annotated[int, msgspec.Meta(ge=-1000, le=1000)] = 0
     tenant: _Name | None = None
-    #: What the job belongs to, in the caller's words.
+    #: What the job belongs to, in the caller's words; without any, the request's id.
     correlation: _Name | None = None
     max_retries: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
     min_backoff: _Milliseconds | None = None
@@ -86,7 +86,8 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class SubmitReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The job. `existing` is true where its idempotency key or its unique key found it there."""
+    """The job. `existing` is true where its idempotency key or its unique key found it there. `correlation`
+    is what it belongs to: follow that for the job and those that it sends."""
 
     id: str
     state: str
@@ -94,6 +95,7 @@ class SubmitReply(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     tenant: str
     existing: bool
+    correlation: str
     links: dict[str, str]
 
 

@@ -107,7 +107,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Submitted(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a submit. `existing`: its idempotency key or unique key found this job there."""
+    """What became of a submit. `existing`: its idempotency key or unique key found this job there.
+    `correlation`: what it belongs to; empty where the server is older than this client."""
 
     id: str
     state: str
@@ -115,6 +116,7 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     tenant: str
     existing: bool
+    correlation: str = ""
     links: dict[str, str]
 
 

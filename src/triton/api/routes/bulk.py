@@ -31,7 +31,7 @@ from triton.api.bulk import (
     item_of,
 )
 from triton.api.job_answers import shrunk
-from triton.api.request_id import correlation_of
+from triton.api.request_id import current_request
 from triton.api.services import Services, services_of
 from triton.api.wire import Json, decode, expect_json, read_body
 from triton.bulk import Receipt, existing, nothing_submitted, receipt_of, waves
@@ -87,7 +87,7 @@ async def submit_many(
         tenant=identity.writes_as(None),
         sees=identity.sees,
         traceparent=traceparent,
-        correlation=correlation_of(request),
+        correlation=current_request(),
         at_ms=time.time_ns() // 1_000_000,
         key=idempotency_key or "",
         partitions=services.settings.partitions,

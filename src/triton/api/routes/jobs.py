@@ -15,7 +15,7 @@ from triton.api.etags import tagged
 from triton.api.job_answers import show_job, unknown_job
 from triton.api.job_reader import Filter, next_page
 from triton.api.parameters import JobId, Name, Since, Until, aware
-from triton.api.request_id import correlation_of
+from triton.api.request_id import current_request
 from triton.api.services import Services, services_of
 from triton.api.submission import SubmitReply, SubmitRequest
 from triton.api.views import JobView
@@ -73,7 +73,7 @@ async def submit(
         by=identity.by,
         idempotency_key=idempotency_key or "",
         traceparent=traceparent,
-        correlation=correlation_of(request),
+        correlation=current_request(),
     )
     submission, job, existing = await accept(services, wanted, caller)
     reply = await _existing(services, identity, job) if existing else _accepted(submission)
@@ -148,6 +148,7 @@ async def _existing(services: Services, who: Principal, job: str) -> SubmitReply
         queue=view.queue,
         tenant=view.tenant,
         existing=True,
+        correlation=view.correlation or job,
         links=view.links,
     )
 
@@ -160,5 +161,6 @@ def _accepted(submission: Submission) -> SubmitReply:
         queue=submission.queue,
         tenant=submission.tenant,
         existing=False,
+        correlation=submission.correlation or submission.job,
         links=views.links_of(submission.job),
     )

@@ -19,7 +19,7 @@ from triton.api.access import public
 from triton.api.parameters import Word
 from triton.api.problems import MalformedError
 from triton.api.records import Asker, noted
-from triton.api.request_id import correlation_of
+from triton.api.request_id import current_request
 from triton.api.routes.domain import RecordId, reading, routes_of, writing
 from triton.api.services import Services, services_of
 from triton.api.submission import SubmitRequest
@@ -195,7 +195,7 @@ async def receive(
             tenant=tenant,
             by=f"webhook:{source}",
             idempotency_key=digest,
-            correlation=correlation_of(request),
+            correlation=current_request(),
         )
         _, job, _ = await accept(services, wanted, caller)
     except BaseException:
