@@ -89,7 +89,7 @@ def test_jobs_that_cause_each_other_end_the_walk(past: PastLog, writer: LogWrite
     found = ask(past, "a")
     assert [one.job for one in found.up] == ["b"]
     assert [one.job for one in found.down] == ["b"]
-    assert "of which the log knows nothing any more" in found.origin
+    assert "of which nothing can be told any more" in found.origin
 
 
 def test_crashes_holds_and_what_ended_it_are_named_with_their_positions(

@@ -18,7 +18,9 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 import triton
+from triton.api import whose
 from triton.api.job_reader import JobReader
+from triton.api.services import index_over
 from triton.api.statements import sql
 from triton.domain.connection import (
     ROLE,
@@ -259,7 +261,13 @@ def test_a_reader_of_jobs_asks_in_the_tenant_s_name(
                 rows = await reader.rows("known", values, tenant)
                 (again,) = await reader.at_once([(sql("known"), values)], tenant)
                 assert rows == again
+                # However deep it is asked, and without a word of whom: it is this tenant's request.
+                whose.answer_as(tenant)
+                assert await reader.rows("known", values, None) == rows
+                actors = await index_over(pool).rows("actors", values)
+                whose.answer_as(None)
                 found.append(sorted(row["job"] for row in rows))
+                assert sorted(row["job"] for row in actors) == found[-1]
             return found
 
     assert asyncio.run(run()) == [["job-alpha"], ["job-beta"], ["job-alpha", "job-beta"]]

@@ -15,7 +15,7 @@ from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from triton.api import stream_access
+from triton.api import stream_access, whose
 from triton.api.services import Services
 from triton.errors import UnauthenticatedError
 from triton.identity.permissions import Permission
@@ -43,6 +43,7 @@ async def principal_of(request: Request) -> Principal:
         return known
     found = await _identified(request)
     request.state.principal = found
+    whose.answer_as(None if found.any_tenant else found.tenant)
     return found
 
 

@@ -21,6 +21,7 @@ from triton import keys
 from triton.api import pages, views
 from triton.api.statements import sql
 from triton.api.views import JobView
+from triton.api.whose import narrowed
 from triton.domain.connection import reading_connection
 from triton.errors import UnavailableError
 from triton.events.envelope import to_datetime, to_microseconds
@@ -215,7 +216,7 @@ class JobReader:
     ) -> list[list[DictRow]]:
         try:
             async with reading_connection(
-                self._pool, tenant, wait=_TIMEOUT, one_moment=one_moment
+                self._pool, narrowed(tenant), wait=_TIMEOUT, one_moment=one_moment
             ) as connection:
                 cursors = [await connection.execute(text, values) for text, values in statements]
                 return [await cursor.fetchall() for cursor in cursors]

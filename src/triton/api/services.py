@@ -7,7 +7,7 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import msgspec
@@ -25,8 +25,9 @@ from triton.api.job_reader import JobReader
 from triton.api.metrics.job_figures import JobFigures
 from triton.api.queues import QueueList, queue_views
 from triton.api.request_id import current_request
+from triton.api.whose import narrowed
 from triton.archive import ArchiveStore, open_archive
-from triton.domain.connection import platform_connection, step_down
+from triton.domain.connection import platform_connection, reading_connection, step_down
 from triton.erasure.keyring import Keyring, keyring_of
 from triton.errors import ConfigurationError, UnavailableError, no_answer
 from triton.events.client import connect_async
@@ -190,7 +191,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
         stack.push_async_callback(hub.stop)
         await hub.start()
         figures.forget()
-        past = Past(lambda: archive, Index(lambda: platform_connection(pool, wait=PAST_WAIT)))
+        past = Past(lambda: archive, index_over(pool))
 
         def log(partition: int) -> Whole:
             return Whole.over(hub.log(partition), past)
@@ -240,6 +241,14 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
                 verifier,
             ),
         )
+
+
+def index_over(pool: AsyncConnectionPool[Any]) -> Index:
+    """The index of events, which shows to a tenant's request that tenant's rows."""
+    return Index(
+        lambda: platform_connection(pool, wait=PAST_WAIT),
+        lambda: reading_connection(pool, narrowed(None), wait=PAST_WAIT),
+    )
 
 
 async def ended(task: asyncio.Task[None]) -> None:

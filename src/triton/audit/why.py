@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -24,6 +25,8 @@ CHILDREN: Final = 200
 _QUEUE_EVENTS: Final = ("queue.paused", "queue.drained", "queue.resumed")
 #: The prefix of a causation that is a job.
 _JOB: Final = "job:"
+#: Whether jobs of a tenant may be told of.
+Sees: TypeAlias = Callable[[str], bool]
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,16 +73,22 @@ class _Past(msgspec.Struct, frozen=True):
         return next(event for event in self.events if isinstance(event.data, Submitted))
 
 
-async def why(history: History, job: str) -> Why:
-    """Raises NotFoundError, HoleError, UnavailableError."""
-    past = await _past(history, job)
+def everybody(tenant: str) -> bool:  # noqa: ARG001
+    """Who sees all tenants."""
+    return True
+
+
+async def why(history: History, job: str, sees: Sees = everybody) -> Why:
+    """`sees` says whether jobs of a tenant are there for who asks: a job may have been caused by one of
+    another tenant, and may cause some. Raises NotFoundError, HoleError, UnavailableError."""
+    past = await _past(history, job, sees)
     if past is None:
         partition = keys.partition_of(job, history.partitions)
         gone = await history.expired(partition)
         more = f"; all up to position {gone} of partition {partition} has expired" if gone else ""
         raise NotFoundError(f"the log knows no job {job!r}{more}", job=job)
-    up, origin = await _up(history, past)
-    down, cut = await _down(history, past)
+    up, origin = await _up(history, past, sees)
+    down, cut = await _down(history, past, sees)
     held = await _held(history, past)
     return Why(
         job=job,
@@ -94,7 +103,7 @@ async def why(history: History, job: str) -> Why:
     )
 
 
-async def _past(history: History, job: str) -> _Past | None:
+async def _past(history: History, job: str, sees: Sees) -> _Past | None:
     head: Head | None = None
     events: list[Event] = []
     async for event in history.job(job):
@@ -105,18 +114,18 @@ async def _past(history: History, job: str) -> _Past | None:
         head = evolve(head, event)
         if event.type not in TALK:
             events.append(event)
-    return _Past(head, events) if head is not None else None
+    return _Past(head, events) if head is not None and sees(head.tenant) else None
 
 
-async def _up(history: History, past: _Past) -> tuple[list[Link], str]:
+async def _up(history: History, past: _Past, sees: Sees) -> tuple[list[Link], str]:
     links: list[Link] = []
     seen = {past.head.job}
     causation, child = past.head.causation, past.head.job
     while causation.startswith(_JOB) and len(links) < UP:
         parent = causation.removeprefix(_JOB)
-        found = None if parent in seen else await _past(history, parent)
+        found = None if parent in seen else await _past(history, parent, sees)
         if found is None:
-            return links, f"job {parent}, of which the log knows nothing any more"
+            return links, f"job {parent}, of which nothing can be told any more"
         seen.add(parent)
         links.append(_link(found, len(links) + 1, child))
         causation, child = found.head.causation, parent
@@ -125,7 +134,7 @@ async def _up(history: History, past: _Past) -> tuple[list[Link], str]:
     return links, who(links[-1].by if links else past.head.by)
 
 
-async def _down(history: History, past: _Past) -> tuple[list[Link], bool]:
+async def _down(history: History, past: _Past, sees: Sees) -> tuple[list[Link], bool]:
     links: list[Link] = []
     seen = {past.head.job}
     level = [past]
@@ -137,7 +146,7 @@ async def _down(history: History, past: _Past) -> tuple[list[Link], bool]:
                 return links, True
             found = await children(history, _JOB + parent.head.job, parent.submitted.at, limit=room)
             for job in found:
-                child = None if job in seen else await _past(history, job)
+                child = None if job in seen else await _past(history, job, sees)
                 if child is not None:
                     seen.add(job)
                     following.append(child)

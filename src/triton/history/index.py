@@ -31,23 +31,32 @@ _REST: Final = 2.0
 #: Gives a connection in autocommit mode for a while.
 Connect: TypeAlias = Callable[[], AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]]
 
+#: Statements that read tables whose rows have a tenant. The others tell of the log itself, which is one for
+#: all; where administrative events are is such a thing too: those that concern all tenants have none.
+_OF_TENANTS: Final = frozenset({"actors", "children", "job_history"})
+
 _log = get_logger("triton.history")
 
 
 class Index:
-    """Asks for every reader of one process. The database may have no server behind it for a while."""
+    """Asks for every reader of one process. The database may have no server behind it for a while.
 
-    def __init__(self, connect: Connect) -> None:
+    `connect` sees all tenants; `within`, where there is one, those of whom the question is asked for.
+    """
+
+    def __init__(self, connect: Connect, within: Connect | None = None) -> None:
         self._connect = connect
+        self._within = within or connect
         self._rests_until = 0.0
 
     async def rows(self, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         """What a statement of `triton/history/sql` answers. Raises UnavailableError."""
         if time.monotonic() < self._rests_until:
             raise UnavailableError("PostgreSQL did not answer a moment ago")
+        connect = self._within if statement in _OF_TENANTS else self._connect
         try:
             async with (
-                self._connect() as connection,
+                connect() as connection,
                 connection.cursor(row_factory=dict_row) as cursor,
             ):
                 await cursor.execute(_sql(statement), values)

@@ -78,7 +78,7 @@ async def why_job(
         await visible_job(services, identity, job_id)
 
     async def ask(history: History) -> Why:
-        return await why(history, job_id)
+        return await why(history, job_id, identity.sees)
 
     return Json(await audited(services, identity, "why", {"job": job_id}, reason, ask))
 

@@ -23,6 +23,7 @@ from triton.api.request_id import current_request
 from triton.api.routes.domain import RecordId, reading, routes_of, writing
 from triton.api.services import Services, services_of
 from triton.api.submission import SubmitRequest
+from triton.api.whose import answer_as
 from triton.api.wire import MAX_JSON, Json, read_body
 from triton.domain import secret_store, store
 from triton.domain.connection import tenant_connection
@@ -177,6 +178,7 @@ async def receive(
     makes no second job."""
     body = await read_body(request, MAX_JSON, "send a reference to it instead")
     known, message = await _verified(services, request, tenant, source, body)
+    answer_as(tenant)
     try:
         payload = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
