@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import dramatiq
 import pytest
@@ -57,6 +58,15 @@ def test_a_refused_connection_is_one_sentence_and_quick(make_broker: MakeBroker)
 def test_a_bad_url_says_what_is_expected(make_broker: MakeBroker) -> None:
     with pytest.raises(ConfigurationError, match=r"expected redis://host:port/db"):
         make_broker(url="http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"partitions": 0}, {"lease_ms": 0}, {"namespace": "a{b}"}, {"idempotency_ms": 0}]
+)
+def test_a_value_that_the_log_could_not_live_with_is_refused_at_once(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(ConfigurationError, match=rf"^TRITON_{name.upper()} is .*: Expected"):
+        TritonBroker(**wrong)
 
 
 @pytest.mark.one_partition

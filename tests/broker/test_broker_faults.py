@@ -30,7 +30,7 @@ from triton.payloads import Payloads
 def test_an_error_that_nobody_foresaw_ends_neither_claims_nor_heartbeats(
     make_broker: MakeBroker, run: Run, history: History, redis_client: redis.Redis, namespace: str
 ) -> None:
-    broker = make_broker(lease_ms=800)
+    broker = make_broker(lease_ms=1000)
     scripts = Scripts()
     fails = {scripts.by_name[name].sha for name in ("claim", "heartbeat")}
     pool = broker.client.connection_pool

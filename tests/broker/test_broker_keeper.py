@@ -119,7 +119,7 @@ def test_a_keeper_that_ends_is_begun_again(
     make_broker: MakeBroker, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("triton.keeper.parent._PAUSE", 0.1)
-    broker = make_broker(lease_ms=800)
+    broker = make_broker(lease_ms=1000)
     go_on = threading.Event()
 
     @dramatiq.actor

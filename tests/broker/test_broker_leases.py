@@ -81,7 +81,7 @@ def endless(seen: list[str], kind: type[BaseException]) -> None:
 def test_a_running_job_is_interrupted_when_it_is_cancelled(
     make_broker: MakeBroker, run: Run, history: History, log: Log
 ) -> None:
-    broker = make_broker(lease_ms=800)
+    broker = make_broker(lease_ms=1000)
     backend = StubBackend()
     broker.add_middleware(Results(backend=backend, store_results=True))
     seen: list[str] = []
@@ -121,7 +121,7 @@ def test_a_running_job_is_interrupted_when_it_is_cancelled(
 def test_an_actor_may_finish_although_it_should_stop(
     make_broker: MakeBroker, run: Run, history: History, log: Log
 ) -> None:
-    broker = make_broker(lease_ms=800)
+    broker = make_broker(lease_ms=1000)
     seen: list[str] = []
 
     @dramatiq.actor
@@ -191,7 +191,7 @@ def test_what_waits_is_cancelled_at_once(
 def test_a_job_that_waits_in_the_process_never_begins_when_cancelled(
     make_broker: MakeBroker, run: Run, history: History, log: Log
 ) -> None:
-    broker = make_broker(lease_ms=800)
+    broker = make_broker(lease_ms=1000)
     ran = []
 
     @dramatiq.actor
@@ -217,7 +217,7 @@ def test_a_job_that_waits_in_the_process_never_begins_when_cancelled(
 def test_a_worker_that_lost_its_lease_is_interrupted_and_refused(
     make_broker: MakeBroker, run: Run, history: History, log: Log
 ) -> None:
-    broker = make_broker(lease_ms=600)
+    broker = make_broker(lease_ms=1000)
     seen: list[str] = []
     told = []
 
@@ -249,8 +249,8 @@ def test_a_worker_that_lost_its_lease_is_interrupted_and_refused(
 def test_a_job_outlives_its_lease_while_its_worker_lives(
     make_broker: MakeBroker, run: Run, history: History
 ) -> None:
-    broker = make_broker(lease_ms=800)
-    other = make_broker(lease_ms=800)
+    broker = make_broker(lease_ms=1000)
+    other = make_broker(lease_ms=1000)
 
     @dramatiq.actor(broker=broker)
     def work() -> None:
@@ -270,7 +270,7 @@ def test_jobs_keep_their_leases_while_consumers_are_closed(
     make_broker: MakeBroker, run: Run, history: History
 ) -> None:
     """Dramatiq closes consumers when a worker pauses, although jobs run on in its threads."""
-    broker = make_broker(lease_ms=800)
+    broker = make_broker(lease_ms=1000)
     go_on = threading.Event()
 
     @dramatiq.actor
@@ -285,7 +285,7 @@ def test_jobs_keep_their_leases_while_consumers_are_closed(
             consumer.join()
             consumer.close()
         time.sleep(1.7)  # more than two leases
-        other = make_broker(lease_ms=800)
+        other = make_broker(lease_ms=1000)
 
         @dramatiq.actor
         def probe() -> None:
@@ -400,7 +400,7 @@ def test_an_interrupt_while_the_actors_error_is_logged_finds_nobody(
     request: pytest.FixtureRequest,
 ) -> None:
     """Dramatiq logs an actor's exception before any hook runs: there the interrupt killed the thread."""
-    broker = make_broker(lease_ms=800)
+    broker = make_broker(lease_ms=1000)
     logging_now = threading.Event()
 
     class Slow(logging.Handler):

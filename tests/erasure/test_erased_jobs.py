@@ -73,7 +73,7 @@ def test_what_is_not_marked_is_as_it_was(
     assert isinstance(first, Submitted)
     assert b"sealed" not in first.body
     assert message.get_result() == 17
-    assert platform.broker._sealing is None
+    assert not platform.broker._personal.begun
 
 
 def test_a_retry_is_sealed_too_and_so_is_what_the_error_says(platform: Platform) -> None:
