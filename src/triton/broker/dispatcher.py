@@ -8,7 +8,7 @@ claim; the heart's thread extends the leases of what is held (see `triton.broker
 
 from __future__ import annotations
 
-import itertools
+import math
 import os
 import secrets
 import socket
@@ -26,19 +26,20 @@ from redis.exceptions import RedisError
 import triton
 from triton import keys
 from triton.broker.bells import bell_of
+from triton.broker.due_reports import DueReports
+from triton.broker.endings import Endings
 from triton.broker.gather import LONGEST, Gather
 from triton.broker.held import Held
 from triton.broker.intake import answering
-from triton.broker.outcomes import Keep, failure, outcome_of, pack, rejected
-from triton.broker.pace import Pace
+from triton.broker.outcomes import Keep
 from triton.broker.proxy import JobProxy, message_of
 from triton.broker.pulse import IDLE_BLOCK, Heart
 from triton.broker.sender import send_until_answered
+from triton.broker.shares import Shares
 from triton.broker.trip import Claim, Finished, Report, Trip, grouped
 from triton.events.client import send
 from triton.events.registry import About, encode_about
-from triton.events.scripts import CHUNK, Call, Claimed, ClaimReply, Packed, Scripts
-from triton.events.types import TERMINAL
+from triton.events.scripts import CHUNK, Call, Claimed, ClaimReply, Scripts
 from triton.keeper.holds import Holds
 from triton.keeper.parent import Keeper
 from triton.observe.logger import get_logger
@@ -49,7 +50,6 @@ DRAIN: Final = 10.0
 #: can do harm it must have told the command that it is up: the command waits for that without an end, deaf
 #: to signals, if a process dies just then. And its keeper is up by then, mostly.
 SETTLE: Final = 0.25
-_NEVER: Final = float("inf")
 
 
 class _Run:
@@ -88,7 +88,6 @@ class Dispatcher:
         self._prefix_of = prefix_of
         self._lease_ms = lease_ms
         self._max_deaths = max_deaths
-        self._keep = keep
         self._bell = bell_of(bell_client, self._prefixes, self._bells, self._rung)
         self._heart = Heart(
             client,
@@ -101,10 +100,11 @@ class Dispatcher:
             prefixes=self._prefixes,
             about=self._about,
         )
-        self._pace = Pace()
+        self._shares = Shares(self._prefixes)
         self._since = time.time_ns() // 1000
         self._by_command = by_command
         self._log = get_logger("triton.worker").bind(worker=self.worker)
+        self._endings = Endings(self.by, keep, self._log)
 
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
@@ -114,8 +114,7 @@ class Dispatcher:
         self._held = Held()
         self._keeper = keeper(self._held.holds, self.worker)
         self._finished: list[Finished] = []
-        self._reporting: dict[tuple[str, int], JobProxy] = {}
-        self._reports_due = _NEVER
+        self._reports = DueReports()
         self._claiming = True
         self._claim_wanted = False
         #: The last claim got all that it asked for: there is more.
@@ -123,8 +122,6 @@ class Dispatcher:
         self._gather_policy = Gather()
         #: Outcomes that the pump waits for before it wants to be woken.
         self._wanted = 0
-        self._ops = itertools.count(1)
-        self._turn = 0
 
     # -- what consumers call ---------------------------------------------------------------------
 
@@ -172,7 +169,7 @@ class Dispatcher:
 
     def finish(self, proxy: JobProxy, *, failed: bool) -> None:
         """Hand over how an attempt ended. Returns at once; the pump commits it."""
-        outcome = self._packed(proxy, failed)
+        outcome = self._endings.packed(proxy, failed=failed)
         reports: tuple[Report, ...] = ()
         if proxy.said_something:
             spoken = proxy.reports.take(everything=True)
@@ -180,7 +177,7 @@ class Dispatcher:
         proxy.forget()
         with self._lock:
             if reports:
-                self._reporting.pop(proxy.lease, None)
+                self._reports.drop(proxy)
             self._finished.append(Finished(proxy, outcome, reports))
             if len(self._finished) >= self._wanted:
                 self._work.notify()
@@ -214,11 +211,7 @@ class Dispatcher:
     def report_at(self, proxy: JobProxy, at: float) -> None:
         """A job has said something that is due at a time (monotonic seconds)."""
         with self._lock:
-            if proxy.lease not in self._held:
-                return
-            self._reporting[proxy.lease] = proxy
-            if at < self._reports_due:
-                self._reports_due = at
+            if proxy.lease in self._held and self._reports.add(proxy, at):
                 self._work.notify()
 
     def say_deadline(self, proxy: JobProxy, at: float) -> None:
@@ -277,10 +270,10 @@ class Dispatcher:
         while True:
             with self._lock:
                 while not (self._finished or self._claim_wanted or stopped.is_set()):
-                    wait = self._reports_due - time.monotonic()
+                    wait = self._reports.next - time.monotonic()
                     if wait <= 0:
                         break
-                    self._work.wait(None if wait == _NEVER else wait)
+                    self._work.wait(None if wait == math.inf else wait)
                 if stopped.is_set() and not self._finished:
                     return
                 self._gather(stopped)
@@ -312,44 +305,23 @@ class Dispatcher:
 
     def _take(self) -> tuple[list[Finished], list[Report]]:
         with self._lock:
-            reports: list[Report] = []
-            if self._reports_due <= time.monotonic():
-                self._reports_due = _NEVER
-                for lease, proxy in list(self._reporting.items()):
-                    # Taken off first: what cannot be packed must not come back with each trip.
-                    del self._reporting[lease]
-                    reports += (Report(lease[0], *said) for said in proxy.reports.take())
-                    due = proxy.reports.due()
-                    if due is not None:
-                        self._reporting[lease] = proxy
-                        self._reports_due = min(self._reports_due, due)
+            reports = self._reports.take()
             finished = self._finished[:CHUNK]
             del self._finished[:CHUNK]
         return finished, reports
 
     def _claims(self, finishing: Sequence[Finished]) -> list[Claim]:
-        """The claims of this trip: the free slots, shared out over the partitions in turn."""
+        """The claims of this trip."""
         with self._lock:
             wanted, self._claim_wanted = self._claim_wanted, False
             if self._bell.listening and not wanted and not any(f.proxy.outbox for f in finishing):
                 # Nothing was ready a moment ago, and the bell tells of what is ready since.
                 return []
             free = max(0, self._free() + len(finishing))
-            # A wanted claim goes also without a free slot: it passes the bell on to another worker.
             if not self._claiming or not self._inboxes or not (free or wanted):
                 return []
-            self._turn += 1
-            first = self._turn % len(self._inboxes)
             queues = list(self._inboxes)
-        queues = queues[first:] + queues[:first]
-        count = len(self._prefixes)
-        share, rest = divmod(free, count)
-        limits = [share + ((i - self._turn) % count < rest) for i in range(count)]
-        return [
-            Claim(prefix, str(next(self._ops)), queues, limit)
-            for prefix, limit in zip(self._prefixes, limits, strict=True)
-            if limit or wanted
-        ]
+        return self._shares.claims(queues, free, wanted=wanted)
 
     def _commit(
         self,
@@ -440,41 +412,12 @@ class Dispatcher:
         try:
             return JobProxy(message_of(job), job, self)
         except DecodeError as error:
-            self._log.error("message_rejected", job=job.job, error=str(error))
             proxy = JobProxy(Message(job.queue, "", (), {}, {}, job.job), job, self)
-            outcome = pack(proxy, self.by, rejected(error))
+            outcome = self._endings.unreadable(proxy, error)
             proxy.forget()
             with self._lock:
                 self._finished.append(Finished(proxy, outcome))
             return proxy
-
-    def _packed(self, proxy: JobProxy, failed: bool) -> Packed:
-        try:
-            outcome = outcome_of(proxy, failed=failed, keep=self._keep)
-            if failed and not proxy.after_actor:
-                self._say_refused(proxy)
-            if outcome.kind in TERMINAL:
-                self._pace.add(proxy.queue_name)
-            return pack(proxy, self.by, outcome)
-        except Exception as error:
-            # Say a retry whose options hold what cannot be encoded. It must end, or it is held for ever.
-            self._log.exception("outcome_unusable", job=proxy.claimed.job)
-            proxy.outbox.clear()
-            proxy.apart.clear()
-            return pack(proxy, self.by, failure(error))
-
-    def _say_refused(self, proxy: JobProxy) -> None:
-        """No actor ran, so nobody has said anything yet."""
-        claimed, error = proxy.claimed, proxy.failure
-        self._log.error(
-            "job_failed",
-            job=claimed.job,
-            attempt=claimed.attempt,
-            actor=proxy.actor_name,
-            queue=claimed.queue,
-            tenant=claimed.tenant,
-            error=type(error).__name__ if error is not None else "Rejected",
-        )
 
     # -- what the bell and the heart ask -----------------------------------------------------------
 
@@ -510,7 +453,7 @@ class Dispatcher:
             queues=queues,
             version=triton.__version__,
             jobs=held,
-            ended=self._pace.last_minute(),
+            ended=self._endings.pace.last_minute(),
         )
         return encode_about(about)
 
