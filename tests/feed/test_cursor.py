@@ -6,7 +6,7 @@ import re
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triton.feed.cursor import MAX_LENGTH, Cursor, Signer, epoch_id
@@ -27,6 +27,7 @@ cursors = st.one_of(
 tenants = st.text(min_size=1, max_size=30).filter(str.isprintable)
 
 
+@settings(deadline=None)
 @given(cursors, tenants)
 def test_what_was_written_is_read_back_and_safe_in_a_header(cursor: Cursor, tenant: str) -> None:
     text = SIGNER.write(cursor, tenant)
@@ -34,6 +35,7 @@ def test_what_was_written_is_read_back_and_safe_in_a_header(cursor: Cursor, tena
     assert SIGNER.read(text, tenant) == cursor
 
 
+@settings(deadline=None)
 @given(cursors, st.data())
 def test_any_changed_character_is_refused(cursor: Cursor, data: st.DataObject) -> None:
     text = SIGNER.write(cursor, "t")
@@ -42,6 +44,7 @@ def test_any_changed_character_is_refused(cursor: Cursor, data: st.DataObject) -
     assert SIGNER.read(text[:index] + other + text[index + 1 :], "t") == "invalid"
 
 
+@settings(deadline=None)
 @given(cursors, st.data())
 def test_any_lost_or_added_end_is_refused(cursor: Cursor, data: st.DataObject) -> None:
     text = SIGNER.write(cursor, "t")
