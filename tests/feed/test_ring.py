@@ -24,11 +24,13 @@ from triton.history import Filter
 FRAMER = Framer(Signer(b"key"), "/triton/test")
 
 
-def entry(position: int, job: str, data: EventData, *, raw: bytes | None = None) -> Entry:
+def entry(
+    position: int, job: str, data: EventData, *, raw: bytes | None = None, version: int = 1
+) -> Entry:
     values = {
         b"type": type_of(data).encode(),
         b"job": job.encode(),
-        b"version": b"1",
+        b"version": b"%d" % version,
         b"attempt": b"0",
         b"at": b"1700000000000001",
         b"schema": b"1",
@@ -63,7 +65,7 @@ def test_the_ring_holds_a_dense_end_of_the_log_and_finds_each_job_s_part(
     assert ring.last - ring.oldest + 1 <= capacity
     assert ring.oldest <= max(1, ring.last)
     for job in "abc":
-        found, raw, complete = ring.read(topic("job", job), after, 10**9)
+        found, raw, complete, _ = ring.read(topic("job", job), after, 10**9)
         kept = [p for p in range(ring.oldest, ring.last + 1) if entries[p - 1][0] == job]
         assert positions(found) == [p for p in kept if p > after]
         assert complete
@@ -102,12 +104,26 @@ def test_a_read_ends_at_the_byte_limit_but_always_moves_on() -> None:
         ring.append(entry(position, "a", Output(chunk="x" * 1000)))
     after, steps = 0, []
     while True:
-        found, _, complete = ring.read(topic("job", "a"), after, 10)
+        found, _, complete, _ = ring.read(topic("job", "a"), after, 10)
         steps.append(positions(found))
         if complete:
             break
         after = found[-1].position
     assert steps == [[1], [2], [3], [4], [5]]
+
+
+def test_a_batch_is_plain_only_where_nothing_is_left_to_decide() -> None:
+    def plain(*events: tuple[int, EventData], most: int = 10**6) -> bool:
+        ring = Ring(0, make, capacity=10, max_bytes=10**6)
+        for position, (version, data) in enumerate(events, start=1):
+            ring.append(entry(position, "a", data, version=version))
+        return ring.read(topic("job", "a"), 0, most).plain
+
+    said, done = Output(chunk="x"), Completed(result=None)
+    assert plain((4, said), (5, said))
+    assert not plain((4, said), (6, said)), "an event in between is missing"
+    assert not plain((4, said), (5, done)), "the stream is to say that the job ended"
+    assert not plain((4, said), (5, said), most=1), "more follows"
 
 
 def test_a_frame_is_made_once_for_all_clients() -> None:

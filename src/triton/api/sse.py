@@ -11,11 +11,12 @@ heartbeats come from the stream itself, and one task per stream watches for the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Final, cast
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from triton.api.access_log import StreamLog, stream_log
 from triton.feed.contract import Stream, Write
@@ -72,7 +73,7 @@ class EventStream(Response):
         else:
             await self.run(receive, send)
 
-    def write_by(self, write: Write) -> None:
+    def write_by(self, write: Write | None) -> None:
         """How the stream may send while it waits."""
         self._stream.write = write
 
@@ -115,6 +116,8 @@ def taking_streams(app: ASGIApp) -> ASGIApp:
     nothing to do with what follows the headers. Only for uvicorn: see `_at_once`.
     """
 
+    newest = _Chunk()
+
     async def called(scope: Scope, receive: Receive, send: Send) -> None:
         taken: list[EventStream] = []
         try:
@@ -125,26 +128,40 @@ def taking_streams(app: ASGIApp) -> ASGIApp:
             raise
         if taken:
             stream = taken.pop()
-            stream.write_by(_at_once(send))
+            stream.write_by(_at_once(send, newest))
             await stream.run(receive, send)
 
     return called
 
 
-def _at_once(send: Send) -> Write:
-    """Sends without waking a task, which costs more than the sending (docs/benchmarks.md). uvicorn's `send`
-    either waits before it has done anything, or does not wait."""
+class _Chunk:
+    """The newest piece as a chunk of HTTP/1.1: many connections are sent the same, one after the other."""
+
+    __slots__ = ("framed", "piece")
+
+    def __init__(self) -> None:
+        self.piece = self.framed = b""
+
+    def of(self, piece: bytes) -> bytes:
+        self.piece = piece
+        self.framed = b"%x\r\n%b\r\n" % (len(piece), piece)
+        return self.framed
+
+
+def _at_once(send: Send, newest: _Chunk) -> Write | None:
+    """Sends without waking a task or passing uvicorn's checks of each message, which both cost more than the
+    sending (docs/benchmarks.md). None for what is not uvicorn's connection, or has no chunks."""
+    cycle = getattr(send, "__self__", None)
+    if not isinstance(cycle, RequestResponseCycle) or not cycle.chunked_encoding:
+        return None
+    flow, put = cycle.flow, cycle.transport.write
 
     def write(piece: bytes) -> bool:
-        sending = cast(
-            "Coroutine[None, None, None]",
-            send({"type": "http.response.body", "body": piece, "more_body": True}),
-        )
-        try:
-            sending.send(None)
-        except StopIteration:
-            return True
-        sending.close()
-        return False
+        if flow.write_paused:
+            return False
+        # What is sent after the client left is dropped; the stream is closed for it.
+        if not cycle.disconnected:
+            put(newest.framed if piece is newest.piece else newest.of(piece))
+        return True
 
     return write

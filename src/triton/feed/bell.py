@@ -10,6 +10,8 @@ class Bell(asyncio.Event):
     """What one stream waits for. Waking its task costs several times what sending an event does, so a stream
     that has nothing else to do leaves a `server`: it sends what is new, or answers that it cannot."""
 
+    __slots__ = ("_server",)
+
     def __init__(self) -> None:
         super().__init__()
         self._server: Callable[[], bool] | None = None

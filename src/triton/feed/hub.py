@@ -88,6 +88,8 @@ class Hub:
         self._kinds: Counter[bytes] = Counter()
         self._bells: Counter[Bell] = Counter()
         self._woken: set[Subscription] = set()
+        #: When bells rang last, by the loop's clock.
+        self.rung_at = 0.0
         self._ring_again = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -195,10 +197,11 @@ class Hub:
 
     def look(self, stream: Subscription, max_bytes: int) -> Batch | None:
         """The same, without moving it on."""
-        if not stream.pending:
+        pending = stream.pending
+        if not pending:
             return NOTHING
-        ring = self.ring(stream.partition)
-        if not ring.covers(stream.pending - 1):
+        ring = self._tails[stream.partition].ring
+        if pending < ring.oldest:
             self.past_reads += 1
             return None
         return ring.read(stream.topics[0], stream.position, max_bytes)
@@ -206,7 +209,7 @@ class Hub:
     def move(self, stream: Subscription, batch: Batch) -> None:
         """The stream has seen what `look` just answered."""
         if batch.complete:
-            stream.position = max(stream.position, self.ring(stream.partition).last)
+            stream.position = max(stream.position, self._tails[stream.partition].ring.last)
             stream.pending = 0
         else:
             stream.position = batch.frames[-1].position
@@ -249,7 +252,7 @@ class Hub:
     def _ring_bells(self) -> None:
         self._timer = None
         loop = asyncio.get_running_loop()
-        begin = loop.time()
+        begin = self.rung_at = loop.time()
         for stream in self._woken:
             stream.bell.ring()
         end = loop.time()

@@ -130,6 +130,7 @@ class JobStream:
         self._over = False
         self._ends_at = 0.0
         self._written_at = 0.0
+        self._most = feed.timing.write_bytes
         self.write: Write | None = None
 
     def close(self) -> None:
@@ -248,7 +249,7 @@ class JobStream:
     async def _next(self) -> bytes:
         """What follows now; empty when nothing does, or when a page of history held nothing of the job."""
         try:
-            found = self._hub.read(self._place, self._feed.timing.write_bytes)
+            found = self._hub.read(self._place, self._most)
             if found is None:
                 page = await self._page()
                 return self._deliver(page, b"".join([frame.raw for frame in page]))
@@ -306,26 +307,19 @@ class JobStream:
 
     def _serve(self) -> bool:
         """Send what is new, where it is simple: all of it in the ring, no end, and a client that reads."""
-        if self.write is None:
+        write, hub, place = self.write, self._hub, self._place
+        batch = hub.look(place, self._most)
+        if write is None or batch is None or not batch.plain:
             return False
-        batch = self._hub.look(self._place, self._feed.timing.write_bytes)
-        if not batch or not batch.complete or not self._follows(batch.frames):
-            return False
-        if batch.frames:
-            if not self.write(batch.raw):
+        if found := batch.frames:
+            version = self._version
+            if version is None or found[0].version != version + 1 or not write(batch.raw):
                 return False
-            self._version, self._sent = batch.frames[-1].version, batch.frames[-1].position
-            self._written_at = asyncio.get_running_loop().time()
-            self._hub.delivered += len(batch.frames)
-        self._hub.move(self._place, batch)
-        return True
-
-    def _follows(self, found: Sequence[Frame]) -> bool:
-        version = self._version
-        for frame in found:
-            if frame.type in TERMINAL_EVENTS or version is None or frame.version != version + 1:
-                return False
-            version = frame.version
+            last = found[-1]
+            self._version, self._sent = last.version, last.position
+            self._written_at = hub.rung_at
+            hub.delivered += len(found)
+        hub.move(place, batch)
         return True
 
     async def _farewell(self, reason: Closing) -> bytes:

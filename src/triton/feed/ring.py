@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from itertools import compress
+from itertools import compress, pairwise
 from typing import Final, NamedTuple, Protocol
 
 from triton.events.entries import Page
 from triton.events.log import Entry
+from triton.events.types import TERMINAL
 from triton.feed.topics import Topic, own
 
 #: Pages that are remembered: streams that were woken together read the same one.
@@ -37,9 +38,12 @@ class Batch(NamedTuple):
     raw: bytes
     #: Whether these are all.
     complete: bool
+    #: Whether these are all, one version after the other, and none of them ends its job: then nothing is left
+    #: to decide for a stream that has seen the version before the first.
+    plain: bool
 
 
-NOTHING: Final = Batch((), b"", complete=True)
+NOTHING: Final = Batch((), b"", complete=True, plain=True)
 
 
 class Chooses(Protocol):
@@ -191,4 +195,7 @@ class Ring:
 
 
 def _batch(frames: list[Frame], *, complete: bool) -> Batch:
-    return Batch(tuple(frames), b"".join([frame.raw for frame in frames]), complete)
+    raw = b"".join([frame.raw for frame in frames])
+    plain = complete and all(frame.type not in TERMINAL for frame in frames)
+    follow = all(after.version == frame.version + 1 for frame, after in pairwise(frames))
+    return Batch(tuple(frames), raw, complete, plain and follow)
