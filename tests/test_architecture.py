@@ -28,6 +28,7 @@ PURE = {
     "events.upcasts",
     "events.render",
     "events.render_page",
+    "events.submission",
     "evidence.tree",
     "evidence.tiles",
     "evidence.notes",

@@ -13,7 +13,8 @@ import msgspec
 
 from triton import keys
 from triton.errors import TritonError, ValidationError
-from triton.events.scripts import CHUNK, Submission
+from triton.events.scripts import CHUNK
+from triton.events.submission import Submission
 from triton.verdict import verdict_of
 
 #: Jobs in one call at most.

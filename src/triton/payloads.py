@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from triton.errors import DecodeError, UnavailableError
-from triton.events.scripts import Submission
+from triton.events.submission import Submission
 from triton.references import MAX_ARCHIVED, Reference, arguments_of, by_reference
 from triton.submit import MAX_BODY, too_large
 

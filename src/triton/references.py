@@ -15,7 +15,7 @@ from dramatiq.message import get_encoder
 
 from triton.errors import ValidationError
 from triton.events.codec import decode_data, encode_data
-from triton.events.scripts import Submission
+from triton.events.submission import Submission
 from triton.events.types import SCHEMA, Submitted
 
 #: The one name of a reference. No parameter of a function can have it.

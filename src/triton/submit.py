@@ -10,7 +10,7 @@ from dramatiq import Message
 
 from triton.errors import ValidationError
 from triton.events.codec import encode_data
-from triton.events.scripts import Submission
+from triton.events.submission import Submission
 from triton.events.types import Submitted
 from triton.references import check_free
 from triton.retry import plain_options

@@ -19,7 +19,8 @@ from triton.erasure.announced import sealing_for
 from triton.erasure.keyring import keyring_of
 from triton.errors import QueueClosedError, TritonError, UnavailableError, ValidationError
 from triton.events.client import connect
-from triton.events.scripts import Scripts, Submission
+from triton.events.scripts import Scripts
+from triton.events.submission import Submission
 from triton.payloads import Payloads
 from triton.settings import Settings
 from triton.signature import check_call, decode

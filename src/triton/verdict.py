@@ -11,7 +11,7 @@ from triton.errors import (
     TritonError,
     ValidationError,
 )
-from triton.events.scripts import Submission
+from triton.events.submission import Submission
 
 
 class Verdict(NamedTuple):

@@ -13,7 +13,7 @@ from triton import keys
 from triton.audit.why import Why, why
 from triton.errors import NotFoundError
 from triton.events.codec import encode_data
-from triton.events.scripts import Submission
+from triton.events.submission import Submission
 from triton.events.types import Completed, Error, Failed, Submitted
 from triton.history import History
 from triton.settings import Settings

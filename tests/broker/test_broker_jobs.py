@@ -18,7 +18,8 @@ from triton.broker.context import current_proxy
 from triton.errors import ConfigurationError, ValidationError
 from triton.events.client import send
 from triton.events.codec import encode_data
-from triton.events.scripts import Scripts, Submission
+from triton.events.scripts import Scripts
+from triton.events.submission import Submission
 from triton.events.types import Completed, Failed, RetryScheduled, Snoozed, Started, Submitted
 
 

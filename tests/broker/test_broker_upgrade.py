@@ -15,7 +15,8 @@ from broker_log import History
 from eventually import eventually
 from triton import TritonBroker
 from triton.errors import ConfigurationError
-from triton.events.scripts import Script, Scripts
+from triton.events.scripts import Scripts
+from triton.events.sources import Script
 
 
 class OtherScripts(Scripts):

@@ -12,7 +12,8 @@ from eventually import eventually
 from triton import keys
 from triton.events.client import send
 from triton.events.codec import encode_data
-from triton.events.scripts import Call, Scripts, Submission, pack_outcome
+from triton.events.scripts import Call, Scripts, pack_outcome
+from triton.events.submission import Submission
 from triton.events.types import Completed
 
 

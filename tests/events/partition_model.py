@@ -13,7 +13,7 @@ import msgspec
 
 from triton import keys
 from triton.events.envelope import Event
-from triton.events.scripts import Submission
+from triton.events.submission import Submission
 from triton.events.types import (
     SCHEMA,
     AdministrativeData,

@@ -12,7 +12,7 @@ from triton.audit.indexed import administrative, children
 from triton.cli.open_log import open_log
 from triton.events.client import connect_async
 from triton.events.codec import encode_data
-from triton.events.scripts import Submission
+from triton.events.submission import Submission
 from triton.events.types import AuditRead, HoldPlaced, QueuePaused, Submitted
 from triton.history import History, open_past
 from triton.projections.report import render

@@ -17,7 +17,7 @@ from triton.archive import TooLargeError
 from triton.bulk import MAX_JOBS, Mode, Receipt, refused
 from triton.erasure.messages import Sealing
 from triton.errors import ErasedError, ForbiddenError, ValidationError
-from triton.events.scripts import Submission
+from triton.events.submission import Submission
 from triton.uniqueness import MAX_KEY
 
 #: Bytes of a body at most.

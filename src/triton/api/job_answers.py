@@ -13,7 +13,7 @@ from triton.api.services import Services
 from triton.api.views import JobView
 from triton.api.wire import Json
 from triton.errors import NotFoundError
-from triton.events.scripts import Submission
+from triton.events.submission import Submission
 from triton.identity.principal import Principal
 
 

@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 from triton.api.services import Services
 from triton.domain.connection import tenant_connection
 from triton.domain.statements import sql
-from triton.events.scripts import Submission
+from triton.events.submission import Submission
 
 
 class QuotaUse(msgspec.Struct, frozen=True, kw_only=True):

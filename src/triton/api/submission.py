@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 
 from triton.errors import ValidationError
-from triton.events.scripts import Submission
+from triton.events.submission import Submission
 from triton.references import MAX_ARCHIVED
 from triton.retry import PRESETS, RetryPolicy
 from triton.signature import Signature, check_call

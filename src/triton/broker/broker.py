@@ -36,7 +36,8 @@ from triton.bulk import Mode, Receipt, nothing_submitted, receipt_of, refused
 from triton.erasure.marks import declared_marks
 from triton.errors import ErasedError, ValidationError
 from triton.events.client import connect
-from triton.events.scripts import Scripts, Submission
+from triton.events.scripts import Scripts
+from triton.events.submission import Submission
 from triton.keeper.holds import Holds
 from triton.keeper.parent import Charge, Keeper
 from triton.observe import tracing

@@ -9,7 +9,7 @@ import msgspec
 from dramatiq import Actor, Message
 
 from triton.broker.proxy import JobProxy
-from triton.events.scripts import Submission
+from triton.events.submission import Submission
 from triton.submit import submission_of
 from triton.terms import terms_of
 

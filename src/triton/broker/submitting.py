@@ -14,7 +14,7 @@ from triton.broker.personal import PersonalData
 from triton.broker.prepare import Sender, prepared
 from triton.broker.proxy import JobProxy
 from triton.errors import ValidationError
-from triton.events.scripts import Submission
+from triton.events.submission import Submission
 from triton.keys import partition_of
 from triton.payloads import Payloads
 from triton.signature import Signature, check_call

@@ -23,7 +23,8 @@ from triton.events.cluster import (
     is_cluster,
     servers_of,
 )
-from triton.events.scripts import Call, Script
+from triton.events.scripts import Call
+from triton.events.sources import Script
 from triton.events.timed import AsyncRedis, Redis
 from triton.observe.slow import calls as slow
 

@@ -1,4 +1,4 @@
-"""Owns the Lua scripts: their text, and one typed call for each.
+"""Owns the calls of the Lua scripts: typed arguments, and what the replies say.
 
 A call is plain data (script, key, arguments), built here without I/O; `triton.events.client` sends it.
 Every script answers the same to a resend, so a client may repeat a call whose reply it lost.
@@ -7,10 +7,7 @@ Every script answers the same to a resend, so a client may repeat a call whose r
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import resources
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
@@ -18,6 +15,8 @@ import msgspec
 
 from triton import keys
 from triton.events.codec import encode_data
+from triton.events.sources import NAMES, Script, compose
+from triton.events.submission import Submission
 from triton.events.types import (
     AdministrativeData,
     Cancelled,
@@ -61,12 +60,6 @@ _pack: Final = msgspec.msgpack.Encoder().encode
 _NO_HEADS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
 
 
-class Script(NamedTuple):
-    name: str
-    source: str
-    sha: str
-
-
 class Call(NamedTuple):
     """One EVALSHA: the script, its one declared key, its arguments."""
 
@@ -75,67 +68,6 @@ class Call(NamedTuple):
     args: tuple[bytes | str | int, ...]
     #: All scripts that are loaded together with this one, where the server forgot it.
     family: tuple[Script, ...]
-
-
-class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """What the submit script needs of one job."""
-
-    job: str
-    queue: str
-    actor: str
-    tenant: str
-    by: str
-    causation: str = ""
-    correlation: str = ""
-    traceparent: str = ""
-    priority: int = 0
-    #: Microseconds since 1970, or 0 for at once.
-    due: int = 0
-    #: Microseconds from the server's now, instead of `due`; 0 for none.
-    delay: int = 0
-    #: Microseconds from the server's now within which it must first start; 0 for no limit.
-    ttl: int = 0
-    #: The digest of its unique key, or empty; milliseconds that it is held (0: until the job ends), and
-    #: what happens where it is held: `return`, `replace` or `reject`.
-    unique: str = ""
-    window_ms: int = 0
-    conflict: str = "return"
-    #: The digest of what was asked for under an idempotency key, and the milliseconds after its end for
-    #: which the job answers to it, or to a repeat under its own id.
-    payload: str = ""
-    keep_ms: int = 0
-    #: Encoded `job.submitted` data.
-    data: bytes
-    #: The encoded Dramatiq message.
-    body: bytes
-
-    def args(self) -> tuple[bytes, bytes, bytes]:
-        """The script's three arguments."""
-        header: tuple[object, ...] = (
-            self.job,
-            self.queue,
-            self.actor,
-            self.tenant,
-            self.by,
-            self.causation,
-            self.correlation,
-            self.traceparent,
-            self.priority,
-            self.due,
-            self.delay,
-        )
-        if self.ttl or self.unique or self.payload or self.keep_ms:
-            header += (
-                (
-                    self.ttl,
-                    self.unique,
-                    self.window_ms,
-                    self.conflict,
-                    self.payload,
-                    self.keep_ms,
-                ),
-            )
-        return _pack(header), self.data, self.body
 
 
 class Claimed(NamedTuple):
@@ -157,57 +89,6 @@ class ClaimReply(NamedTuple):
     #: Milliseconds until the next scheduled job of these queues is due; None: none is.
     due_in_ms: int | None
     jobs: list[Claimed]
-
-
-#: Scripts that change only what the prelude relies on, and run without it.
-_BARE: Final = frozenset(("adopt", "open", "reserve", "restored"))
-
-
-@cache
-def compose(name: str, clock: str | None = None) -> Script:
-    """The text of a script: `#!lua` with its flags, the prelude, then the file with its includes in place.
-
-    `clock` replaces the body of the prelude's clock function: tests set the server's time with it.
-    """
-    source = _file(name)
-    if name not in _BARE:
-        prelude = _file("prelude")
-        if clock is not None:
-            prelude = re.sub(
-                r"(local function clock\(\)\n).*?(\nend)",
-                rf"\g<1>{clock}\g<2>",
-                prelude,
-                flags=re.S,
-            )
-        source = prelude + source
-    source = re.sub(r"^--@include (\w+)$", lambda found: _file(found[1]), source, flags=re.M)
-    flags = re.search(r"^--@flags (.+)$", source, flags=re.M)
-    source = f"#!lua flags={flags[1]}\n{source}" if flags else f"#!lua\n{source}"
-    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
-
-
-@cache
-def _file(name: str) -> str:
-    return resources.files("triton.events").joinpath(f"lua/{name}.lua").read_text()
-
-
-NAMES: Final = (
-    "adopt",
-    "open",
-    "submit",
-    "claim",
-    "heartbeat",
-    "report",
-    "finish",
-    "release",
-    "cancel",
-    "requeue",
-    "hold",
-    "note",
-    "trim",
-    "reserve",
-    "restored",
-)
 
 
 class Scripts:

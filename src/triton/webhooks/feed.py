@@ -29,7 +29,8 @@ from triton.events.envelope import FIELDS, to_microseconds
 from triton.events.heads import read_many
 from triton.events.log import Log
 from triton.events.render import show_entry
-from triton.events.scripts import Scripts, Submission, answers
+from triton.events.scripts import Scripts, answers
+from triton.events.submission import Submission
 from triton.projections.checkpoint import Lease
 from triton.projections.keeping import Keeping, released
 from triton.settings import Settings

@@ -20,7 +20,7 @@ from triton.api.services import Services, services_of
 from triton.api.submission import SubmitReply, SubmitRequest
 from triton.api.views import JobView
 from triton.api.wire import Json, read_json
-from triton.events.scripts import Submission
+from triton.events.submission import Submission
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
 from triton.uniqueness import MAX_KEY
