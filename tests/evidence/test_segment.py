@@ -6,7 +6,7 @@ import hashlib
 import io
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -122,19 +122,28 @@ def test_a_block_is_as_the_documents_say() -> None:
 
 
 values = st.one_of(
-    st.just(b""), st.binary(max_size=4), st.sampled_from([b"a", b"0", b"-3", b"007", b"x" * 300])
+    st.just(b""),
+    st.binary(max_size=4),
+    st.sampled_from([b"a", b"0", b"-3", b"007", b"x" * 300, b"\xc1u", b"page 3: a", b"a 70: "]),
+    st.sampled_from([b"%064x" % n for n in (1, 2, 3)]),
+    st.sampled_from([b"ab/cd/abcd" + b"e" * n for n in (59, 60, 61)]),
+    st.sampled_from([b"01a1ff67-d65b-76b4-90cc-69430f2703e%d" % n for n in range(4)]),
 )
 entries = st.lists(st.tuples(*[values] * 13), min_size=1, max_size=12)
+packing = st.sampled_from([columns.pack, columns.weave])
 
 
-@given(entries, st.sampled_from([1, 127, 255, 65_530, 2**32 - 2]), st.booleans())
+@given(entries, st.sampled_from([1, 127, 255, 65_530, 2**32 - 2]), st.booleans(), packing)
 def test_columns_give_back_any_bytes_and_both_readers_the_same(
-    rows: list[tuple[bytes, ...]], first: int, times: bool
+    rows: list[tuple[bytes, ...]],
+    first: int,
+    times: bool,
+    pack: Callable[[int, Sequence[Sequence[bytes]]], bytes],
 ) -> None:
     if times:
         rows = [(*row[:4], b"%d" % (10**15 + len(row[0])), *row[5:]) for row in rows]
     records = [msgspec.msgpack.encode((first + n, *row)) for n, row in enumerate(rows)]
-    block = columns.pack(first, list(zip(*rows, strict=True)))
+    block = pack(first, list(zip(*rows, strict=True)))
 
     assert columns.unpack(block) == records
     assert list(triton_verify.split_records(triton_verify.rows_of(block))) == records
@@ -164,9 +173,12 @@ def test_a_segment_of_the_first_format_is_still_read() -> None:
         triton_verify.rows_of(newer)
 
 
-def test_a_damaged_block_is_refused_by_both_readers_or_read_alike() -> None:
-    whole = page([f"job-{n % 7}" for n in range(30)])
-    good = columns.pack(1, whole.columns)
+@pytest.mark.parametrize("pack", [columns.pack, columns.weave])
+def test_a_damaged_block_is_refused_by_both_readers_or_read_alike(
+    pack: Callable[[int, Sequence[Sequence[bytes]]], bytes],
+) -> None:
+    whole = page([f"01a1ff67-d65b-76b4-90cc-69430f2703e{n % 7}" for n in range(30)])
+    good = pack(1, whole.columns)
     chance = random.Random(11)
     refused = 0
     for _ in range(500):

@@ -180,8 +180,9 @@ class Writer:
             list(chain.from_iterable(page.columns[index] for page in pages))
             for index in range(len(FIELDS))
         ]
-        packed = columnar.pack(first, columns)
-        level = SMALL_LEVEL if last and not self._blocks else self._level
+        small = last and not self._blocks
+        packed = columnar.weave(first, columns) if small else columnar.pack(first, columns)
+        level = SMALL_LEVEL if small else self._level
         frame = zstandard.ZstdCompressor(level=level, write_checksum=True).compress(packed)
         self._blocks.append(
             Block(

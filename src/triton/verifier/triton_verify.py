@@ -1718,8 +1718,9 @@ def tile_name(index: int) -> str:
     return "/".join([*("x" + group for group in groups[:-1]), groups[-1]])
 
 
-#: The first bytes of a block by columns; behind them the count of its records and the first position.
-BY_COLUMNS = b"TRC2"
+#: The first bytes of a block by columns, and of one by columns in the order of jobs; behind them the count
+#: of its records and the first position.
+BY_COLUMNS, WOVEN = b"TRC2", b"TRC3"
 BLOCK_HEAD = struct.Struct(">4sIQ")
 COUNT_MAX = 1 << 20
 
@@ -1734,31 +1735,20 @@ def blocks(segment: bytes, unpack: Unpack) -> Iterator[bytes]:
 
 def rows_of(block: bytes) -> bytes:
     """A block that holds its records by columns, as records behind their lengths. Raises BadDataError."""
-    if block[:4] != BY_COLUMNS:
+    if block[:4] not in (BY_COLUMNS, WOVEN):
         raise BadDataError(f"a block has the format {block[:4]!r}, which this version cannot read")
     try:
         _, count, first = BLOCK_HEAD.unpack_from(block)
         if not 0 < count <= COUNT_MAX or first >> 63:
             raise BadDataError(f"a block says that it holds {count} records from {first} on")
-        at = BLOCK_HEAD.size
-        total = 0
-        columns: list[list[bytes]] = []
-        for name in FIELDS[1:]:
-            steps = name == "at" and block[at : at + 1] == b"D"
-            values, at = _column(block, at + steps, count)
-            if steps:
-                times = itertools.accumulate(map(int, values))
-                values = [b"%d" % time for time in times]
-            if name == "data":
-                values = _where_they_were(values, columns[0])
-            total += sum(map(len, values))
-            if total > FRAME_MAX:
-                raise BadDataError("the records of a block are too many bytes")
-            columns.append(values)
+        if block[:4] == WOVEN:
+            columns = _columns_by_job(_woven_text(block, BLOCK_HEAD.size), count)
+        else:
+            columns = _columns(block, BLOCK_HEAD.size, count)
     except (struct.error, ValueError, IndexError) as error:
         raise BadDataError(f"a block's columns are damaged: {error}") from None
-    if at != len(block):
-        raise BadDataError("a block goes on behind its columns")
+    if sum(sum(map(len, values)) for values in columns) > FRAME_MAX:
+        raise BadDataError("the records of a block are too many bytes")
     heads = [b"\x9e" + _packed_number(number) for number in range(first, first + count)]
     fields: list[Sequence[bytes]] = [heads]
     for values in columns:
@@ -1766,6 +1756,119 @@ def rows_of(block: bytes) -> bytes:
     records = list(map(b"".join, zip(*fields)))
     lengths = [len(record).to_bytes(4, "big") for record in records]
     return b"".join(itertools.chain.from_iterable(zip(lengths, records)))
+
+
+def _columns(block: bytes, at: int, count: int) -> list[list[bytes]]:
+    """Columns one behind the other, in the order of the fields."""
+    columns: list[list[bytes]] = []
+    for name in FIELDS[1:]:
+        steps = name == "at" and block[at : at + 1] == b"D"
+        values, at = _column(block, at + steps, count)
+        if steps:
+            values = [b"%d" % time for time in itertools.accumulate(map(int, values))]
+        if name == "data":
+            values = _where_they_were(values, _by_name(columns[0]))
+        columns.append(values)
+    if at != len(block):
+        raise BadDataError("a block goes on behind its columns")
+    return columns
+
+
+def _columns_by_job(text: bytes, count: int) -> list[list[bytes]]:
+    """The column of jobs first; values in the order of jobs, but for jobs and times."""
+    jobs, at = _column(text, 0, count)
+    places: dict[bytes, int] = {}
+    order = _by_name([places.setdefault(job, len(places)) for job in jobs])
+    types: list[bytes] = []
+    columns: list[list[bytes]] = []
+    for name in FIELDS[1:]:
+        if name == "job":
+            columns.append(jobs)
+            continue
+        if name == "at" and text[at : at + 1] == b"T":
+            begin = at + 9
+            (start,) = struct.unpack_from(">Q", text, at + 1)
+            at = begin + 4 * (count - 1)
+            times = itertools.accumulate(_from_planes(text[begin:at], count - 1), initial=start)
+            columns.append([b"%d" % time for time in times])
+            continue
+        values, at = _column(text, at, count)
+        if name == "type":
+            types = values
+        if name == "data":
+            values = _where_they_were(values, _by_name(types))
+        columns.append(values if name == "at" else _where_they_were(values, order))
+    if at != len(text):
+        raise BadDataError("a block goes on behind its columns")
+    return columns
+
+
+def _woven_text(block: bytes, at: int) -> bytes:
+    """The text of a block with what was cut out of it: ids, digests and numbers."""
+    sizes = struct.unpack_from(">6I", block, at)
+    ids, id_steps, digests, digest_steps, numbers, size = sizes
+    at += 24
+    ends = [4 * id_steps, 4 * digest_steps, 4 * numbers, size, 16 * ids, 32 * digests]
+    ends = list(itertools.accumulate(ends, initial=at))
+    if ends[-1] != len(block):
+        raise BadDataError("a block does not end behind what was cut out of it")
+    parts = [block[begin:end] for begin, end in zip(ends, ends[1:])]
+    id_of = list(map(_id_text, _cut_up(parts[4], 16)))
+    digest_of = [raw.hex().encode() for raw in _cut_up(parts[5], 32)]
+    # Pops take from the end.
+    next_id = [id_of[place] for place in _sums_of(parts[0], -1)][::-1].pop
+    next_digest = [digest_of[place] for place in _sums_of(parts[1], -1)][::-1].pop
+    next_number = [b"%d" % number for number in _sums_of(parts[2], 0)][::-1].pop
+    places = parts[3].split(b"\xc1")
+    pieces = places[:1]
+    counts = dict.fromkeys((b"u", b"d", b"a", b"n", b"."), 0)
+    for piece in places[1:]:
+        kind = piece[:1]
+        if kind not in counts:
+            raise BadDataError(f"something of the unknown kind {kind!r} was cut out of a block")
+        counts[kind] += 1
+        if kind == b"u":
+            pieces.append(next_id())
+        elif kind == b"n":
+            pieces.append(next_number())
+        elif kind == b".":
+            pieces.append(b"\xc1")
+        else:
+            digest = next_digest()
+            folders = digest[:2] + b"/" + digest[2:4] + b"/" if kind == b"a" else b""
+            pieces.append(folders + digest)
+        pieces.append(piece[1:])
+    taken = (counts[b"u"], counts[b"d"] + counts[b"a"], counts[b"n"])
+    if taken != (id_steps, digest_steps, numbers):
+        raise BadDataError("a block has no place for all that was cut out of it")
+    if sum(map(len, pieces)) > FRAME_MAX:
+        raise BadDataError("the records of a block are too many bytes")
+    return b"".join(pieces)
+
+
+def _cut_up(raw: bytes, size: int) -> list[bytes]:
+    return [raw[at : at + size] for at in range(0, len(raw), size)]
+
+
+def _id_text(raw: bytes) -> bytes:
+    text = raw.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:])).encode()
+
+
+def _from_planes(raw: bytes, count: int) -> Sequence[int]:
+    """Numbers of four bytes: all first bytes stand before all second ones."""
+    if len(raw) != 4 * count:
+        raise BadDataError("a column is cut off")
+    together = bytearray(len(raw))
+    for byte in range(4):
+        together[byte::4] = raw[byte * count : (byte + 1) * count]
+    return struct.unpack(f">{count}I", together)
+
+
+def _sums_of(raw: bytes, initial: int) -> list[int]:
+    """The numbers of which these are the steps, modulo 2**32."""
+    sums = list(itertools.accumulate(_from_planes(raw, len(raw) // 4), initial=initial))
+    return [number & 0xFFFFFFFF for number in sums[1:]]
 
 
 def _column(block: bytes, at: int, count: int) -> tuple[list[bytes], int]:
@@ -1790,10 +1893,15 @@ def _column(block: bytes, at: int, count: int) -> tuple[list[bytes], int]:
     return [block[start:end] for start, end in zip(ends, ends[1:])], ends[-1]
 
 
-def _where_they_were(values: list[bytes], types: list[bytes]) -> list[bytes]:
-    """Values that stand in the order of their events' types, in the order of positions."""
-    found = [b""] * len(types)
-    for index, value in zip(sorted(range(len(types)), key=types.__getitem__), values):
+def _by_name(names: Sequence[Any]) -> list[int]:
+    """The indexes of the first name in order, then those of the next one."""
+    return sorted(range(len(names)), key=names.__getitem__)
+
+
+def _where_they_were(values: list[bytes], moved: Sequence[int]) -> list[bytes]:
+    """Values that stand in the order `moved`, in the order of positions."""
+    found = [b""] * len(values)
+    for index, value in zip(moved, values):
         found[index] = value
     return found
 
