@@ -98,9 +98,9 @@ def adopt(
 
 
 def _settings(data: str | None) -> Settings:
-    from triton.cli.target import engines
+    from triton.cli.target import LIVE, engines
 
-    return engines(data, "redis_url", "database_url", "clickhouse_url")
+    return engines(data, *LIVE)
 
 
 async def _forks(settings: Settings) -> list[Fork]:

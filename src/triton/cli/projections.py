@@ -201,11 +201,9 @@ def finalize(
 
 
 def _one(data: str | None, name: str, do: Callable[[Rebuild], Awaitable[T]]) -> T:
-    from triton.cli.target import engines
+    from triton.cli.target import LIVE, engines
 
-    return asyncio.run(
-        _doing(engines(data, "redis_url", "database_url", "clickhouse_url"), name, do)
-    )
+    return asyncio.run(_doing(engines(data, *LIVE), name, do))
 
 
 async def _doing(settings: Settings, name: str, do: Callable[[Rebuild], Awaitable[T]]) -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,8 @@ from triton.stack.folder import DataFolder, RunningStack, running_stack
 if TYPE_CHECKING:
     from triton.client import AsyncClient, Client
 
+#: What a command needs that compares the log with both stores.
+LIVE: Final = ("redis_url", "database_url", "clickhouse_url")
 _ENGINES = {
     "redis_url": "redis",
     "database_url": "database",

@@ -18,9 +18,9 @@ def verify(data: Data = None, as_json: Json = False) -> None:
 
     Each store is compared up to its projector's checkpoint; how far that is behind the log is shown.
     """
-    from triton.cli.target import engines
+    from triton.cli.target import LIVE, engines
 
-    if not prove(engines(data, "redis_url", "database_url", "clickhouse_url"), as_json=as_json):
+    if not prove(engines(data, *LIVE), as_json=as_json):
         raise typer.Exit(NO)
 
 
