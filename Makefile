@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 help:
 	@echo "make demo    set up everything and run the main job on embedded engines"
 	@echo "make test    set up everything and run the tests, four at a time"
-	@echo "make cluster  the tests of the log, the broker and the projectors on a cluster of three primaries"
+	@echo "make cluster  the tests of the log, the broker and the projectors on a cluster of three primaries (SERVER=redis7 for Redis 7)"
 	@echo "make coverage  the same, traced: at least 85 % must be run"
 	@echo "make contract  the API against its OpenAPI document, 100 cases a route, another seed each time"
 	@echo "make lint    ruff, the strict type check, and what deploys Triton: compose, Kubernetes, image, scripts"
@@ -37,8 +37,9 @@ test: setup
 	$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 # A small part of it is in `test`, as tests/cluster.
+SERVER ?= valkey
 cluster: setup
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --engine cluster tests/events tests/broker tests/projections tests/cluster $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --engine cluster --server $(SERVER) tests/events tests/broker tests/projections tests/cluster $(ARGS)
 
 # Apart from `test`, which is quicker untraced.
 coverage: setup

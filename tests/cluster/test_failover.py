@@ -17,7 +17,6 @@ from redis.crc import key_slot
 
 from cluster_servers import PARTITIONS, PRIMARIES, SLOTS, ClusterServers
 from eventually import eventually
-from redis_server import valkey_binary
 from triton import keys
 from triton.errors import UnavailableError
 
@@ -25,9 +24,11 @@ JOBS = 200
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterServers]:
+def cluster(
+    cluster_binary: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ClusterServers]:
     """A cluster of its own, which is a primary short afterwards."""
-    servers = ClusterServers(valkey_binary(), tmp_path_factory.mktemp("failover"))
+    servers = ClusterServers(cluster_binary, tmp_path_factory.mktemp("failover"))
     yield servers
     servers.stop()
 

@@ -21,6 +21,7 @@ from redis_server import RedisServer, valkey_binary
 from triton import keys
 from triton.errors import ConfigurationError, UnavailableError
 from triton.events.client import connect_async
+from triton.events.cluster import servers_of
 from triton.events.heads import read_body, read_head
 from triton.events.log import Checkpoint, Log
 from triton.events.scripts import Scripts
@@ -146,7 +147,8 @@ def test_waiting_ends_without_an_append(steps: Steps, reading: Callable[[Scenari
 
 
 def _blocked_clients(steps: Steps) -> bool:
-    return bool(steps.client.info("clients")["blocked_clients"])
+    servers = servers_of(steps.client)
+    return any(server.info("clients")["blocked_clients"] for server in servers)
 
 
 def test_checkpoints_are_what_was_read(steps: Steps, reading: Callable[[Scenario], None]) -> None:
