@@ -7,7 +7,8 @@ that the log does not hold,
 `held` the queues that are paused or drained,
 `checks` what verifications found, `troubles` how often processes met with any,
 `expires` the jobs with a time to live, `unique:D` the job
-that holds a unique key, `workers` and `worker:W` who lives, `revoked:T` stream tokens that were taken back.
+that holds a unique key, `workers` and `worker:W` who lives, `revoked:T` stream tokens that were taken back,
+`none` never anything.
 """
 
 from __future__ import annotations
@@ -41,6 +42,12 @@ def meta(prefix: str) -> str:
     """HASH: epoch, partitions, layout, pos (last position issued), at (time of the last event), created, and
     trimmed (the last position that left the log)."""
     return prefix + "meta"
+
+
+def none(key: str) -> str:
+    """Never written; in the slot of `key`. Every script call on a cluster names it too, and is so refused as
+    a whole while that slot moves key by key: no node has both."""
+    return key[: key.index("}") + 2] + "none"
 
 
 def job(prefix: str, job_id: str) -> str:

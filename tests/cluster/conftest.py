@@ -21,7 +21,6 @@ for _name in ("broker", "events", "api"):
     sys.path.append(str(TESTS / _name))
 
 
-
 #: What runs on a cluster of Redis 7 as well, without `--engine cluster`: these would see what it does
 #: otherwise, and the scripts run on it in tests/events.
 ON_BOTH = {

@@ -11,12 +11,21 @@ import redis.asyncio
 import redis.asyncio.cluster
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import (
+    ClusterDownError,
+    ClusterError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.retry import Retry
 
+from triton import keys
 from triton.errors import ConfigurationError
 from triton.events.cluster import (
     RAW,
+    UNANSWERED,
     Cluster,
     as_is,
     connect_cluster_async,
@@ -104,9 +113,9 @@ def send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
 
 
 def _pipeline(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
-    commands = [_command(call) for call in calls]
     if isinstance(client, Cluster):
-        return _through(client, commands)
+        return _through(client, calls)
+    commands = [_command(call) for call in calls]
     # What a client's pipeline does, without what a plain exchange has no use for: a fifth of a sender's time.
     pool = client.connection_pool
     connection = pool.get_connection()
@@ -122,17 +131,26 @@ def _pipeline(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
         pool.release(connection)
 
 
-def _through(cluster: Cluster, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    if len(commands) == 1:
-        # Not a pipeline: only a single command looks for who took a dead primary's place.
+def _through(cluster: Cluster, calls: Sequence[Call]) -> list[Any]:
+    """What is not answered at once is sent again, one by one; where that fails too, none that follows in its
+    slot: what was said first must not come last."""
+    commands = [_command_of_cluster(call) for call in calls]
+    replies = cluster.at_once(commands) if len(commands) > 1 else [UNANSWERED]
+    failed: dict[str, RedisError] = {}
+    for i, (call, reply) in enumerate(zip(calls, replies, strict=True)):
+        if reply is not UNANSWERED:
+            continue
+        slot = keys.none(call.key)
+        if slot in failed:
+            replies[i] = failed[slot]
+            continue
         try:
-            return [cluster.execute_command(*commands[0])]
+            replies[i] = cluster.execute_command(*commands[i])
         except NoScriptError as error:
-            return [error]
-    with cluster.pipeline(transaction=False) as pipe:
-        for command in commands:
-            pipe.execute_command(*command)
-        return list(pipe.execute(raise_on_error=False))
+            replies[i] = error
+        except RedisError as error:
+            replies[i] = failed[slot] = error
+    return replies
 
 
 def _exchange(connection: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -177,9 +195,12 @@ async def server_time(client: redis.asyncio.Redis) -> int:
 
 
 async def _pipeline_async(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list[Any]:
+    cluster: object = client
+    spans_slots = isinstance(cluster, redis.asyncio.cluster.RedisCluster)
+    command = _command_of_cluster if spans_slots else _command
     async with client.pipeline(transaction=False) as pipe:
         for call in calls:
-            pipe.execute_command(*_command(call))
+            pipe.execute_command(*command(call))
         return list(await pipe.execute(raise_on_error=False))
 
 
@@ -205,8 +226,14 @@ def _command(call: Call) -> tuple[Any, ...]:
     return ("EVALSHA", call.script.sha, 1, call.key, *call.args)
 
 
+def _command_of_cluster(call: Call) -> tuple[Any, ...]:
+    return ("EVALSHA", call.script.sha, 2, call.key, keys.none(call.key), *call.args)
+
+
 def _checked(replies: list[Any]) -> list[Any]:
     for reply in replies:
+        if isinstance(reply, ClusterError) and not isinstance(reply, ClusterDownError):
+            raise TryAgainError("a slot moves between nodes of the cluster: try again") from reply
         if isinstance(reply, Exception):
             raise reply
     return replies

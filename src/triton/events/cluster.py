@@ -23,6 +23,8 @@ SCHEMES: Final = {"redis+cluster": False, "rediss+cluster": True}
 _PORT: Final = 6379
 #: Commands whose replies are left as they come from the wire.
 RAW: Final = ("XRANGE", "XREAD")
+#: Stands for the reply of a node that was not reached, or that sends the client elsewhere.
+UNANSWERED: Final = object()
 
 
 def is_cluster(url: str) -> bool:
@@ -116,6 +118,19 @@ class Cluster:
         """A client for each node that takes writes."""
         cluster = self._cluster()
         return [cluster.get_redis_connection(node) for node in cluster.get_primaries()]
+
+    def at_once(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The replies in order, errors and UNANSWERED among them."""
+        stack = [
+            redis.cluster.PipelineCommand(command, None, place)
+            for place, command in enumerate(commands)
+        ]
+        with one_kind_of_error(), self._cluster().pipeline(transaction=False) as pipe:
+            replies = pipe.send_cluster_commands(
+                stack, raise_on_error=False, allow_redirections=False
+            )
+        elsewhere = redis.cluster.ClusterPipeline.ERRORS_ALLOW_RETRY
+        return [UNANSWERED if isinstance(reply, elsewhere) else reply for reply in replies]
 
     def disconnect(self) -> None:
         """End every connection, also those in use; the next call makes new ones."""
