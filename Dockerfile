@@ -4,18 +4,19 @@ FROM python:3.12-slim-bookworm AS build
 # Extras of pyproject.toml: `backup` is PostgreSQL's own pg_dump, `otel` is for traces. What your actors need besides goes
 # here, such as parquet.
 ARG EXTRAS=documents,backup,otel
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_CACHE_DIR=/var/cache/pip
 WORKDIR /source
 RUN python -m venv /opt/triton
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 # The dependencies first: they stay in the cache while only the source changes.
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     /opt/triton/bin/python -c 'import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print("\n".join(p["dependencies"] + [d for e in sys.argv[1].split(",") if e for d in p["optional-dependencies"][e]]))' "${EXTRAS}" > /tmp/requirements.txt \
     && /opt/triton/bin/pip install --constraint constraints.txt --requirement /tmp/requirements.txt
 COPY src ./src
 COPY schema ./schema
 COPY clients ./clients
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     /opt/triton/bin/pip install --constraint constraints.txt --no-deps . \
     && /opt/triton/bin/pip uninstall --yes pip \
     && /opt/triton/bin/triton --help > /dev/null
