@@ -7,7 +7,8 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable
 
-from triton.observe.beginning import playing
+from triton.observe.beginning import beating, playing
+from triton.observe.signs import signs
 from triton.settings import Settings
 from triton.worker import run_worker
 
@@ -49,6 +50,7 @@ def run_relay(settings: Settings) -> None:
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        signs.beat_apart()
         Relay(settings, stop).run()
 
 
@@ -59,4 +61,8 @@ async def _until_signalled(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await role(settings, stop)
+    signing = asyncio.ensure_future(beating())
+    try:
+        await role(settings, stop)
+    finally:
+        signing.cancel()

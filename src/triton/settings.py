@@ -208,6 +208,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     slow_run_ms: Annotated[int, msgspec.Meta(ge=0)] = 30_000
     #: The same for the time that it waited although it could have started (`slow_wait_ms` of its actor).
     slow_wait_ms: Annotated[int, msgspec.Meta(ge=0)] = 60_000
+    #: Folder, best one in memory, in which each role leaves a sign of life every two seconds, for
+    #: `python -m triton.health`; empty: none.
+    health: str = ""
     #: Show tracebacks of the commands' own errors.
     debug: bool = False
 

@@ -24,6 +24,7 @@ from triton.errors import ConfigurationError, UnavailableError
 from triton.observe import tracing
 from triton.observe.beginning import begin
 from triton.observe.logs import format_for
+from triton.observe.signs import REDIS, signs
 from triton.settings import Settings, load
 
 
@@ -48,6 +49,9 @@ def setup() -> None:
     try:
         settings = load()
         begin("worker", settings)
+        # From now on, although the thread that tells of it begins with the first queue.
+        signs.part(REDIS)
+        signs.beat_apart()
         check_url(settings)
         broker = broker_of(settings)
         broker.add_middleware(AsyncIO())

@@ -29,6 +29,8 @@ class Up:
         env["PYTHONPATH"] = os.pathsep.join((str(HERE), *filter(None, [env.get("PYTHONPATH")])))
         env["TRITON_MODULES"] = "triton.handlers,cli_actors,documented_actors"
         env["TRITON_NAMESPACE"], env["TRITON_PARTITIONS"] = "up.test", "2"
+        self.health = data.with_suffix(".health")
+        env["TRITON_HEALTH"] = str(self.health)
         self.said = data.with_suffix(".log")
         with self.said.open("ab") as said:
             self.process = subprocess.Popen(

@@ -13,8 +13,10 @@ import pytest
 from command_line import Commands, Invoke, Up, command_line, descendants
 
 from eventually import eventually
+from triton import health
 from triton.api.listener import listen
 from triton.errors import StartupError
+from triton.observe.signs import found
 
 
 def test_second_stack_on_the_same_folder_says_so(invoke: Invoke, up: Up) -> None:
@@ -25,6 +27,18 @@ def test_second_stack_on_the_same_folder_says_so(invoke: Invoke, up: Up) -> None
         assert result.exit_code == 2
         assert f"already runs on {up.data} (held by pid {up.process.pid})" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_every_role_says_that_it_gets_somewhere(
+    up: Up, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    up.running()
+    monkeypatch.setenv("TRITON_HEALTH", str(up.health))
+    eventually(lambda: health.main([]) == 0, timeout=30)
+    well = capsys.readouterr().out.splitlines()[-1]
+    assert [role for role in ("api", "archiver", "projector", "worker") if role not in well] == []
+    parts = {name for sign in found(str(up.health)) for name in sign.parts}
+    assert {"redis", "postgres/1", "clickhouse/1", "log/1", "archive/1"} <= parts
 
 
 def test_taken_port_is_said_before_anything_starts(invoke: Invoke, up: Up, folder: Path) -> None:

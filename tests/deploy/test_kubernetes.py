@@ -130,6 +130,25 @@ def test_probes_ask_for_routes_at_ports_that_exist(pods: dict[str, Any]) -> None
     assert str(port["containerPort"]) in api["args"]
 
 
+def test_roles_without_a_port_say_themselves_that_they_go_on(
+    pods: dict[str, Any], given: dict[str, str]
+) -> None:
+    """An engine that is away ends nobody: alive is less than ready. And they can write where they say it."""
+    probe = ["python", "-m", "triton.health"]
+    for name in ("triton-worker", "triton-projector", "triton-archiver", "triton-relay"):
+        container = pods[name]["containers"][0]
+        asked = {kind: container[f"{kind}Probe"] for kind in ("startup", "liveness", "readiness")}
+        assert {kind: one["exec"]["command"] for kind, one in asked.items()} == {
+            "startup": [*probe, "--alive"],
+            "liveness": [*probe, "--alive"],
+            "readiness": probe,
+        }, name
+        # A Python has to start in that time.
+        assert min(one["timeoutSeconds"] for one in asked.values()) >= 5
+        mounted = {one["mountPath"] for one in container["volumeMounts"]}
+        assert str(Path(given["TRITON_HEALTH"]).parent) in mounted, name
+
+
 def test_what_runs_may_do_as_little_as_it_can(pods: dict[str, Any]) -> None:
     for name, pod in pods.items():
         assert pod["securityContext"]["runAsNonRoot"] is True, name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 import psycopg
@@ -12,8 +13,11 @@ import pytest
 from log_writer import LogWriter
 from projecting import opened, project, run
 
+from eventually import eventually
+from triton import keys
 from triton.errors import ConfigurationError, UnavailableError
 from triton.events.checks import read_checks
+from triton.observe.signs import found, signs
 from triton.projections import run_projectors
 from triton.projections.lag import await_projection, lag, read_lag
 from triton.projections.verify import verify_async
@@ -84,6 +88,33 @@ def test_a_database_that_goes_away_is_waited_for(settings: Settings, writer: Log
 
     writer.run()
     run(scene())
+
+
+def test_who_gets_nowhere_gives_no_sign_of_it(
+    settings: Settings, writer: LogWriter, tmp_path: Path
+) -> None:
+    """A probe must see a projector whose PostgreSQL is away, also where its process goes on."""
+    away = msgspec.structs.replace(settings, database_url="postgresql://127.0.0.1:1/nowhere")
+
+    def parts() -> set[bool]:
+        signs.beat()
+        (sign,) = found(str(tmp_path))
+        return {since is None for name, since in sign.parts.items() if name.endswith("/0")}
+
+    async def scene() -> None:
+        async with running(away):
+            await asyncio.to_thread(eventually, lambda: writer.client.hlen(keys.troubles(prefix)))
+            assert parts() == {True}
+        async with running(settings):
+            await asyncio.to_thread(eventually, lambda: parts() == {False})
+
+    prefix = keys.prefix(settings.namespace, 0)
+    writer.run()
+    signs.begin(str(tmp_path), "projector")
+    try:
+        run(scene())
+    finally:
+        signs.end()
 
 
 def test_partitions_have_their_own_checkpoints(settings: Settings, redis_client: object) -> None:

@@ -25,6 +25,7 @@ from triton.api.sse import taking_streams
 from triton.collecting import collect_rarely
 from triton.errors import StartupError, TritonError
 from triton.identity.first_start import check_auth
+from triton.observe.beginning import beating
 from triton.observe.logger import get_logger
 from triton.settings import Settings
 
@@ -45,12 +46,19 @@ class Server(uvicorn.Server):
         self.app = app
         self._on_ready = on_ready
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._signing: asyncio.Future[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._loop = asyncio.get_running_loop()
+        self._signing = asyncio.ensure_future(beating())
         if self.started and self._on_ready is not None:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self._signing is not None:
+            self._signing.cancel()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """The signal; also safe to call from another thread. Unlike uvicorn's own, it is not raised again

@@ -41,6 +41,7 @@ from triton.events.submission import Submission
 from triton.keeper.holds import Holds
 from triton.keeper.parent import Charge, Keeper
 from triton.observe import tracing
+from triton.observe.signs import signs
 from triton.payloads import Payloads
 from triton.retry import plain_options
 from triton.settings import load
@@ -438,6 +439,7 @@ class TritonBroker(Broker):
             completed_ttl_ms=settings.completed_ttl_ms,
             failed_ttl_ms=settings.failed_ttl_ms,
             interval=beat_interval(settings.lease_ms),
+            sign=signs.path,
         )
         return Keeper(holds, charge)
 

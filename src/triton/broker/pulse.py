@@ -20,6 +20,7 @@ from triton.events.client import send
 from triton.events.cluster import disconnect
 from triton.events.scripts import Scripts, answers
 from triton.observe.logger import get_logger
+from triton.observe.signs import REDIS, signs
 
 #: Seconds that an idle process blocks at most before it looks for due jobs and dead workers.
 IDLE_BLOCK: Final = 1.0
@@ -137,6 +138,7 @@ class Heart:
         """The thread's body."""
         third = self._lease_ms / 3000
         last = float("-inf")
+        part = signs.part(REDIS)
         while not stopped.wait(beat_interval(self._lease_ms)):
             held = self._held()
             # Before the trip: while that hangs, the keeper extends the leases.
@@ -146,12 +148,14 @@ class Heart:
             last = time.monotonic()
             try:
                 self._once(held)
+                part.moved()
             except RedisError as error:
                 _log.warning("heartbeat_failed", jobs=len(held), error=str(error))
             except Exception:
                 # A worker that goes on without a heart would hear of no cancel, and lose its leases.
                 _log.exception("heartbeat_failed", jobs=len(held))
         self.leave()
+        signs.leave(REDIS)
 
     def _once(self, held: Sequence[JobProxy]) -> None:
         groups = list(grouped(held, lambda proxy: self._prefix_of(proxy.claimed.job)))

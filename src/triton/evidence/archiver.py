@@ -28,6 +28,7 @@ from triton.evidence.sealing import Sealer
 from triton.evidence.source import Source
 from triton.evidence.trimming import Trimmer
 from triton.observe.logger import get_logger
+from triton.observe.signs import Part
 from triton.projections.checkpoint import Lease
 from triton.settings import Settings
 
@@ -44,7 +45,8 @@ TRIMS_BY: Final = ("keep_events", "keep_ms", "hold_events")
 
 
 class Archiver:
-    """One partition. `lease` is of the projector name `archiver`; `signer` signs tree heads."""
+    """One partition. `lease` is of the projector name `archiver`; `signer` signs tree heads; of `parts` the
+    first follows the log and the second seals."""
 
     def __init__(
         self,
@@ -57,8 +59,10 @@ class Archiver:
         projectors: Sequence[str],
         holds: Sequence[Holds] = (),
         head_ms: int | None = None,
+        parts: tuple[Part, Part] | None = None,
     ) -> None:
         partition = lease.partition
+        self._following, self._sealing = parts or (Part(), Part())
         self._log = log
         self.tree = Tree(log.namespace, partition, log.epochs[partition])
         self.ledger = Ledger(lease, self.tree)
@@ -159,7 +163,7 @@ class Archiver:
         )
         tasks = [
             asyncio.ensure_future(self._follow(stop)),
-            asyncio.ensure_future(self._again(stop, self.sealer.step, _SEAL_SECONDS)),
+            asyncio.ensure_future(self._again(stop, self._seal, _SEAL_SECONDS)),
             asyncio.ensure_future(self._again(stop, self.trimmer.step, _TRIM_SECONDS)),
             asyncio.ensure_future(self._renew(stop)),
         ]
@@ -180,12 +184,18 @@ class Archiver:
     async def _follow(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             await self.follower.step()
+            self._following.moved()
         # What is in the log is covered by a head before this ends.
         while await self.follower.step(block_ms=0):
             pass
         if self.follower.signed_size < self.follower.position:
             await self.follower.sign()
         await self.follower.published()
+
+    async def _seal(self) -> bool:
+        sealed = await self.sealer.step()
+        self._sealing.moved()
+        return sealed
 
     async def _again(
         self, stop: asyncio.Event, step: Callable[[], Awaitable[object]], seconds: float

@@ -25,6 +25,7 @@ from triton.evidence.rows import Rows
 from triton.evidence.signing import open_signer
 from triton.evidence.witnesses import parse_witnesses
 from triton.expiry.running import run_expiry
+from triton.observe.signs import signs
 from triton.projections.keeping import Keeping, opened, released
 from triton.projections.lag import PROJECTORS
 from triton.settings import Settings
@@ -76,7 +77,8 @@ class Keeper(Keeping):
     def __init__(
         self, log: Log, archive: ArchiveStore, signer: Signer, settings: Settings, partition: int
     ) -> None:
-        super().__init__(log, settings.database_url, partition)
+        part = signs.part(f"log/{partition}")
+        super().__init__(log, settings.database_url, partition, part=part)
         self._archive = archive
         self._signer = signer
         self._settings = settings
@@ -92,9 +94,20 @@ class Keeper(Keeping):
             tree = Tree(space, lease.partition, self.log.epochs[lease.partition])
             rows = Rows(connection, tree)
             await announce(self.log, Scripts(), self._archive, rows, ring)
-            await Archiver(
-                self.log, self._archive, lease, self._signer, self._settings, projectors=PROJECTORS
-            ).run(stop)
+            sealing = f"archive/{lease.partition}"
+            archiver = Archiver(
+                self.log,
+                self._archive,
+                lease,
+                self._signer,
+                self._settings,
+                projectors=PROJECTORS,
+                parts=(self.part, signs.part(sealing)),
+            )
+            try:
+                await archiver.run(stop)
+            finally:
+                signs.leave(sealing)
         self.say.info("archiver.stopped")
 
 

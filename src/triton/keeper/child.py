@@ -86,6 +86,11 @@ class Watch:
             self._link.warn()
         if not over:
             self._link.extend(held, lease_ms=self._charge["lease_ms"])
+            if self._charge["sign"]:
+                from triton.observe.signs import refresh
+
+                # Nobody shall end it for that.
+                refresh(self._charge["sign"])
             return False
         if os.getppid() == self._parent:
             os.kill(self._parent, signal.SIGKILL)

@@ -37,6 +37,8 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     failed_ttl_ms: int
     #: Seconds between two beats of the worker.
     interval: float
+    #: Its sign of life (see `triton.observe.signs`); empty for none.
+    sign: str = ""
 
 
 class Keeper:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from triton.errors import TritonError
 from triton.observe import tracing
 from triton.observe.logger import get_logger
 from triton.observe.logs import configure
+from triton.observe.signs import BEAT, signs
 from triton.observe.slow import calls
 from triton.settings import Settings
 
@@ -21,8 +23,11 @@ _log: Final = get_logger("triton.role")
 
 
 def begin(role: str, settings: Settings) -> None:
-    """This process plays a role from now on: see `configure`, `calls` and `tracing.start`."""
+    """This process plays a role from now on: see `configure`, `signs`, `calls` and `tracing.start`.
+
+    Raises ConfigurationError where it cannot leave a sign of life."""
     configure(role, settings)
+    signs.begin(settings.health, role)
     threading.excepthook = _thread_ended
     calls.seconds = settings.slow_query_ms / 1000 or math.inf
     tracing.start(role, settings)
@@ -43,6 +48,15 @@ def playing(role: str, settings: Settings) -> Iterator[None]:
         if found is error:
             raise
         raise found from None
+    finally:
+        signs.end()
+
+
+async def beating() -> None:
+    """Give signs of life as long as this event loop goes on, until cancelled."""
+    while signs.path:
+        signs.beat()
+        await asyncio.sleep(BEAT)
 
 
 def alone(error: BaseException) -> BaseException:

@@ -16,6 +16,7 @@ from dramatiq import Message
 
 from triton.errors import ConfigurationError, TritonError, UnavailableError, ValidationError
 from triton.observe.logger import get_logger
+from triton.observe.signs import signs
 from triton.outbox.rows import Row, message_of
 from triton.outbox.statements import sql
 from triton.references import MAX_ARCHIVED
@@ -55,6 +56,7 @@ class Relay:
 
     def run(self) -> None:
         """Returns once `stop` is set, at the latest POLL seconds later."""
+        self._part = signs.part("outbox")
         while not self._stop.is_set():
             try:
                 with psycopg.connect(
@@ -94,6 +96,7 @@ class Relay:
             if ids:
                 found = connection.execute(sql("read"), (ids,)).fetchall()
                 self._move(connection, [Row(*values) for values in found])
+        self._part.moved()
         if self._delay:
             _log.info("outbox_goes_on")
             self._delay = 0.0

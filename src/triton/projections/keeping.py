@@ -19,6 +19,7 @@ from triton.errors import EvidenceError, FencedError, LogError, TritonError, Una
 from triton.events.log import Log
 from triton.events.troubles import Kind, note_trouble
 from triton.observe.logger import get_logger
+from triton.observe.signs import Part, signs
 from triton.observe.statements import AsyncCursor
 from triton.projections.checkpoint import LEASE_SECONDS, Lease
 
@@ -49,8 +50,11 @@ class Keeping(abc.ABC):
         lease_seconds: float = LEASE_SECONDS,
         standby_seconds: float = STANDBY,
         halted_seconds: float = HALTED,
+        part: Part | None = None,
     ) -> None:
         self.log = log
+        #: Moved on by whoever gets somewhere, or waits for its turn.
+        self.part = part or Part()
         self._database_url = database_url
         self._partition = partition
         self._lease_seconds = lease_seconds
@@ -123,6 +127,7 @@ class Keeping(abc.ABC):
             if not standby:
                 self.say.info(f"{self.word}.standby", checkpoint=name)
                 standby = True
+            self.part.moved()
             await _pause(stop, self._standby_seconds)
         return None
 
@@ -131,13 +136,17 @@ async def opened(word: str, open_it: Callable[[], Awaitable[T]], stop: asyncio.E
     """What is opened, as soon as its engines answer; None when told to stop before."""
     say = get_logger(f"triton.{word}")
     delay = _FIRST
+    signs.part("log")
     while not stop.is_set():
         try:
-            return await open_it()
+            found = await open_it()
         except UnavailableError as error:
             say.warning(f"{word}.waiting", error=error.message, again_in_seconds=delay)
             await _pause(stop, delay)
             delay = min(delay * 2, _LONGEST)
+        else:
+            signs.leave("log")
+            return found
     return None
 
 

@@ -13,6 +13,7 @@ from triton.errors import ExpiredError, HoleError
 from triton.events.entries import Page
 from triton.events.log import Checkpoint
 from triton.observe.logger import get_logger
+from triton.observe.signs import Part
 from triton.projections.checkpoint import Lease
 from triton.projections.rows import Piece, RowReader
 
@@ -97,8 +98,10 @@ class Projector:
         batch: int | None = None,
         block_ms: int = BLOCK_MS,
         pause: float | None = None,
+        part: Part | None = None,
     ) -> None:
         self.lease = lease
+        self._part = part or Part()
         self._log = log
         self._projection = projection
         self._partition = lease.partition
@@ -124,6 +127,7 @@ class Projector:
                 if stopping.done():
                     return
                 read: _Read = reading.result()
+                self._part.moved()
                 if read.more:
                     # The next batch is read and prepared while the store works on this one.
                     reading = asyncio.ensure_future(self._read(read.end))

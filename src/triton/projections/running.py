@@ -15,6 +15,7 @@ from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
 from triton.history import History, open_past
+from triton.observe.signs import Part, signs
 from triton.projections.checkpoint import LEASE_SECONDS
 from triton.projections.clickhouse import ClickHouseProjection
 from triton.projections.keeping import HALTED, STANDBY, Keeping, opened, released
@@ -40,10 +41,10 @@ async def run_projectors(settings: Settings, stop: asyncio.Event) -> None:
     # Here, because it is kept as the projectors are.
     from triton.webhooks.feed import WebhookKeeper
 
-    makers: tuple[Callable[[], Projection], ...] = (
-        PostgresProjection,
-        lambda: ClickHouseProjection(settings.clickhouse_url),
-    )
+    makers: dict[str, Callable[[], Projection]] = {
+        "postgres": PostgresProjection,
+        "clickhouse": lambda: ClickHouseProjection(settings.clickhouse_url),
+    }
     collect_rarely()
     client = connect_async(settings.redis_url)
     try:
@@ -62,8 +63,9 @@ async def run_projectors(settings: Settings, stop: asyncio.Event) -> None:
             group.create_task(run_sweeping(settings, stop))
             for partition in range(settings.partitions):
                 group.create_task(WebhookKeeper(log, client, settings, partition).run(stop))
-                for make in makers:
-                    keeper = Keeper(log, settings.database_url, make, partition)
+                for name, make in makers.items():
+                    part = signs.part(f"{name}/{partition}")
+                    keeper = Keeper(log, settings.database_url, make, partition, part=part)
                     group.create_task(keeper.run(stop))
     finally:
         await client.aclose()
@@ -84,6 +86,7 @@ class Keeper(Keeping):
         lease_seconds: float = LEASE_SECONDS,
         standby_seconds: float = STANDBY,
         halted_seconds: float = HALTED,
+        part: Part | None = None,
         **options: Any,
     ) -> None:
         super().__init__(
@@ -93,6 +96,7 @@ class Keeper(Keeping):
             lease_seconds=lease_seconds,
             standby_seconds=standby_seconds,
             halted_seconds=halted_seconds,
+            part=part,
         )
         self._make = make
         self._options = options
@@ -106,7 +110,8 @@ class Keeper(Keeping):
                 return
             say.info("projector.started", position=lease.checkpoint.position, fence=lease.fence)
             async with released(lease):
-                await Projector(self.log, projection, lease, **self._options).run(stop)
+                options = {**self._options, "part": self.part}
+                await Projector(self.log, projection, lease, **options).run(stop)
             say.info("projector.stopped", position=lease.checkpoint.position)
         finally:
             projection.close()
