@@ -272,7 +272,7 @@ def _steady_port() -> int:
     while True:
         with contextlib.suppress(StartupError):
             port = first - 1 - secrets.randbelow(8000)
-            listen("127.0.0.1", port).close()
+            listen("127.0.0.1", port, 1000).close()
             return port
 
 

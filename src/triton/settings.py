@@ -108,6 +108,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     streams_per_address: Annotated[int, msgspec.Meta(ge=1)] = 500
     #: Open streams of one user, API key or stream token at most, in one API process.
     streams_per_user: Annotated[int, msgspec.Meta(ge=1)] = 100
+    #: Milliseconds after which a connection is cut whose other side takes nothing of what is sent to it: it
+    #: does not read, or its network is gone. A stream is sent something every 15 seconds at least.
+    client_timeout_ms: Annotated[int, msgspec.Meta(ge=1000, le=600_000)] = 20_000
     #: Milliseconds that a stream token lives at most.
     stream_token_ms: Annotated[int, msgspec.Meta(ge=1000, le=24 * 3600 * 1000)] = 3600 * 1000
     #: Whether live streams are compressed for clients that take gzip: events once for all who get them.

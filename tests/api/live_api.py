@@ -48,7 +48,7 @@ class LiveApi:
         self, settings: Settings, feed: FeedOptions | None = None, *, port: int = 0
     ) -> None:
         self.settings = settings
-        self.listener = listen("127.0.0.1", port)
+        self.listener = listen("127.0.0.1", port, settings.client_timeout_ms)
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.server: Server = make_server(settings, feed=feed)
         self._thread = threading.Thread(

@@ -17,7 +17,6 @@ from sse_reader import Subscriber
 
 from eventually import eventually
 from triton import keys
-from triton.api import sse
 from triton.api.job_reader import JobReader
 from triton.feed.cursor import Cursor, Signer, epoch_id
 from triton.settings import Settings
@@ -41,7 +40,7 @@ def hands(two: Settings) -> Hand:
 
 @pytest.fixture(scope="module")
 def served(two: Settings, hands: Hand) -> Iterator[LiveApi]:
-    with LiveApi(two) as live:
+    with LiveApi(msgspec.structs.replace(two, client_timeout_ms=2000)) as live:
         yield live
 
 
@@ -217,9 +216,8 @@ def test_other_methods_are_refused(served: LiveApi) -> None:
 
 
 def test_who_never_reads_is_cut_and_nobody_else_notices(
-    served: LiveApi, hands: Hand, monkeypatch: pytest.MonkeyPatch
+    served: LiveApi, hands: Hand, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sse, "SEND_TIMEOUT", 1.0)
     port = int(served.url.rpartition(":")[2])
     job = hands.submit()
     hands.start(job)
@@ -239,6 +237,8 @@ def test_who_never_reads_is_cut_and_nobody_else_notices(
             hands.output(job, f"{n}:" + "y" * 200_000)
             assert next(reads).json["data"]["chunk"].startswith(f"{n}:")
         eventually(lambda: served.services.hub.open_streams == 1, timeout=20)
+        eventually(lambda: len(served.server.server_state.connections) <= 2)
+        assert "Traceback" not in caplog.text
         hands.complete(job)
         assert [event.name for event in reads][-1] == "triton.end"
     for raw in deaf:

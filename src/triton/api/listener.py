@@ -11,22 +11,29 @@ from triton.errors import StartupError
 
 #: Bytes that the kernel takes for a client that does not read; inherited by every accepted connection.
 SEND_BUFFER: Final = 128 * 1024
-#: Milliseconds after which a connection whose peer acknowledges nothing is cut.
-USER_TIMEOUT_MS: Final = 20_000
 #: Connections that wait to be accepted.
 BACKLOG: Final = 2048
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 takes a free one. Raises StartupError with what to do."""
+def _bound(listener: socket.socket, timeout_ms: int) -> None:
+    """Bounds what a connection costs whose other side does not read, or is gone without a word: after so many
+    milliseconds the kernel ends it. Connections inherit this from the socket that takes them."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT") and listener.family != socket.AF_UNIX:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
+
+
+def listen(host: str, port: int, timeout_ms: int) -> socket.socket:
+    """A bound socket; port 0 takes a free one. `timeout_ms`: see the setting client_timeout_ms.
+
+    Raises StartupError with what to do.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        _bound(listener, timeout_ms)
         listener.bind((host, port))
         listener.listen(BACKLOG)
         listener.set_inheritable(False)
@@ -51,7 +58,7 @@ def _sentence(host: str, port: int, error: OSError) -> str:
     return f"the API cannot listen on {host}:{port}: {reason}; set TRITON_HOST and TRITON_PORT"
 
 
-def inherited(descriptor: int) -> socket.socket:
+def inherited(descriptor: int, timeout_ms: int) -> socket.socket:
     """The listening socket that the process was started with, from `triton up` or socket activation.
 
     Raises StartupError when the descriptor is no listening socket.
@@ -64,6 +71,7 @@ def inherited(descriptor: int) -> socket.socket:
     if not listens:
         listener.detach()
         raise StartupError(_no_listener(descriptor, "it does not listen"))
+    _bound(listener, timeout_ms)
     return listener
 
 

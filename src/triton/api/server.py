@@ -101,8 +101,11 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] | None = None) 
     ConfigurationError, UnavailableError, LogError (the engines).
     """
     check(settings)
-    given = settings.listen_fd >= 0
-    listener = inherited(settings.listen_fd) if given else listen(settings.host, settings.port)
+    timeout_ms = settings.client_timeout_ms
+    if settings.listen_fd >= 0:
+        listener = inherited(settings.listen_fd, timeout_ms)
+    else:
+        listener = listen(settings.host, settings.port, timeout_ms)
     try:
         check_auth(settings.auth, listener.getsockname()[0])
     except BaseException:

@@ -28,8 +28,6 @@ HEADERS: Final = {
 }
 #: In a request's scope: where a stream puts itself once its headers are sent.
 _TAKEN: Final = "triton.streams"
-#: Seconds that one write may wait for a client that does not read.
-SEND_TIMEOUT: Final = 30.0
 
 
 def complete(body: bytes) -> Response:
@@ -41,12 +39,19 @@ class EventStream(Response):
     """Sends a stream until it ends, the client leaves, or a write takes too long."""
 
     def __init__(
-        self, stream: Stream, headers: Mapping[str, str], *, at_end: Callable[[], None]
+        self,
+        stream: Stream,
+        headers: Mapping[str, str],
+        *,
+        at_end: Callable[[], None],
+        timeout: float,
     ) -> None:
+        """`timeout`: seconds that one write may wait for a client that does not read."""
         super().__init__(media_type=MEDIA_TYPE, headers={**HEADERS, **headers})
         del self.headers["content-length"]
         self._stream = stream
         self._at_end = at_end
+        self._timeout = timeout
         self._log: StreamLog | None = None
 
     async def __call__(
@@ -85,7 +90,7 @@ class EventStream(Response):
             self._log.end()
 
     async def run(self, receive: Receive, send: Send) -> None:
-        """What follows the headers."""
+        """What follows the headers. Raises TimeoutError where the client does not read."""
         try:
             leaving = asyncio.create_task(self._watch(receive))
             try:
@@ -98,7 +103,7 @@ class EventStream(Response):
     async def _send(self, send: Send) -> None:
         pieces = self._stream.pieces()
         async for piece in pieces:
-            async with asyncio.timeout(SEND_TIMEOUT):
+            async with asyncio.timeout(self._timeout):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -113,7 +118,7 @@ def taking_streams(app: ASGIApp) -> ASGIApp:
     """The application, which leaves its streams to this side of all its layers.
 
     A stream is held up to ten minutes, and a dozen layers around it cost more memory than itself. They have
-    nothing to do with what follows the headers. Only for uvicorn: see `_at_once`.
+    nothing to do with what follows the headers.
     """
 
     newest = _Chunk()
@@ -128,8 +133,19 @@ def taking_streams(app: ASGIApp) -> ASGIApp:
             raise
         if taken:
             stream = taken.pop()
-            stream.write_by(_at_once(send, newest))
-            await stream.run(receive, send)
+            connection = getattr(send, "__self__", None)
+            if not isinstance(connection, RequestResponseCycle):
+                await stream.run(receive, send)
+                return
+            stream.write_by(_at_once(connection, newest))
+            try:
+                await stream.run(receive, send)
+            except TimeoutError:
+                # A close would wait until the client has taken what is left for it.
+                if not connection.disconnected:
+                    connection.message_event.clear()
+                    connection.transport.abort()
+                    await connection.message_event.wait()
 
     return called
 
@@ -148,19 +164,18 @@ class _Chunk:
         return self.framed
 
 
-def _at_once(send: Send, newest: _Chunk) -> Write | None:
+def _at_once(connection: RequestResponseCycle, newest: _Chunk) -> Write | None:
     """Sends without waking a task or passing uvicorn's checks of each message, which both cost more than the
-    sending (docs/benchmarks.md). None for what is not uvicorn's connection, or has no chunks."""
-    cycle = getattr(send, "__self__", None)
-    if not isinstance(cycle, RequestResponseCycle) or not cycle.chunked_encoding:
+    sending (docs/benchmarks.md). None where it does not send chunks."""
+    if not connection.chunked_encoding:
         return None
-    flow, put = cycle.flow, cycle.transport.write
+    flow, put = connection.flow, connection.transport.write
 
     def write(piece: bytes) -> bool:
         if flow.write_paused:
             return False
         # What is sent after the client left is dropped; the stream is closed for it.
-        if not cycle.disconnected:
+        if not connection.disconnected:
             put(newest.framed if piece is newest.piece else newest.of(piece))
         return True
 

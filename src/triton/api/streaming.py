@@ -111,7 +111,8 @@ def _response(
     if headers and wants_gzip(request.headers.get("accept-encoding", "")):
         headers["Content-Encoding"] = "gzip"
         stream = GzipStream(stream, services.blocks)
-    return EventStream(stream, headers, at_end=at_end)
+    timeout = services.settings.client_timeout_ms / 1000
+    return EventStream(stream, headers, at_end=at_end, timeout=timeout)
 
 
 @contextmanager

@@ -120,15 +120,16 @@ class Stack:
     def _listen(self) -> socket.socket:
         """The API's socket, held here: nobody else takes the port while the API starts, or starts again, and
         who connects in the meantime waits."""
+        timeout_ms = self._given.client_timeout_ms
         try:
-            return listen(self._given.host, self._given.port)
+            return listen(self._given.host, self._given.port, timeout_ms)
         except StartupError as error:
             # The port of this very folder's stack, most likely.
             path = self.engines.folder.path
             if running := running_stack(path):
                 raise already_runs(path, f"pid {running.pid}") from error
             if self._any_port:
-                return listen(self._given.host, 0)
+                return listen(self._given.host, 0, timeout_ms)
             raise
 
     def roles(self, listener: int) -> list[Spec]:
