@@ -88,8 +88,8 @@ def test_an_unknown_parameter_is_refused_and_the_known_ones_are_named(
 
 
 def test_a_method_that_is_not_allowed_names_all_that_are(api: LiveApi) -> None:
-    assert api.http.delete(JOBS).headers["allow"] == "GET, POST"
-    assert api.http.put(f"{JOBS}/some/explain").headers["allow"] == "GET"
+    assert api.http.delete(JOBS).headers["allow"] == "GET, HEAD, POST"
+    assert api.http.put(f"{JOBS}/some/explain").headers["allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize(

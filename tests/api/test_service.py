@@ -28,6 +28,33 @@ def test_root_names_the_service_and_its_links_work(api: LiveApi) -> None:
         assert answer.status_code in (200, 405), (name, link)
 
 
+def test_head_answers_as_get_does_without_a_body(api: LiveApi, hand: Hand) -> None:
+    job = hand.submit("one")
+    for path in (
+        *("/", "/health", "/docs", "/openapi.json", "/clients/triton.js", "/nothing"),
+        *(
+            "/api/v1/jobs?limit=1",
+            f"/api/v1/jobs/{job}",
+            "/api/v1/jobs/nobody",
+            "/api/v1/documents",
+        ),
+    ):
+        whole, head = api.http.get(path), api.http.head(path)
+        assert head.status_code == whole.status_code, path
+        assert head.content == b""
+        each = [dict(one.headers) for one in (whole, head)]
+        for headers in each:
+            del headers["date"], headers["x-request-id"]
+        assert each[0] == each[1], path
+    tag = api.http.head(f"/api/v1/jobs/{job}").headers["etag"]
+    known = api.http.head(f"/api/v1/jobs/{job}", headers={"If-None-Match": tag})
+    assert known.status_code == 304
+    for path in (f"/api/v1/jobs/{job}/subscribe", "/api/v1/events/subscribe", "/api/v1/auth/login"):
+        refused = api.http.head(path)
+        assert (refused.status_code, "HEAD" in refused.headers["allow"]) == (405, False), path
+    assert "HEAD" in api.http.delete("/api/v1/jobs").headers["allow"]
+
+
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
 def test_the_documentation_needs_no_other_host(api: LiveApi, page: str) -> None:
     shown = api.http.get(page)

@@ -20,6 +20,7 @@ from triton.api.batches import EventBatch
 from triton.api.bulk import BulkCall, BulkReply
 from triton.api.dead_letters import DeadLetterCounts, DeadLetterPage
 from triton.api.encoded_slash import EncodedSlashMiddleware
+from triton.api.head_requests import HeadMiddleware
 from triton.api.http_metrics import HttpMetrics, MetricsMiddleware
 from triton.api.parameters import only_known
 from triton.api.queues import QueueList, QueueView, WorkerList
@@ -160,6 +161,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
         app = FastAPI(openapi_url=None, **about)
     app.state.failure = None
     # From the inside out. Around them all is `cors`; who asks is a dependency of the routes.
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(EncodedSlashMiddleware)
     app.add_middleware(failures.CrashMiddleware)
     app.add_middleware(TimeLimitMiddleware, seconds=settings.request_ms / 1000)

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from triton.api.head_requests import answers_head
 from triton.api.problems import STATUS, code_of, respond
 from triton.errors import TritonError
 from triton.observe.logger import get_logger
@@ -74,7 +75,10 @@ def _methods(request: Request) -> list[str]:
     paths = request.app.openapi()["paths"]
     # As OpenAPI has it: a path without a parameter goes before one with, such as that of a job named `bulk`.
     fitting = [path] if path in paths else [t for t in paths if compile_path(t)[0].match(path)]
-    return sorted(method.upper() for template in fitting for method in paths[template])
+    found = {method.upper() for template in fitting for method in paths[template]}
+    if "GET" in found and answers_head(path):
+        found.add("HEAD")
+    return sorted(found)
 
 
 async def _engine(request: Request, error: Exception) -> Response:
