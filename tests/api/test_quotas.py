@@ -117,6 +117,8 @@ def test_stored_bytes_are_limited(api: LiveApi) -> None:
     assert upload(41).status_code == 413
     assert upload(40).status_code == 201
     refused(upload(1), "max_stored_bytes")
+    counted = f'triton_quota_refused_total{{quota="max_stored_bytes",tenant="{whose}"}} 2.0'
+    assert counted in api.http.get("/metrics").text
     assert api.http.get(f"/api/v1/quotas?tenant={whose}").json()["stored_bytes"] == 100
 
 
@@ -125,6 +127,10 @@ def test_streams_are_limited(api: LiveApi) -> None:
     try:
         answer = api.http.get("/api/v1/events/subscribe", headers={"Accept": "application/json"})
         assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
+        again = api.http.get("/api/v1/events/subscribe")
+        assert again.status_code == 429
+        counted = 'triton_quota_refused_total{quota="max_streams",tenant="default"} 2.0'
+        assert counted in api.http.get("/metrics").text
     finally:
         limit(api, "default")
     answer = api.http.get("/api/v1/events/subscribe", headers={"Accept": "application/json"})

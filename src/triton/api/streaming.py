@@ -130,13 +130,16 @@ def counted(request: Request, services: Services, who: Principal) -> Iterator[No
 
 
 def _enter(request: Request, services: Services, who: Principal) -> Place | Full:
-    return services.admission.enter(
+    found = services.admission.enter(
         address=request.client.host if request.client else "",
         # Nobody in particular has no limit of its own.
         user="" if who.by == ANYBODY.by else who.by,
         tenant=who.tenant,
         quota=services.limits.known(who.tenant).max_streams,
     )
+    if isinstance(found, Full) and found.kind == "tenant":
+        services.gate.count(who.tenant, "max_streams")
+    return found
 
 
 def _error(full: Full) -> TooManyStreamsError:

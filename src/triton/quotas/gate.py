@@ -60,11 +60,15 @@ class Gate:
         if word == "pending":
             raise self.refuse(tenant, "max_pending", limits.max_pending or 0, used=number)
 
+    def count(self, tenant: str, quota: Quota) -> None:
+        """One more was refused, in words of its own."""
+        self.refused[tenant, quota] += 1
+
     def refuse(
         self, tenant: str, quota: Quota, limit: float, *, used: int = 0, wait_ms: int = 1000
     ) -> QuotaError:
         """The refusal, counted."""
-        self.refused[tenant, quota] += 1
+        self.count(tenant, quota)
         said = {
             "jobs_per_second": f"submits more than {limit:g} jobs a second",
             "max_pending": f"has {used} jobs that are not ended, and may have {limit:.0f}",

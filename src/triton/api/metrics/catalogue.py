@@ -86,7 +86,8 @@ METRICS: Final = (
             "counter",
             "tenant quota",
             "requests",
-            "Requests that were refused for a quota; the first 100 pairs, then `(others)`.",
+            "Requests that were refused for a quota, or for the streams that any tenant may have "
+            "(`max_streams`); the first 100 pairs, then `(others)`.",
         ),
         (
             "quota_limit",

@@ -19,7 +19,7 @@ from triton.api.parameters import DocumentId, Name, Word
 from triton.api.services import Services, services_of
 from triton.api.uploads import DEFAULT_NAME, FIELD, File, chunks
 from triton.api.wire import Json
-from triton.archive import Stored
+from triton.archive import Stored, TooLargeError
 from triton.archive.store import CHUNK_BYTES, too_large
 from triton.documents import listing, repository
 from triton.documents.listing import Place, Taken
@@ -108,7 +108,12 @@ async def upload(
     file = File(filename=filename or DEFAULT_NAME)
     whose = identity.writes_as(tenant)
     most = await quotas.room(services, whose, services.settings.max_document_bytes)
-    stored = await _store(request, services, file, most)
+    try:
+        stored = await _store(request, services, file, most)
+    except TooLargeError:
+        if most < services.settings.max_document_bytes:
+            services.gate.count(whose, "max_stored_bytes")
+        raise
     document = Document(
         id=str(uuid_utils.uuid7()),
         tenant=whose,
