@@ -10,6 +10,7 @@ from starlette.responses import Response
 from triton import keys
 from triton.api import openapi, streaming, views
 from triton.api.access import requires
+from triton.api.batches import wants_json
 from triton.api.parameters import QueueName
 from triton.api.queues import QueueList, QueueView, WorkerList, queue_views, worker_views
 from triton.api.request_id import current_request
@@ -43,14 +44,18 @@ async def list_queues(
 
 @router.get(
     "/queues/subscribe",
-    summary="Follow all queues live (Server-Sent Events)",
+    summary="Follow all queues live (Server-Sent Events), or see them once as JSON",
     responses={
         200: {
             "description": (
-                "`triton.hello`, then unnamed events whose data is a QueueList, whenever it changes, a few "
-                "times a second at most. They are a state: a stream begins with the newest one."
+                "With `Accept: application/json` a QueueList; otherwise a stream: `triton.hello`, then "
+                "unnamed events whose data is a QueueList, whenever it changes, a few times a second at "
+                "most. They are a state: a stream begins with the newest one."
             ),
-            "content": openapi.EVENT_STREAM,
+            "content": {
+                **openapi.EVENT_STREAM,
+                "application/json": {"schema": openapi.reference(QueueList)},
+            },
         },
         **openapi.problems(),
         **streaming.REFUSAL,
@@ -63,7 +68,9 @@ async def subscribe_queues(
     token: TokenParameter = None,  # noqa: ARG001
 ) -> Response:
     """But for a user, address or tenant with too many streams, every answer is one that a browser's
-    EventSource survives."""
+    EventSource survives. JSON is for who has only a stream token, and cannot follow."""
+    if wants_json(request):
+        return Json(QueueList(queues=await queue_views(services.redis, services.settings)))
 
     async def open_stream() -> Stream | Refused:
         return services.counters.open()
