@@ -346,6 +346,10 @@ def test_every_change_is_an_event_with_its_reason_and_a_refused_one_is_none(api:
     entries = [entry for _, entry in client.xrange(log) if entry[b"tenant"] == whose.encode()]
     client.close()
     events = [(entry[b"type"], msgspec.msgpack.decode(entry[b"data"])) for entry in entries]
+    # Nobody had added the tenant.
+    kind, data = events.pop(0)
+    assert (kind, data["organization"]) == (b"organization.added", whose)
+    assert entries.pop(0)[b"by"] == b"user:anonymous"
     assert [kind for kind, _ in events] == [b"record.changed"] * 3
     assert [data["change"] for _, data in events] == ["created", "updated", "removed"]
     assert [data["version"] for _, data in events] == [1, 2, 2]

@@ -28,6 +28,7 @@ from triton.domain.store import Act, Connection
 from triton.errors import ValidationError
 from triton.events.envelope import to_datetime, to_microseconds
 from triton.events.types import RecordChanged
+from triton.identity import organizations
 
 
 class Asker(NamedTuple):
@@ -111,6 +112,7 @@ async def listed(
 @asynccontextmanager
 async def acting(services: Services, asker: Asker) -> AsyncIterator[tuple[Connection, Act]]:
     """The tenant's transaction, and what to say of a change in it."""
+    await organizations.ensure(services.accounts, asker.by, asker.tenant)
     async with tenant_connection(services.pool, asker.tenant) as connection:
         yield connection, Act(asker.tenant, asker.by, datetime.now(UTC))
 

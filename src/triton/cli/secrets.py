@@ -20,16 +20,22 @@ def rotate(data: Data = None, as_json: Json = False) -> None:
     import psycopg
 
     from triton.cli import output
+    from triton.cli.noting import note_act
     from triton.cli.target import engines
     from triton.domain.key_ring import RingFile
     from triton.domain.secret_store import rotate as again
     from triton.errors import UnavailableError, no_answer
+    from triton.events.types import RecordChanged
 
-    chosen = engines(data, "database_url", "tenant_keys")
+    chosen = engines(data, "database_url", "redis_url", "tenant_keys")
     try:
         key, sealed = again(chosen.database_url, RingFile(chosen.tenant_keys))
     except psycopg.OperationalError as error:
         raise UnavailableError(no_answer("PostgreSQL", error)) from error
+    event = RecordChanged(
+        kind="secret-keys", record=key, change="created", version=sealed, sha256=""
+    )
+    note_act(chosen, event, op=f"secret-keys:{key}")
     if as_json:
         output.document({"key": key, "sealed": sealed})
     else:

@@ -33,11 +33,19 @@ def seed(
 ) -> None:
     """Add sample data: clients, prospects, prompts and the like, and claims. Again adds nothing twice."""
     from triton.cli import output
+    from triton.cli.noting import note_act
     from triton.cli.target import engines
     from triton.domain import seeding
+    from triton.events.types import OrganizationAdded
 
-    chosen = engines(data, "database_url", *(["clickhouse_url"] if claims else []))
-    records = seeding.seed(chosen.database_url, tenant)
+    needed = ("database_url", "redis_url", *(["clickhouse_url"] if claims else []))
+    chosen = engines(data, *needed)
+
+    def added() -> None:
+        event = OrganizationAdded(organization=tenant, reason="sample data")
+        note_act(chosen, event, op=f"tenant:{tenant}", tenant=tenant)
+
+    records = seeding.seed(chosen.database_url, tenant, added)
     filled: dict[str, dict[str, int]] = {}
     begun = time.monotonic()
     if claims:

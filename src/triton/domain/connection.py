@@ -52,7 +52,7 @@ async def tenant_connection(
     It is committed at the end of the block, and rolled back where the block raises or is cancelled.
     Raises ValidationError for an empty tenant; psycopg's errors and PoolTimeout as they come.
     """
-    _check(tenant)
+    check_tenant(tenant)
     async with pool.connection(timeout=wait) as connection, entered(connection, tenant):
         yield connection
 
@@ -79,7 +79,7 @@ async def reading_connection(
     """A connection within one transaction that sees the rows of `tenant`; None is all tenants. With
     `one_moment` all statements see the same, and none may write. Raises as `tenant_connection`."""
     if tenant is not None:
-        _check(tenant)
+        check_tenant(tenant)
     values = {"tenant": tenant or "", "role": _SESSION if tenant is None else ROLE}
     async with pool.connection(timeout=wait) as connection, connection.transaction():
         if one_moment:
@@ -91,7 +91,7 @@ async def reading_connection(
 @asynccontextmanager
 async def entered(connection: psycopg.AsyncConnection[Any], tenant: str) -> AsyncIterator[None]:
     """The same for a connection that is at hand."""
-    _check(tenant)
+    check_tenant(tenant)
     async with connection.transaction():
         await connection.execute(_ENTER, {"tenant": tenant, "role": ROLE})
         yield
@@ -103,7 +103,7 @@ async def owner_connection(
 ) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     """As `tenant_connection`, with the rights of the tables' owner: for what is decided about a tenant and
     not by it, such as its limits. An owner that is no superuser sees this tenant's rows alone."""
-    _check(tenant)
+    check_tenant(tenant)
     async with pool.connection(timeout=wait) as connection, connection.transaction():
         await connection.execute(_ENTER, {"tenant": tenant, "role": _SESSION})
         yield connection
@@ -111,14 +111,15 @@ async def owner_connection(
 
 def enter(connection: psycopg.Connection[Any], tenant: str) -> None:
     """The same for a plain connection that is in a transaction: until its end it is the tenant's."""
-    _check(tenant)
+    check_tenant(tenant)
     if connection.info.transaction_status is not psycopg.pq.TransactionStatus.INTRANS:
         # Outside of one it would be set for this statement alone, and what follows would be anybody's.
         raise RuntimeError("a tenant is entered within a transaction: open one around it")
     connection.execute(_ENTER, {"tenant": tenant, "role": ROLE})
 
 
-def _check(tenant: str) -> None:
+def check_tenant(tenant: str) -> None:
+    """Raises ValidationError for what is no tenant's name."""
     if not tenant or "\0" in tenant:
         raise ValidationError(
             f"the tenant is {tenant!r}: name the tenant whose data is meant",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psycopg
 from psycopg import sql as text
 
-from triton.domain.connection import enter
+from triton.domain.connection import check_tenant, enter
 from triton.domain.statements import sql
 from triton.errors import UnavailableError, no_answer
+from triton.identity.statements import sql as of_identity
 
 #: What `seed` fills, in the order that references want.
 TABLES = (
@@ -25,8 +28,9 @@ TABLES = (
 )
 
 
-def seed(database_url: str, tenant: str) -> dict[str, int]:
+def seed(database_url: str, tenant: str, added: Callable[[], None] | None = None) -> dict[str, int]:
     """Add the sample records that the tenant does not have; answers how many rows each table has of it.
+    `added` is called where the tenant's organization is new, before it is there for others.
 
     Raises ValidationError for no tenant, UnavailableError.
     """
@@ -35,6 +39,10 @@ def seed(database_url: str, tenant: str) -> dict[str, int]:
             psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection,
             connection.transaction(),
         ):
+            check_tenant(tenant)
+            values = {"id": tenant, "name": tenant, "by": "system:seed"}
+            if connection.execute(of_identity("organization_add"), values).rowcount and added:
+                added()
             enter(connection, tenant)
             connection.execute(sql("seed"))
             return {table: _count(connection, table) for table in TABLES}

@@ -23,6 +23,8 @@ class Accounts(msgspec.Struct, frozen=True):
     passwords: Passwords
     sessions: Sessions
     verifier: Verifier
+    #: Organizations that were seen there: none ever goes away.
+    there: set[str] = msgspec.field(default_factory=set)
 
 
 def access_tokens(settings: Settings) -> AccessTokens:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 import uuid_utils
 
@@ -11,6 +13,11 @@ from triton.identity.asking import row, rows, transaction
 from triton.identity.opening import Accounts
 from triton.identity.principal import Principal
 from triton.identity.views import OrganizationChange, OrganizationView, OrganizationWrite
+
+#: Why an organization was added that nobody asked for.
+FIRST: Final = "it has a first record"
+#: Names of organizations that a process keeps in mind.
+_REMEMBERED: Final = 10_000
 
 
 async def listed(accounts: Accounts, only: str | None) -> list[OrganizationView]:
@@ -29,6 +36,20 @@ async def add(accounts: Accounts, who: Principal, wanted: OrganizationWrite) -> 
         await accounts.note(event, op=f"tenant:{wanted.id}", by=who.by, tenant=wanted.id)
         found = await row(connection, "organizations", id=wanted.id)
     return msgspec.convert(found, OrganizationView)
+
+
+async def ensure(accounts: Accounts, by: str, tenant: str) -> None:
+    """Adds the organization of a tenant that is about to have its first record, where nobody did. Raises
+    UnavailableError, RedisError."""
+    if tenant in accounts.there:
+        return
+    async with transaction(accounts.pool) as connection:
+        if await row(connection, "organization_add", id=tenant, name=tenant, by=by) is not None:
+            event = OrganizationAdded(organization=tenant, reason=FIRST)
+            await accounts.note(event, op=f"tenant:{tenant}", by=by, tenant=tenant)
+    if len(accounts.there) >= _REMEMBERED:
+        accounts.there.clear()
+    accounts.there.add(tenant)
 
 
 async def change(

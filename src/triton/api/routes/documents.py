@@ -26,6 +26,7 @@ from triton.documents.listing import Place, Taken
 from triton.documents.repository import Document
 from triton.domain.connection import tenant_connection
 from triton.events.envelope import to_datetime, to_microseconds
+from triton.identity import organizations
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
 
@@ -125,6 +126,7 @@ async def upload(
         uploaded_at=datetime.now(UTC),
         uploaded_by=identity.by,
     )
+    await organizations.ensure(services.accounts, identity.by, whose)
     await _with_connection(services, lambda connection: repository.add(connection, document))
     view = _view(document)
     return Json(view, 201, {"Location": view.links["self"]})

@@ -21,6 +21,7 @@ from triton.audit.noting import note
 from triton.domain.connection import owner_connection
 from triton.domain.statements import sql
 from triton.events.types import QuotaSet
+from triton.identity import organizations
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
 
@@ -73,6 +74,7 @@ async def replace(
     wanted = await read_json(request, QuotaWrite)
     whose = who.writes_as(tenant)
     values = {**msgspec.structs.asdict(wanted), "tenant": whose, "by": who.by}
+    await organizations.ensure(services.accounts, who.by, whose)
     async with owner_connection(services.pool, whose) as connection:
         await connection.execute(sql("set_limits"), values)
         await note(
