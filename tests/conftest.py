@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -46,6 +47,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="valkey",
         help="of what that cluster is: Valkey from the wheel, or Debian's Redis 7",
     )
+
+
+def pytest_configure() -> None:
+    # Hundreds of processes begin here, and each would compile all that it imports, and the tests' workers
+    # all tests: what is compiled is kept, whatever the shell says.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def pytest_sessionstart() -> None:
