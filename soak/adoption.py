@@ -25,7 +25,7 @@ def cut_and_adopt(
     platform: Platform, server: Spec, whole: Evidence, chance: Random
 ) -> Iterator[Cut | Objection]:
     """Cuts the file of the stopped server, starts it again, and does what an operator is told to do."""
-    lost = cut(platform.aof, chance)
+    lost = cut(platform.aof, chance, event=True)
     platform.supervisor.spawn(server)
     named = _halted(platform)
     if not named:

@@ -32,6 +32,8 @@ _RULES: Final = {
     "no key without an owner": leftovers.no_key_without_owner,
     "heads equal the fold": leftovers.heads_equal_the_fold,
 }
+#: What the file has of each event, and of nothing else.
+_EVENT: Final = b"\r\nXADD\r\n"
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,11 +88,16 @@ def cut_copies(
         shutil.rmtree(folder.path, ignore_errors=True)
 
 
-def cut(folder: Path, chance: Random) -> int:
-    """Cuts the last file at a random byte of its last fifth; answers how many bytes are gone."""
+def cut(folder: Path, chance: Random, *, event: bool = False) -> int:
+    """Cuts the last file at a random byte of its last fifth; answers how many bytes are gone.
+
+    `event`: at least the last event is among them, not only what workers said of themselves since.
+    """
     last = max(folder.glob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
     size = last.stat().st_size
-    lost = chance.randint(1, max(1, size // 5))
+    found = last.read_bytes().rfind(_EVENT) if event else -1
+    least = size - found if found >= 0 else 1
+    lost = chance.randint(least, max(least, size // 5))
     with last.open("r+b") as file:
         file.truncate(size - lost)
     return lost
