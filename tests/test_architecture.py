@@ -61,6 +61,8 @@ PURE = {
     "feed.frames",
     "feed.gzipped",
     "projections.fold",
+    "restore.jobs",
+    "restore.kept",
     "api.bulk",
     "api.selection",
     "api.dead_letters",

@@ -18,7 +18,8 @@ from triton.events.client import send_async
 from triton.events.entries import Entry
 from triton.events.scripts import RequeueAnswer, answers
 from triton.history.of_job import job_page
-from triton.restore.jobs import Jobs, Kept
+from triton.restore.jobs import Jobs
+from triton.restore.kept import Kept, Stay
 
 #: Events of a job in one read.
 _PAGE: Final = 500
@@ -78,7 +79,7 @@ async def requeue(
 async def _past(services: Services, job: str, partition: int) -> _Past | None:
     """None for a job that the log does not know, or whose events cannot be read."""
     log = services.log(partition)
-    jobs = Jobs(completed_ttl=_EVER, result_ttl=_EVER, failed_ttl=_EVER, now=0)
+    jobs = Jobs(Stay(_EVER, _EVER, _EVER), now=0)
     after, end = 0, await log.position(partition)
     while after < end:
         page = await job_page(log, job, after, until=end, limit=_PAGE, exact=True)

@@ -23,6 +23,7 @@ from triton.projections.checkpoint import Connection
 from triton.projections.losing import LostJob
 from triton.restore.declaring import PATIENCE, declare, declared
 from triton.restore.jobs import Jobs
+from triton.restore.kept import Stay
 from triton.restore.known import Known, Tail, Witness
 from triton.restore.writing import PartitionWriter
 from triton.settings import Settings
@@ -163,9 +164,7 @@ class Restore:
     async def _fold(self, witness: Witness, known: Known, told: Told | None) -> Jobs:
         settings = self._settings
         jobs = Jobs(
-            completed_ttl=settings.completed_ttl_ms,
-            result_ttl=settings.result_ms,
-            failed_ttl=settings.failed_ttl_ms,
+            Stay(settings.completed_ttl_ms, settings.result_ms, settings.failed_ttl_ms),
             now=int(await server_time(self._client)),
             expired=await witness.expired(known) > 0,
         )

@@ -17,7 +17,8 @@ from triton.errors import ConflictError
 from triton.events.client import send_async
 from triton.events.entries import Entry
 from triton.events.scripts import Scripts
-from triton.restore.jobs import Jobs, Kept
+from triton.restore.jobs import Jobs
+from triton.restore.kept import Kept
 
 #: Jobs, or entries, in one round trip.
 _CHUNK: Final = 200
