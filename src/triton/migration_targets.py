@@ -110,6 +110,13 @@ class PostgresTarget:
                 with self._connection.transaction():
                     self._connection.execute(text.encode())
                     self._connection.execute(record.encode(), values)
+        except psycopg.errors.InsufficientPrivilege as error:
+            who = self._connection.info.user
+            raise ConfigurationError(
+                f"{file} failed: {error}. Who owns the database need not be a superuser, but a member of "
+                "the role triton_tenant: let an administrator run `CREATE ROLE triton_tenant NOLOGIN` where "
+                f"there is none, and `GRANT triton_tenant TO {who}`; then migrate again"
+            ) from error
         except psycopg.Error as error:
             raise ConfigurationError(f"{file} failed: {error}") from error
 

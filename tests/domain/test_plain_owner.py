@@ -12,6 +12,7 @@ import pytest
 from triton import migrate
 from triton.domain import seeding
 from triton.domain.connection import enter, entered
+from triton.errors import ConfigurationError
 from triton.projections.copying import Copier
 from triton.projections.statements import sql
 from triton.stack.engines import Engines
@@ -50,6 +51,16 @@ def test_an_owner_without_rights_of_a_superuser_is_held_too(owned: str) -> None:
                 found = connection.execute("SELECT count(*) FROM clients").fetchone()
                 assert found == (count,)
                 connection.execute("SELECT * FROM generation_jobs")
+
+
+def test_an_owner_who_is_no_member_is_told_what_it_takes(engines: Engines, owned: str) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(owned)["user"]
+    with psycopg.connect(engines.database_url, autocommit=True) as admin:
+        admin.execute(f"REVOKE triton_tenant FROM {name}".encode())
+        with pytest.raises(ConfigurationError, match=f"GRANT triton_tenant TO {name}"):
+            migrate.up(owned)
+        admin.execute(f"GRANT triton_tenant TO {name}".encode())
+    migrate.up(owned)
 
 
 EVENT = b"0\t%d\t%s\t1\tjob.submitted\t0\t2026-01-31 12:00:00\tuser:x\t%s\tq\t\t\t\t1\t{}\n"
