@@ -10,18 +10,22 @@ import msgspec
 
 from triton.domain import records, run_records
 
+#: What is said of every kind's page.
+_PAGE: Final = "A page, newest first. `next` goes into the next request; null on the last page."
+#: An id in the examples.
+_SOME: Final = "0192f0c1-7a0e-7000-8000-000000000001"
+_OTHER: Final = "0192f0c1-7a0e-7000-8000-000000000002"
+
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
     """One kind of record. `name` is what an event calls it, `path` where the API has it."""
 
     name: str
     path: str
-    table: str
     #: As people say it, with its article.
     said: str
     write: type[records.Write]
     read: type[records.Entry]
-    page: type[msgspec.Struct]
     #: Fields that a list can be filtered by.
     filters: tuple[str, ...]
     example: dict[str, Any]
@@ -29,6 +33,22 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
     unique: str = "name"
     #: Is added to, and never changed.
     history: bool = False
+
+    @property
+    def table(self) -> str:
+        return self.path.replace("-", "_")
+
+    @cached_property
+    def page(self) -> type[msgspec.Struct]:
+        """What a list answers: `items`, the newest first, and what `next` goes into the next request."""
+        made = msgspec.defstruct(
+            f"{self.read.__name__}Page",
+            [("items", list[self.read]), ("next", str | None)],  # type: ignore[name-defined]
+            frozen=True,
+            kw_only=True,
+        )
+        made.__doc__ = _PAGE
+        return made
 
     @cached_property
     def written(self) -> tuple[str, ...]:
@@ -69,25 +89,21 @@ def _shape(kind: Any) -> Any:
 CLIENTS: Final = Kind(
     name="client",
     path="clients",
-    table="clients",
     said="a client",
     write=records.ClientWrite,
     read=records.Client,
-    page=records.ClientPage,
     filters=("name", "status", "industry"),
     example={"name": "Northwind Health", "industry": "health plan"},
 )
 VALUE_PROPOSITIONS: Final = Kind(
     name="value_proposition",
     path="value-propositions",
-    table="value_propositions",
     said="a value proposition",
     write=records.ValuePropositionWrite,
     read=records.ValueProposition,
-    page=records.ValuePropositionPage,
     filters=("client", "status"),
     example={
-        "client": "0192f0c1-7a0e-7000-8000-000000000001",
+        "client": _SOME,
         "title": "Fewer avoidable admissions",
         "points": ["Outreach within 48 hours of discharge"],
     },
@@ -95,25 +111,21 @@ VALUE_PROPOSITIONS: Final = Kind(
 DASHBOARD_TEMPLATES: Final = Kind(
     name="dashboard_template",
     path="dashboard-templates",
-    table="dashboard_templates",
     said="a dashboard template",
     write=records.DashboardTemplateWrite,
     read=records.DashboardTemplate,
-    page=records.DashboardTemplatePage,
     filters=("name", "status", "audience"),
     example={"name": "Cost overview", "layout": {"rows": [["pmpm", "top_diagnoses"]]}},
 )
 PROSPECTS: Final = Kind(
     name="prospect",
     path="prospects",
-    table="prospects",
     said="a prospect",
     write=records.ProspectWrite,
     read=records.Prospect,
-    page=records.ProspectPage,
     filters=("client", "template", "stage", "name"),
     example={
-        "client": "0192f0c1-7a0e-7000-8000-000000000001",
+        "client": _SOME,
         "name": "City of Springfield",
         "members": 12000,
     },
@@ -121,14 +133,12 @@ PROSPECTS: Final = Kind(
 ROI_MODELS: Final = Kind(
     name="roi_model",
     path="roi-models",
-    table="roi_models",
     said="a ROI model",
     write=records.RoiModelWrite,
     read=records.RoiModel,
-    page=records.RoiModelPage,
     filters=("client", "prospect", "name"),
     example={
-        "client": "0192f0c1-7a0e-7000-8000-000000000001",
+        "client": _SOME,
         "name": "Base case",
         "investment": "250000.00",
         "annual_benefit": "410000.00",
@@ -138,22 +148,18 @@ ROI_MODELS: Final = Kind(
 PROMPTS: Final = Kind(
     name="prompt",
     path="prompts",
-    table="prompts",
     said="a prompt",
     write=records.PromptWrite,
     read=records.Prompt,
-    page=records.PromptPage,
     filters=("name", "status"),
     example={"name": "summary", "template": "Summarize {document}.", "variables": ["document"]},
 )
 MODELS: Final = Kind(
     name="model",
     path="models",
-    table="models",
     said="a model",
     write=records.ModelWrite,
     read=records.Model,
-    page=records.ModelPage,
     filters=("name", "provider", "status"),
     example={"name": "default", "provider": "example", "identifier": "example-1"},
 )
@@ -161,16 +167,14 @@ MODELS: Final = Kind(
 EXECUTIONS: Final = Kind(
     name="execution",
     path="executions",
-    table="executions",
     said="an execution",
     write=run_records.ExecutionWrite,
     read=run_records.Execution,
-    page=run_records.ExecutionPage,
     filters=("prompt", "model", "status", "job"),
     example={
-        "prompt": "0192f0c1-7a0e-7000-8000-000000000001",
+        "prompt": _SOME,
         "prompt_version": 1,
-        "model": "0192f0c1-7a0e-7000-8000-000000000002",
+        "model": _OTHER,
         "status": "succeeded",
         "input": {"document": "a contract"},
         "output": {"text": "A contract."},
@@ -184,14 +188,12 @@ EXECUTIONS: Final = Kind(
 EVALUATIONS: Final = Kind(
     name="evaluation",
     path="evaluations",
-    table="evaluations",
     said="an evaluation",
     write=run_records.EvaluationWrite,
     read=run_records.Evaluation,
-    page=run_records.EvaluationPage,
     filters=("execution", "metric", "evaluator"),
     example={
-        "execution": "0192f0c1-7a0e-7000-8000-000000000001",
+        "execution": _SOME,
         "metric": "faithfulness",
         "score": 0.9,
         "evaluator": "review",
@@ -201,15 +203,13 @@ EVALUATIONS: Final = Kind(
 ENHANCEMENTS: Final = Kind(
     name="enhancement",
     path="enhancement-history",
-    table="enhancement_history",
     said="an enhancement",
     write=run_records.EnhancementWrite,
     read=run_records.Enhancement,
-    page=run_records.EnhancementPage,
     filters=("resource", "resource_id", "execution"),
     example={
         "resource": "value_proposition",
-        "resource_id": "0192f0c1-7a0e-7000-8000-000000000001",
+        "resource_id": _SOME,
         "field": "summary",
         "before": "Reach members.",
         "after": "Reach members within 48 hours.",

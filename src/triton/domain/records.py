@@ -229,56 +229,7 @@ class Model(Record, frozen=True):
     status: ModelStatus
 
 
-class ClientPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, newest first. `next` goes into the next request; null on the last page."""
-
-    items: list[Client]
-    next: str | None
-
-
-class ValuePropositionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, newest first. `next` goes into the next request; null on the last page."""
-
-    items: list[ValueProposition]
-    next: str | None
-
-
-class DashboardTemplatePage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, newest first. `next` goes into the next request; null on the last page."""
-
-    items: list[DashboardTemplate]
-    next: str | None
-
-
-class ProspectPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, newest first. `next` goes into the next request; null on the last page."""
-
-    items: list[Prospect]
-    next: str | None
-
-
-class RoiModelPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, newest first. `next` goes into the next request; null on the last page."""
-
-    items: list[RoiModel]
-    next: str | None
-
-
-class PromptPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, newest first. `next` goes into the next request; null on the last page."""
-
-    items: list[Prompt]
-    next: str | None
-
-
 class PromptVersions(msgspec.Struct, frozen=True, kw_only=True):
     """All versions of a prompt, the newest first."""
 
     items: list[PromptVersion]
-
-
-class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, newest first. `next` goes into the next request; null on the last page."""
-
-    items: list[Model]
-    next: str | None

@@ -101,24 +101,3 @@ class Enhancement(Entry, frozen=True):
     after: Any
     instruction: str
     execution: UUID | None
-
-
-class ExecutionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, newest first. `next` goes into the next request; null on the last page."""
-
-    items: list[Execution]
-    next: str | None
-
-
-class EvaluationPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, newest first. `next` goes into the next request; null on the last page."""
-
-    items: list[Evaluation]
-    next: str | None
-
-
-class EnhancementPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, newest first. `next` goes into the next request; null on the last page."""
-
-    items: list[Enhancement]
-    next: str | None

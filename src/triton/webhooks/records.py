@@ -64,20 +64,6 @@ class WebhookTarget(Record, frozen=True):
     enabled: bool
 
 
-class WebhookSourcePage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, newest first. `next` goes into the next request; null on the last page."""
-
-    items: list[WebhookSource]
-    next: str | None
-
-
-class WebhookTargetPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, newest first. `next` goes into the next request; null on the last page."""
-
-    items: list[WebhookTarget]
-    next: str | None
-
-
 class WebhookSecret(msgspec.Struct, frozen=True, kw_only=True):
     """A new secret, which is shown this once. The one before holds no more."""
 
@@ -106,22 +92,18 @@ class DeliveryList(msgspec.Struct, frozen=True, kw_only=True):
 SOURCES: Final = Kind(
     name="webhook_source",
     path="webhook-sources",
-    table="webhook_sources",
     said="a webhook source",
     write=WebhookSourceWrite,
     read=WebhookSource,
-    page=WebhookSourcePage,
     filters=("name", "actor"),
     example={"name": "the shop", "actor": "orders.import"},
 )
 TARGETS: Final = Kind(
     name="webhook_target",
     path="webhook-targets",
-    table="webhook_targets",
     said="a webhook target",
     write=WebhookTargetWrite,
     read=WebhookTarget,
-    page=WebhookTargetPage,
     filters=("name",),
     example={"name": "our ERP", "url": "https://erp.example.com/hooks", "events": ["job.failed"]},
 )
