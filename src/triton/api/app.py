@@ -43,6 +43,7 @@ from triton.api.routes import (
     jobs,
     keys,
     live,
+    prompt_versions,
     queues,
     results,
     root,
@@ -105,6 +106,7 @@ _WIRE: Final[list[type[msgspec.Struct]]] = [
     SubmitRequest,
     WorkerList,
     *domain.WIRE,
+    *prompt_versions.WIRE,
     *dashboards.WIRE,
     *tenant_settings.WIRE,
     *webhooks.WIRE,
@@ -216,7 +218,7 @@ def create_app(settings: Settings, *, feed: FeedOptions | None = None) -> FastAP
     app.include_router(webhooks.inbound, dependencies=[Depends(only_known)])
     # Who logs in is nobody yet.
     app.include_router(auth.entrance, dependencies=[Depends(only_known)])
-    for router in (*domain.routers, *webhooks.routers):
+    for router in (*domain.routers, prompt_versions.router, *webhooks.routers):
         app.include_router(router, dependencies=[authenticated, Depends(only_known)])
     openapi.install(app, _WIRE)
     return app

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from triton.api.wire import Json
 from triton.errors import PreconditionRequiredError
 
 _TAG: Final = re.compile(r'(W/)?"([^"]*)"')
@@ -16,7 +17,14 @@ _TAG: Final = re.compile(r'(W/)?"([^"]*)"')
 _DIGITS: Final = 9
 
 
-def etag(version: int) -> str:
+class Versioned(Protocol):
+    """What is on the wire with a version that rises by one with every change."""
+
+    @property
+    def version(self) -> int: ...
+
+
+def _etag(version: int) -> str:
     return f'"{version}"'
 
 
@@ -44,10 +52,17 @@ def is_first(request: Request) -> bool:
     return ", ".join(request.headers.getlist("if-none-match")).strip() == "*"
 
 
-def known(request: Request, version: int) -> bool:
-    """Whether the client has this version already (If-None-Match): a 304 is enough."""
+def versioned(record: Versioned, status: int = 200, **headers: str) -> Response:
+    """The record, with its ETag."""
+    return Json(record, status, {**headers, "ETag": _etag(record.version)})
+
+
+def shown(request: Request, record: Versioned) -> Response:
+    """The same for who reads it; 304 where the client has this version already (If-None-Match)."""
     given = ", ".join(request.headers.getlist("if-none-match")).strip()
-    return given == "*" or any(tag == str(version) for _, tag in _TAG.findall(given))
+    if given == "*" or any(tag == str(record.version) for _, tag in _TAG.findall(given)):
+        return Response(status_code=304, headers={"ETag": _etag(record.version)})
+    return versioned(record)
 
 
 def tagged(request: Request, answer: Response) -> Response:

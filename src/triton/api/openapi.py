@@ -58,6 +58,14 @@ IF_NONE_MATCH: Final[dict[str, Any]] = {
         }
     ]
 }
+#: The parameter of a change to what was read before.
+IF_MATCH: Final[dict[str, Any]] = {
+    "name": "If-Match",
+    "in": "header",
+    "required": True,
+    "description": "The ETag of what was read; `*` is any version.",
+    "schema": {"type": "string"},
+}
 #: What any route may answer, what any below /api/v1, and what any that reads a body.
 COMMON: Final = frozenset({408, 429, 431, 500, 503})
 _OF_API: Final = frozenset({401, 403, 422})

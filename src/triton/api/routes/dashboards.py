@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from triton.api import openapi, pages, views
-from triton.api.etags import etag, expected, is_first, known
+from triton.api.askers import READING, WRITING, RecordId
+from triton.api.etags import expected, is_first, shown, versioned
 from triton.api.records import Asker, acting, check_document, digest_of, noted
-from triton.api.routes.domain import READING, WRITING, RecordId
 from triton.api.services import Services, services_of
 from triton.api.wire import Json, read_json
 from triton.domain import prospect_data, store
@@ -32,15 +32,8 @@ WIRE: Final[list[type[msgspec.Struct]]] = [
     ProspectDashboardWrite,
 ]
 _EVENT: Final = "prospect_dashboard"
-_ETAG: Final = {"ETag": {"schema": {"type": "string"}}}
 _PRECONDITIONS: Final[list[dict[str, Any]]] = [
-    {
-        "name": "If-Match",
-        "in": "header",
-        "required": False,
-        "description": "The ETag of what was read; `*` is any version.",
-        "schema": {"type": "string"},
-    },
+    {**openapi.IF_MATCH, "required": False},
     {
         "name": "If-None-Match",
         "in": "header",
@@ -81,8 +74,8 @@ async def list_dashboards(
     "/{record}/dashboards/{template}",
     summary="Read what a prospect's dashboard shows",
     responses={
-        200: {**openapi.answer(ProspectDashboard, "The newest data."), "headers": _ETAG},
-        304: {"description": "It is as If-None-Match knows it."},
+        200: {**openapi.answer(ProspectDashboard, "The newest data."), "headers": openapi.ETAG},
+        304: openapi.UNCHANGED,
         **openapi.problems(404),
     },
 )
@@ -95,17 +88,15 @@ async def read_dashboard(
 ) -> Response:
     async with tenant_connection(services.pool, who.tenant) as connection:
         found = await prospect_data.find(connection, who.tenant, record, template)
-    if known(request, found.version):
-        return Response(status_code=304, headers={"ETag": etag(found.version)})
-    return _shown(found)
+    return shown(request, found)
 
 
 @router.put(
     "/{record}/dashboards/{template}",
     summary="Say what a prospect's dashboard shows",
     responses={
-        200: {**openapi.answer(ProspectDashboard, "As it is now."), "headers": _ETAG},
-        201: {**openapi.answer(ProspectDashboard, "The first data."), "headers": _ETAG},
+        200: {**openapi.answer(ProspectDashboard, "As it is now."), "headers": openapi.ETAG},
+        201: {**openapi.answer(ProspectDashboard, "The first data."), "headers": openapi.ETAG},
         **openapi.problems(400, 404, 412, 413, 428),
     },
     openapi_extra={
@@ -132,7 +123,7 @@ async def put_dashboard(
             made = await prospect_data.replace(connection, act, record, template, written, versions)
         change: Any = "created" if first else "updated"
         await noted(services, who, _EVENT, _name(made), change, made.version, digest_of(made))
-    return _shown(made, 201 if first else 200)
+    return versioned(made, 201 if first else 200)
 
 
 @router.delete(
@@ -140,7 +131,7 @@ async def put_dashboard(
     status_code=204,
     summary="Remove what a prospect's dashboard shows",
     responses={204: {"description": "It is gone."}, **openapi.problems(404, 412, 428)},
-    openapi_extra={"parameters": [{**_PRECONDITIONS[0], "required": True}]},
+    openapi_extra={"parameters": [openapi.IF_MATCH]},
 )
 async def remove_dashboard(
     record: RecordId,
@@ -175,7 +166,3 @@ def _template(following: str) -> UUID:
 
 def _name(shown: ProspectDashboard) -> str:
     return f"{shown.prospect}:{shown.template}"
-
-
-def _shown(found: ProspectDashboard, status: int = 200) -> Response:
-    return Json(found, status, {"ETag": etag(found.version)})

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from triton.api import openapi, views
-from triton.api.etags import etag, expected, known
+from triton.api.askers import reading, writing
+from triton.api.etags import expected, shown, versioned
 from triton.api.records import Asker, acting, check_document, digest_of, noted
-from triton.api.routes.domain import IF_MATCH, reading, writing
 from triton.api.services import Services, services_of
-from triton.api.wire import Json, read_json
+from triton.api.wire import read_json
 from triton.domain import tenant_settings
 from triton.domain.connection import tenant_connection
 from triton.domain.tenant_settings import TenantSettings, TenantSettingsWrite
@@ -21,7 +21,6 @@ from triton.identity.permissions import Permission
 
 #: Everything of them that is on the wire as JSON.
 WIRE: Final[list[type[msgspec.Struct]]] = [TenantSettings, TenantSettingsWrite]
-_ETAG: Final = {"ETag": {"schema": {"type": "string"}}}
 _READS: Final = reading(Permission.TENANT_READ)
 _WRITES: Final = writing(Permission.TENANT_CONFIGURE)
 
@@ -32,8 +31,8 @@ router = APIRouter(prefix=f"{views.PREFIX}/tenant-settings", tags=["tenants"])
     "",
     summary="Read a tenant's settings",
     responses={
-        200: {**openapi.answer(TenantSettings, "As they are."), "headers": _ETAG},
-        304: {"description": "They are as If-None-Match knows them."},
+        200: {**openapi.answer(TenantSettings, "As they are."), "headers": openapi.ETAG},
+        304: openapi.UNCHANGED,
         **openapi.problems(),
     },
 )
@@ -45,20 +44,18 @@ async def read(
     """Where none were written, they are empty and at version 0."""
     async with tenant_connection(services.pool, who.tenant) as connection:
         found = await tenant_settings.find(connection, who.tenant)
-    if known(request, found.version):
-        return Response(status_code=304, headers={"ETag": etag(found.version)})
-    return _shown(found)
+    return shown(request, found)
 
 
 @router.put(
     "",
     summary="Replace a tenant's settings",
     responses={
-        200: {**openapi.answer(TenantSettings, "As they are now."), "headers": _ETAG},
+        200: {**openapi.answer(TenantSettings, "As they are now."), "headers": openapi.ETAG},
         **openapi.problems(400, 412, 413, 428),
     },
     openapi_extra={
-        "parameters": [IF_MATCH],
+        "parameters": [openapi.IF_MATCH],
         **openapi.body(TenantSettingsWrite, {"settings": {"locale": "en-US"}}),
     },
 )
@@ -77,8 +74,4 @@ async def replace(
         await noted(
             services, who, "tenant_settings", who.tenant, change, made.version, digest_of(made)
         )
-    return _shown(made)
-
-
-def _shown(found: TenantSettings) -> Response:
-    return Json(found, headers={"ETag": etag(found.version)})
+    return versioned(made)

@@ -16,11 +16,12 @@ from triton import keys
 from triton.api import openapi, views
 from triton.api.accepting import Caller, accept
 from triton.api.access import public
+from triton.api.askers import RecordId, reading, writing
 from triton.api.parameters import Word
 from triton.api.problems import MalformedError
 from triton.api.records import Asker, noted
 from triton.api.request_id import current_request
-from triton.api.routes.domain import RecordId, reading, routes_of, writing
+from triton.api.routes.domain import routes_of
 from triton.api.services import Services, services_of
 from triton.api.submission import SubmitRequest
 from triton.api.whose import answer_as
