@@ -36,7 +36,7 @@ def http(engines: Engines, path: str, body: bytes | None = None, **headers: str)
     """(status, body) of a plain request, with the right password unless told otherwise."""
     parts = urlsplit(engines.clickhouse_url)
     request = urllib.request.Request(f"http://{parts.hostname}:{parts.port}{path}", data=body)
-    request.add_header("Content-Type", "text/plain")
+    request.add_header("Content-Type", headers.get("kind", "text/plain"))
     request.add_header("X-ClickHouse-User", "default")
     request.add_header("X-ClickHouse-Key", headers.get("password", str(parts.password)))
     try:
@@ -130,6 +130,11 @@ def test_a_wrong_password_is_403_with_code_516(engines: Engines) -> None:
     status, body = http(engines, "/", b"SELECT 1", password="wrong")
     assert status == 403
     assert body.startswith("Code: 516.")
+
+
+def test_sql_that_curl_calls_a_form_is_run(engines: Engines) -> None:
+    kind = "application/x-www-form-urlencoded"
+    assert http(engines, "/", b"SELECT 1 + 1, 'a&b=c'", kind=kind) == (200, "2\ta&b=c\n")
 
 
 def test_settings_and_database_do_not_leak_into_the_next_request(engines: Engines) -> None:

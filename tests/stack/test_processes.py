@@ -188,10 +188,19 @@ def test_the_watchdog_ends_whole_groups_also_when_they_ignore_it(tmp_path: Path)
     spared.communicate()
 
 
-def test_the_reason_is_a_sentence_and_not_the_log_around_it(supervisor: Supervisor) -> None:
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (["{}", "triton: no such module", '{"event": "bye"}'], "no such module"),
+        (['{"event": "a line that a cut goes through"}'] * 200, ""),
+    ],
+)
+def test_the_reason_is_a_sentence_and_not_the_log_around_it(
+    supervisor: Supervisor, said: list[str], reason: str
+) -> None:
     seen: list[Exit] = []
     supervisor.on_exit = seen.append
-    told = "print('{}', 'triton: no such module', '{\"event\": \"bye\"}', sep='\\n', flush=True)"
+    told = f"print(*{said}, sep='\\n', flush=True)"
     supervisor.spawn(python("tells", f"{told}; raise SystemExit(1)", restart=False))
     eventually(supervisor.poll)
-    assert seen[0].words == "no such module"
+    assert seen[0].words == reason

@@ -102,9 +102,12 @@ class Front:
         )
 
     async def _statement(self, request: Request, options: dict[str, str]) -> bytes:
-        """The SQL and its data; fields of a form join `options`."""
+        """The SQL and its data; fields of a form join `options`.
+
+        What `curl --data` calls an urlencoded form is SQL to ClickHouse, so only multipart is a form.
+        """
         kind = request.headers.get("content-type", "")
-        if kind.startswith(("multipart/form-data", "application/x-www-form-urlencoded")):
+        if kind.startswith("multipart/form-data"):
             async with request.form(max_part_size=BODY_LIMIT_BYTES) as form:
                 for name, value in form.items():
                     if not isinstance(value, str):

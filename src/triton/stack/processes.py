@@ -26,6 +26,8 @@ POLL_SECONDS = 0.02
 #: A log of so many bytes becomes `<name>.log.1`, the one before it goes; looked at every so many seconds.
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
 LOG_SECONDS = 5.0
+#: So much of a log's end is looked through for what a child said.
+_SAID_BYTES = 4096
 #: How commands begin the sentence of an error.
 _OURS = "triton: "
 
@@ -117,7 +119,10 @@ class Child:
 
     def _said(self) -> list[str]:
         with contextlib.suppress(OSError):
-            said = self.log.read_bytes()[self.log_start :][-4096:]
+            said = self.log.read_bytes()[self.log_start :]
+            if len(said) > _SAID_BYTES:
+                # The line that the cut goes through would be mistaken for a sentence.
+                said = said[-_SAID_BYTES:].partition(b"\n")[2]
             return said.decode(errors="replace").splitlines()
         return []
 
