@@ -11,6 +11,7 @@ import typer
 
 from triton.cli.audit_asking import Reason, ask, instant_of
 from triton.cli.options import Data, Json
+from triton.cli.telling import takes_long
 
 if TYPE_CHECKING:
     from triton.audit.export.exporting import Manifest
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
 Many = list[str] | None
 
 
+@takes_long("audit export")
 def export(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or empty folder.")],
     form: Annotated[Form, typer.Option("--format", help="Of the file of events.")] = Form.JSONL,

@@ -12,6 +12,7 @@ import typer
 
 from triton.cli.audit_keys import own_key
 from triton.cli.options import Data, Json
+from triton.cli.telling import takes_long
 
 if TYPE_CHECKING:
     from triton.audit.counting import Count
@@ -29,6 +30,7 @@ Keys = Annotated[
 ]
 
 
+@takes_long("audit verify")
 def verify(
     since: Annotated[
         str, typer.Option(metavar="POSITION|TIME", help="Read records from here on only.")

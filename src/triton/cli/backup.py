@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triton.cli.options import Data, Json
+from triton.cli.telling import takes_long, telling
 
 if TYPE_CHECKING:
     from triton.backup.manifest import Manifest
@@ -26,6 +27,7 @@ Folder = Annotated[
 
 
 @app.command()
+@takes_long("backup create")
 def create(
     folder: Folder,
     subject_keys: Annotated[
@@ -52,7 +54,7 @@ def create(
     from triton.cli.target import engines
 
     settings = engines(data, *taking.NEEDED)
-    told = _quiet if as_json else _told("copied")
+    told = _told("copied", quiet=as_json)
     made = asyncio.run(
         taking.take(
             settings, folder, archive=not without_archive, subject_keys=subject_keys, told=told
@@ -69,6 +71,7 @@ def create(
 
 
 @app.command()
+@takes_long("backup check")
 def check(folder: Folder, as_json: Json = False) -> None:
     """Say whether a backup is whole: every file as it was written, and what it holds."""
     from triton.backup import manifest
@@ -82,6 +85,7 @@ def check(folder: Folder, as_json: Json = False) -> None:
 
 
 @app.command()
+@takes_long("backup restore")
 def restore(
     folder: Folder,
     reason: Annotated[str, typer.Option(help="Why; it is kept with the new epoch.")],
@@ -114,7 +118,7 @@ def restore(
     if not yes:
         typer.confirm(f"Restore it into {chosen.data}?", abort=True)
     who = by or f"user:{getpass.getuser()}"
-    told = _quiet if as_json else _told("restored")
+    told = _told("restored", quiet=as_json)
     told("keys")
     done = _restored(chosen, folder, found, subject_keys, (who, reason, told))
     if as_json:
@@ -183,17 +187,15 @@ def _restored(
         return asyncio.run(restoring.fill(chosen, folder, found, by=who, reason=reason, told=told))
 
 
-def _told(word: str) -> Told:
+def _told(word: str, *, quiet: bool) -> Told:
     from triton.cli import output
 
     def told(what: str) -> None:
-        output.note(f"{what}: being {word}")
+        telling.reached(at=what)
+        if telling.on or not quiet:
+            output.note(f"{what}: being {word}")
 
     return told
-
-
-def _quiet(_: str) -> None:
-    return
 
 
 def _say(folder: Path, found: Manifest) -> None:

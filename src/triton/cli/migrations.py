@@ -9,6 +9,7 @@ import typer
 
 from triton.cli.exits import NO
 from triton.cli.options import Data, Json
+from triton.cli.telling import takes_long
 
 if TYPE_CHECKING:
     from triton.migrate import Step
@@ -17,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Bring the schema of both stores up
 
 
 @app.command()
+@takes_long("migrate up")
 def up(data: Data = None, as_json: Json = False) -> None:
     """Apply every migration that is missing, also that of TRITON_SUBJECT_KEYS where it is PostgreSQL."""
     from triton import migrate
@@ -30,6 +32,7 @@ def up(data: Data = None, as_json: Json = False) -> None:
 
 
 @app.command()
+@takes_long("migrate down")
 def down(
     to: Annotated[int, typer.Option(min=0, help="The last number that stays; 0 undoes all.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

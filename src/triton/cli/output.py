@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from triton.cli.telling import telling
 from triton.erasure.envelopes import masked, masked_json
 
 #: Columns of what is not a terminal: wide enough that nothing is cut there.
@@ -74,12 +75,18 @@ def expired(until: Sequence[int]) -> None:
 
 def warn(text: str) -> None:
     """One line on stderr that does not end the command."""
-    print(f"warning: {safe(text)}", file=sys.stderr, flush=True)
+    if telling.on:
+        telling.say("warning", "command_warns", text=safe(text))
+    else:
+        print(f"warning: {safe(text)}", file=sys.stderr, flush=True)
 
 
 def note(text: str) -> None:
     """One line on stderr beside what the command prints."""
-    print(safe(text), file=sys.stderr, flush=True)
+    if telling.on:
+        telling.say("info", "command_notes", text=safe(text))
+    else:
+        print(safe(text), file=sys.stderr, flush=True)
 
 
 def table(

@@ -12,6 +12,7 @@ import typer
 
 from triton.cli.exits import NO
 from triton.cli.options import Data, Json
+from triton.cli.telling import takes_long
 
 if TYPE_CHECKING:
     from triton.projections.rebuild.running import Plan, Rebuild, Status
@@ -88,6 +89,7 @@ def plan(name: Name, data: Data = None, as_json: Json = False) -> None:
 
 
 @app.command()
+@takes_long("projections rebuild")
 def rebuild(
     name: Name,
     restart: Annotated[
@@ -127,6 +129,7 @@ def rebuild(
 
 
 @app.command()
+@takes_long("projections diff")
 def diff(name: Name, data: Data = None, as_json: Json = False) -> None:
     """Compare the shadow with the live one, row by row where hashes differ; exit 1 where they do."""
     from triton.cli import output
@@ -151,6 +154,7 @@ def diff(name: Name, data: Data = None, as_json: Json = False) -> None:
 
 
 @app.command()
+@takes_long("projections cutover")
 def cutover(
     name: Name,
     yes: Yes = False,
@@ -165,6 +169,7 @@ def cutover(
 
 
 @app.command()
+@takes_long("projections rollback")
 def rollback(
     name: Name,
     yes: Yes = False,

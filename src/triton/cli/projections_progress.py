@@ -17,6 +17,7 @@ from rich.progress import (
 from rich.text import Text
 
 from triton.cli import output
+from triton.cli.telling import telling
 from triton.projections.rebuild.running import Progress as Reached
 
 
@@ -39,7 +40,7 @@ def shown(name: str, *, quiet: bool) -> Iterator[Callable[[Reached], None]]:
         Rate(),
         TimeRemainingColumn(),
         console=console,
-        disable=quiet or not console.is_terminal,
+        disable=quiet or telling.on or not console.is_terminal,
     ) as progress:
         task = progress.add_task(name, total=None)
         begun = False
@@ -51,6 +52,7 @@ def shown(name: str, *, quiet: bool) -> Iterator[Callable[[Reached], None]]:
                 progress.reset(task, total=reached.total, completed=reached.done)
                 begun = True
             what = f"{name}: indexes" if reached.completing else name
+            telling.reached(done=reached.done, total=reached.total, what=what)
             progress.update(task, completed=reached.done, total=reached.total, description=what)
 
         yield told

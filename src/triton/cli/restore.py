@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triton.cli.options import Data, Json
+from triton.cli.telling import takes_long
 
 if TYPE_CHECKING:
     from triton.restore.running import Plan, Restored, Told
     from triton.settings import Settings
 
 
+@takes_long("restore")
 def restore(
     reason: Annotated[str, typer.Option(help="Why; it is kept with the new epoch.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

@@ -14,6 +14,7 @@ from rich.progress import (
 )
 
 from triton.cli import output
+from triton.cli.telling import telling
 from triton.restore.running import Plan, Told
 
 
@@ -27,7 +28,7 @@ def shown(plans: Sequence[Plan], *, quiet: bool) -> Iterator[Told]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=quiet or not console.is_terminal,
+        disable=quiet or telling.on or not console.is_terminal,
     ) as progress:
         tasks = {
             one.partition: progress.add_task(f"partition {one.partition}", total=one.end)
@@ -35,6 +36,7 @@ def shown(plans: Sequence[Plan], *, quiet: bool) -> Iterator[Told]:
         }
 
         def told(partition: int, position: int, end: int) -> None:
+            telling.reached(partition=partition, done=position, total=end)
             if partition in tasks:
                 progress.update(tasks[partition], completed=position, total=end)
 

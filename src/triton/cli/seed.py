@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triton.cli.options import Data, Json
+from triton.cli.telling import takes_long, telling
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 
+@takes_long("seed")
 def seed(
     tenant: Annotated[str, typer.Option(help="Whose data it is.")] = "default",
     claims: Annotated[
@@ -78,6 +80,7 @@ def _fill(client: Client, tenant: str, claims: int, members: int) -> dict[str, d
             table = found.setdefault(month.table, {"rows": 0, "added": 0})
             table["rows"] += month.before + month.added
             table["added"] += month.added
+            telling.reached(table=month.table, **table)
     except ClickHouseError as error:
         raise UnavailableError(no_answer("ClickHouse", error)) from error
     return found

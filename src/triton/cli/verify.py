@@ -8,11 +8,13 @@ import typer
 
 from triton.cli.exits import NO
 from triton.cli.options import Data, Json
+from triton.cli.telling import takes_long
 
 if TYPE_CHECKING:
     from triton.settings import Settings
 
 
+@takes_long("verify")
 def verify(data: Data = None, as_json: Json = False) -> None:
     """Fold the log again and compare both stores row by row; exit 1 where they differ.
 
