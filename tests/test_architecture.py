@@ -107,6 +107,7 @@ DRIVERS = {
         "history",
     },
     "psycopg": {
+        "postgres",
         "handlers",
         "webhooks",
         "quotas",

@@ -80,8 +80,6 @@ def rotate_key(
 async def _rotate(
     settings: Settings, before: Signer, after: Signer, reason: str
 ) -> tuple[Keyring, list[Rotated]]:
-    import psycopg
-
     from triton.archive import open_archive
     from triton.audit.rotating import rotate
     from triton.cli.audit_reading import person
@@ -89,6 +87,7 @@ async def _rotate(
     from triton.events.client import connect_async
     from triton.events.scripts import Scripts
     from triton.evidence import keyring
+    from triton.postgres import connected
 
     archive = await asyncio.to_thread(open_archive, settings.archive_url)
     if not (settings.redis_url and settings.database_url):
@@ -96,9 +95,7 @@ async def _rotate(
         return await asyncio.to_thread(keyring.rotate, archive, space, before, after), []
     async with (
         connect_async(settings.redis_url) as client,
-        await psycopg.AsyncConnection.connect(
-            settings.database_url, autocommit=True, connect_timeout=10
-        ) as connection,
+        connected(settings.database_url) as connection,
     ):
         log = await open_log(client, settings)
         return await rotate(

@@ -235,21 +235,18 @@ def _expire(data: str | None, ask: Callable[[Expirer, int], Awaitable[list[_T]]]
 async def _expired(
     settings: Settings, ask: Callable[[Expirer, int], Awaitable[list[_T]]]
 ) -> list[_T]:
-    import psycopg
-
     from triton.archive import open_archive
     from triton.cli.audit_reading import person
     from triton.cli.open_log import open_log
     from triton.events.client import connect_async
     from triton.events.scripts import Scripts
     from triton.expiry.expiring import Expirer
+    from triton.postgres import connected
 
     archive = await asyncio.to_thread(open_archive, settings.archive_url)
     async with (
         connect_async(settings.redis_url) as client,
-        await psycopg.AsyncConnection.connect(
-            settings.database_url, autocommit=True, connect_timeout=10
-        ) as connection,
+        connected(settings.database_url) as connection,
     ):
         log = await open_log(client, settings)
         expirer = Expirer(log, connection, archive, Scripts(), by=person())
@@ -268,13 +265,12 @@ def _run(data: str | None, work: Callable[[Connection, Note], Awaitable[_T]]) ->
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[tuple[Connection, Note]]:
-    import psycopg
-
     from triton.audit.noting import note
     from triton.cli.audit_reading import person
     from triton.cli.open_log import open_log
     from triton.events.client import connect_async
     from triton.events.scripts import Scripts
+    from triton.postgres import connected
 
     client = connect_async(settings.redis_url)
     try:
@@ -284,9 +280,7 @@ async def _opened(settings: Settings) -> AsyncIterator[tuple[Connection, Note]]:
             place = (client, Scripts(), settings.namespace)
             return await note(*place, event, op=op, by=person(), tenant=tenant)
 
-        async with await psycopg.AsyncConnection.connect(
-            settings.database_url, autocommit=True, connect_timeout=10
-        ) as connection:
+        async with connected(settings.database_url) as connection:
             yield connection, write
     finally:
         await client.aclose()

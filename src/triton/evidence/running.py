@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from triton.evidence.rows import Rows
 from triton.evidence.signing import open_signer
 from triton.evidence.witnesses import parse_witnesses
 from triton.expiry.running import run_expiry
+from triton.history import log_of
 from triton.observe.signs import signs
 from triton.projections.keeping import Keeping, opened, released
 from triton.projections.lag import PROJECTORS
@@ -50,10 +50,7 @@ async def run_archiver(settings: Settings, stop: asyncio.Event) -> None:
 
         async def open_all() -> tuple[Log, ArchiveStore, Signer]:
             archive, signer = await asyncio.to_thread(_evidence, settings)
-            log = await Log.open(
-                client, Scripts(), settings.namespace, settings.partitions, secrets.token_hex(8)
-            )
-            return log, archive, signer
+            return await log_of(client, settings), archive, signer
 
         found = await opened("archiver", open_all, stop)
         if found is None:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 
 import msgspec
-import psycopg
 
-from triton.errors import UnavailableError, no_answer
 from triton.events.client import connect_async
 from triton.events.log import Log
-from triton.events.scripts import Scripts
 from triton.evidence import notes
 from triton.evidence.archiver import TRIMS_BY
 from triton.evidence.bounds import Bound, Bounds
 from triton.evidence.holding import LegalHolds
 from triton.evidence.layout import Tree
 from triton.evidence.rows import Rows
+from triton.history import log_of
+from triton.postgres import connected
 from triton.projections.lag import PROJECTORS
 from triton.settings import Settings
 
@@ -66,21 +64,12 @@ def read_status(settings: Settings) -> list[ArchiveStatus]:
 
 async def _read(settings: Settings) -> list[ArchiveStatus]:
     async with connect_async(settings.redis_url) as client:
-        log = await Log.open(
-            client, Scripts(), settings.namespace, settings.partitions, secrets.token_hex(8)
-        )
-        try:
-            async with await psycopg.AsyncConnection.connect(
-                settings.database_url, autocommit=True, connect_timeout=10
-            ) as connection:
-                return [
-                    await _of(
-                        log, Rows(connection, Tree(log.namespace, partition, epoch)), settings
-                    )
-                    for partition, epoch in enumerate(log.epochs)
-                ]
-        except psycopg.OperationalError as error:
-            raise UnavailableError(no_answer("PostgreSQL", error)) from error
+        log = await log_of(client, settings)
+        async with connected(settings.database_url) as connection:
+            return [
+                await _of(log, Rows(connection, Tree(log.namespace, partition, epoch)), settings)
+                for partition, epoch in enumerate(log.epochs)
+            ]
 
 
 async def _of(log: Log, rows: Rows, settings: Settings) -> ArchiveStatus:

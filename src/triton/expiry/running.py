@@ -16,6 +16,7 @@ from triton.events.scripts import Scripts
 from triton.expiry.expiring import Done, Expirer
 from triton.history import History, open_past
 from triton.observe.logger import get_logger
+from triton.postgres import connected
 from triton.settings import Settings
 
 #: Seconds until the next look while something waits for its event to be sealed.
@@ -53,9 +54,7 @@ async def _look(log: Log, archive: ArchiveStore, settings: Settings, at: int | N
     now = Log(log.client, log.namespace, log.epochs)
     await now.refresh()
     history = History.over(now, open_past(settings, rows=False))
-    async with await psycopg.AsyncConnection.connect(
-        settings.database_url, autocommit=True, connect_timeout=10
-    ) as connection:
+    async with connected(settings.database_url) as connection:
         expirer = Expirer(history, connection, archive, Scripts())
         found = [
             one

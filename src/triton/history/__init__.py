@@ -4,8 +4,8 @@
 """
 
 from triton.history.filters import ALL, Filter
-from triton.history.opening import open_past
+from triton.history.opening import history_of, log_of, open_past
 from triton.history.past import Past
 from triton.history.reader import History
 
-__all__ = ["ALL", "Filter", "History", "Past", "open_past"]
+__all__ = ["ALL", "Filter", "History", "Past", "history_of", "log_of", "open_past"]

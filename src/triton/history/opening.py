@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, Final
 
 import psycopg
+import redis.asyncio
 
 from triton.archive import ArchiveStore, open_archive
+from triton.events.log import Log
+from triton.events.scripts import Scripts
 from triton.history.index import Index
 from triton.history.past import Past
+from triton.history.reader import History
 from triton.settings import Settings
 
 #: Seconds that a connection to PostgreSQL may take.
 _TIMEOUT: Final = 5
+
+
+async def log_of(client: redis.asyncio.Redis, settings: Settings) -> Log:
+    """The log that the settings describe, made where there is none; raises as `Log.open`."""
+    epoch = secrets.token_hex(8)
+    return await Log.open(client, Scripts(), settings.namespace, settings.partitions, epoch)
+
+
+async def history_of(client: redis.asyncio.Redis, settings: Settings) -> History:
+    """The same, with its past."""
+    return History.over(await log_of(client, settings), open_past(settings))
 
 
 def open_past(settings: Settings, *, rows: bool = True) -> Past:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-import psycopg
-
 from triton.errors import UnavailableError, no_answer
 from triton.events.client import connect_async
-from triton.events.log import Log
-from triton.events.scripts import Scripts
-from triton.history import History, open_past
+from triton.history import History, history_of
+from triton.postgres import connected
 from triton.projections.checkpoint import Connection
 from triton.settings import Settings
 
@@ -33,29 +29,22 @@ class Engines(NamedTuple):
 @asynccontextmanager
 async def open_engines(settings: Settings) -> AsyncIterator[Engines]:
     """The log and both stores. Raises UnavailableError for what does not answer, also within the block."""
+    async with (
+        open_clickhouse(settings.clickhouse_url) as clickhouse,
+        connect_async(settings.redis_url) as client,
+        connected(settings.database_url) as connection,
+    ):
+        yield Engines(await history_of(client, settings), connection, clickhouse)
+
+
+@asynccontextmanager
+async def open_clickhouse(url: str) -> AsyncIterator[Client]:
+    """A client, whose calls block. Raises UnavailableError, also within the block."""
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     try:
-        clickhouse = await asyncio.to_thread(
-            clickhouse_connect.get_client, dsn=settings.clickhouse_url
-        )
-        with clickhouse:
-            async with (
-                connect_async(settings.redis_url) as client,
-                await psycopg.AsyncConnection.connect(
-                    settings.database_url, autocommit=True, connect_timeout=10
-                ) as connection,
-            ):
-                log = await Log.open(
-                    client,
-                    Scripts(),
-                    settings.namespace,
-                    settings.partitions,
-                    secrets.token_hex(8),
-                )
-                yield Engines(History.over(log, open_past(settings)), connection, clickhouse)
-    except psycopg.OperationalError as error:
-        raise UnavailableError(no_answer("PostgreSQL", error)) from error
+        with await asyncio.to_thread(clickhouse_connect.get_client, dsn=url) as client:
+            yield client
     except ClickHouseError as error:
         raise UnavailableError(no_answer("ClickHouse", error)) from error

@@ -21,6 +21,7 @@ from triton.events.troubles import Kind, note_trouble
 from triton.observe.logger import get_logger
 from triton.observe.signs import Part, signs
 from triton.observe.statements import AsyncCursor
+from triton.postgres import connected
 from triton.projections.checkpoint import LEASE_SECONDS, Lease
 
 #: Seconds between two looks of a standby at its lease.
@@ -78,12 +79,7 @@ class Keeping(abc.ABC):
                 if halted:
                     await self.log.refresh()
                     halted = False
-                async with await psycopg.AsyncConnection.connect(
-                    self._database_url,
-                    autocommit=True,
-                    connect_timeout=10,
-                    cursor_factory=AsyncCursor,
-                ) as connection:
+                async with connected(self._database_url, cursor_factory=AsyncCursor) as connection:
                     await self.once(connection, stop)
                 continue
             except FencedError as error:

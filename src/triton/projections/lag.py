@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from typing import Any, Final
 
 import msgspec
 import psycopg
 
-from triton.errors import UnavailableError, no_answer
+from triton.errors import UnavailableError
 from triton.events.client import connect_async, server_time
 from triton.events.log import Checkpoint, Log
-from triton.events.scripts import Scripts
+from triton.history import log_of
+from triton.postgres import connected
 from triton.projections.checkpoint import Connection
 from triton.projections.clickhouse import ClickHouseProjection
 from triton.projections.postgres import PostgresProjection
@@ -100,16 +100,9 @@ async def _within(seconds: float, settings: Settings) -> list[Lag]:
 
 async def _read_lag(settings: Settings) -> list[Lag]:
     async with connect_async(settings.redis_url) as client:
-        log = await Log.open(
-            client, Scripts(), settings.namespace, settings.partitions, secrets.token_hex(8)
-        )
-        try:
-            async with await psycopg.AsyncConnection.connect(
-                settings.database_url, autocommit=True, connect_timeout=10
-            ) as connection:
-                return await lag(log, connection)
-        except psycopg.OperationalError as error:
-            raise UnavailableError(no_answer("PostgreSQL", error)) from error
+        log = await log_of(client, settings)
+        async with connected(settings.database_url) as connection:
+            return await lag(log, connection)
 
 
 async def await_projection(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +12,7 @@ from triton.collecting import collect_rarely
 from triton.errors import ConfigurationError
 from triton.events.client import connect_async
 from triton.events.log import Log
-from triton.events.scripts import Scripts
-from triton.history import History, open_past
+from triton.history import history_of
 from triton.observe.signs import Part, signs
 from triton.projections.checkpoint import LEASE_SECONDS
 from triton.projections.clickhouse import ClickHouseProjection
@@ -50,11 +48,8 @@ async def run_projectors(settings: Settings, stop: asyncio.Event) -> None:
     try:
 
         async def open_log() -> Log:
-            log = await Log.open(
-                client, Scripts(), settings.namespace, settings.partitions, secrets.token_hex(8)
-            )
             # A projection that is new, or was away for long, begins in the archive.
-            return History.over(log, open_past(settings))
+            return await history_of(client, settings)
 
         log = await opened("projector", open_log, stop)
         if log is None:

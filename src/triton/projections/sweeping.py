@@ -10,6 +10,7 @@ import psycopg
 
 from triton.errors import TritonError, UnavailableError
 from triton.observe.logger import get_logger
+from triton.postgres import connected
 from triton.projections.checkpoint import Connection
 from triton.projections.statements import sql
 from triton.settings import Settings
@@ -49,9 +50,7 @@ async def sweep_once(settings: Settings) -> dict[str, int]:
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
-    async with await psycopg.AsyncConnection.connect(
-        settings.database_url, autocommit=True, connect_timeout=10
-    ) as connection:
+    async with connected(settings.database_url) as connection:
         bounds = await _bounds(connection)
         if not bounds:
             return {}

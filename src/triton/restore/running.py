@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-import psycopg
 import redis.asyncio
 
 from triton.archive import ArchiveStore, open_archive
-from triton.errors import ConfigurationError, ConflictError, UnavailableError, no_answer
+from triton.errors import ConfigurationError, ConflictError
 from triton.events.client import connect_async, server_time
 from triton.events.entries import Entry
 from triton.events.scripts import Scripts
 from triton.evidence.lineage import ancestry
 from triton.history import Past, open_past
+from triton.postgres import connected
 from triton.projections.checkpoint import Connection
+from triton.projections.engines import open_clickhouse
 from triton.projections.losing import LostJob
 from triton.restore.declaring import PATIENCE, declare, declared
 from triton.restore.jobs import Jobs
@@ -230,30 +230,15 @@ def _meta(known: Known, jobs: Jobs, first: int) -> dict[str, str | int]:
 async def open_restore(settings: Settings, tail: Tail | None = None) -> AsyncIterator[Restore]:
     """What a restore needs; `tail` is a backup's end of the log. Raises ConfigurationError for a missing URL,
     UnavailableError."""
-    import clickhouse_connect
-    from clickhouse_connect.driver.exceptions import ClickHouseError
-
     for name in _NEEDED:
         if not getattr(settings, name):
             raise ConfigurationError(
                 f"TRITON_{name.upper()} is empty: a restore needs its engines' URLs", setting=name
             )
-    try:
-        clickhouse = await asyncio.to_thread(
-            clickhouse_connect.get_client, dsn=settings.clickhouse_url
-        )
-        with clickhouse:
-            async with (
-                connect_async(settings.redis_url) as client,
-                await psycopg.AsyncConnection.connect(
-                    settings.database_url, autocommit=True, connect_timeout=10
-                ) as connection,
-            ):
-                archive = open_archive(settings.archive_url)
-                yield Restore(
-                    settings, client, connection, clickhouse, archive, open_past(settings), tail
-                )
-    except psycopg.OperationalError as error:
-        raise UnavailableError(no_answer("PostgreSQL", error)) from error
-    except ClickHouseError as error:
-        raise UnavailableError(no_answer("ClickHouse", error)) from error
+    async with (
+        open_clickhouse(settings.clickhouse_url) as clickhouse,
+        connect_async(settings.redis_url) as client,
+        connected(settings.database_url) as connection,
+    ):
+        archive = open_archive(settings.archive_url)
+        yield Restore(settings, client, connection, clickhouse, archive, open_past(settings), tail)

@@ -15,6 +15,7 @@ import psycopg
 from triton.errors import ConflictError
 from triton.events.entries import Page
 from triton.events.log import Checkpoint
+from triton.postgres import connected
 from triton.projections.checkpoint import LEASE_SECONDS, Connection, Lease
 from triton.projections.projector import PAGE, Projector, Source
 from triton.projections.rebuild.shadow import Shadow, inside
@@ -79,9 +80,7 @@ async def fill(
     async def one(partition: int) -> None:
         async with (
             room,
-            await psycopg.AsyncConnection.connect(
-                database_url, autocommit=True, connect_timeout=10
-            ) as connection,
+            connected(database_url) as connection,
         ):
             # What a crash of PostgreSQL takes, rows and checkpoint together, is projected again.
             await connection.execute("SET synchronous_commit TO off")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
-import psycopg
 
-from triton.errors import ConflictError, UnavailableError, ValidationError, no_answer
+from triton.errors import ConflictError, ValidationError
 from triton.events.client import connect_async
 from triton.events.log import Checkpoint, Log
-from triton.events.scripts import Scripts
-from triton.history import History, open_past
+from triton.history import history_of
+from triton.postgres import connected
 from triton.projections.checkpoint import Connection
 from triton.projections.rebuild import shadow as shadows
 from triton.projections.rebuild.clickhouse_tables import ClickHouseTables
@@ -322,16 +320,9 @@ async def open_rebuild(settings: Settings, name: str) -> AsyncIterator[Rebuild]:
     try:
         async with (
             connect_async(settings.redis_url) as client,
-            await psycopg.AsyncConnection.connect(
-                settings.database_url, autocommit=True, connect_timeout=10
-            ) as connection,
+            connected(settings.database_url) as connection,
         ):
-            log = await Log.open(
-                client, Scripts(), settings.namespace, settings.partitions, secrets.token_hex(8)
-            )
-            history = History.over(log, open_past(settings))
+            history = await history_of(client, settings)
             yield Rebuild(history, connection, settings.database_url, target)
-    except psycopg.OperationalError as error:
-        raise UnavailableError(no_answer("PostgreSQL", error)) from error
     finally:
         await asyncio.to_thread(target.close)
