@@ -45,3 +45,7 @@ def test_a_segment_is_kept_as_long_as_its_longest_kept_event() -> None:
         assert contents.kept_by(rules, [hold], 10_000 * DAY) == f"h holds {scope} {value}"
     other = Hold("h", "job", "j3", "why", "user:ann", 1)
     assert contents.kept_by(rules, [other], 10_000 * DAY) == ""
+    contents.placed.add("h")
+    assert contents.kept_by(rules, [other], 10_000 * DAY) == "h was placed here"
+    lifted = Hold("h", "job", "j3", "why", "user:ann", 1, "user:bob", 2)
+    assert contents.kept_by(rules, [lifted], 10_000 * DAY) == ""

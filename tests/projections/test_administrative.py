@@ -13,7 +13,15 @@ from triton.cli.open_log import open_log
 from triton.events.client import connect_async
 from triton.events.codec import encode_data
 from triton.events.submission import Submission
-from triton.events.types import AuditRead, HoldPlaced, QueuePaused, Submitted
+from triton.events.types import (
+    AdministrativeData,
+    AuditRead,
+    HoldLifted,
+    HoldPlaced,
+    QueuePaused,
+    RetentionSet,
+    Submitted,
+)
 from triton.history import History, open_past
 from triton.projections.report import render
 from triton.projections.verify import verify
@@ -57,6 +65,40 @@ def test_they_are_in_the_history_of_both_stores_and_in_no_table_of_jobs(
     ]
     report = verify(settings)
     assert report.ok, render(report)
+
+
+def test_tables_that_were_made_anew_learn_what_is_held_and_kept_how_long(
+    settings: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    """Of the events; and a row that its command wrote first stays as it is."""
+
+    def say(data: AdministrativeData, op: str) -> None:
+        writer.send(writer.scripts.note(writer.prefix, data, op=op, by="user:ann"))
+
+    postgres.execute(
+        "INSERT INTO holds (hold, scope, value, reason, placed_by) VALUES ('own', 'job', 'a', 'w', 'x')"
+    )
+    for name in ("on", "lifted", "later", "own"):
+        say(HoldPlaced(hold=name, scope="queue", value="q", reason="case"), name)
+    say(HoldLifted(hold="lifted", scope="queue", value="q", reason="over"), "l1")
+    say(RetentionSet(tenant="acme", days=5, before=-1, reason="first"), "r1")
+    say(RetentionSet(tenant="acme", days=9, before=5, reason="second"), "r2")
+    project(settings)
+    say(HoldLifted(hold="later", scope="queue", value="q", reason="over"), "l2")
+    say(RetentionSet(tenant="acme", days=30, before=9, reason="third"), "r3")
+    project(settings)
+
+    assert postgres.execute(
+        "SELECT hold, scope, value, reason, placed_by, lifted_by, lifted_why FROM holds ORDER BY hold"
+    ).fetchall() == [
+        ("later", "queue", "q", "case", "user:ann", "user:ann", "over"),
+        ("lifted", "queue", "q", "case", "user:ann", "user:ann", "over"),
+        ("on", "queue", "q", "case", "user:ann", None, None),
+        ("own", "job", "a", "w", "x", None, None),
+    ]
+    assert postgres.execute(
+        "SELECT tenant, queue, days, reason, set_by FROM retention"
+    ).fetchall() == [("acme", "", 30, "third", "user:ann")]
 
 
 def test_verify_sees_one_that_was_changed(

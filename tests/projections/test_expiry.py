@@ -19,6 +19,7 @@ from projecting import opened, project, run
 from triton.archive import open_archive
 from triton.errors import EvidenceError
 from triton.events.scripts import Scripts
+from triton.events.types import HoldPlaced
 from triton.expiry.expiring import Expirer
 from triton.expiry.running import run_expiry
 from triton.projections.checkpoint import Connection
@@ -119,6 +120,12 @@ def test_nothing_expires_that_somebody_may_still_read(
     assert plan(archived, now)[0][2] == ""
     postgres.execute("UPDATE checkpoints SET position = 3 WHERE projector = 'clickhouse'")
     assert plan(archived, now)[0][2] == "clickhouse has not read it"
+    postgres.execute("UPDATE checkpoints SET position = 18 WHERE projector = 'clickhouse'")
+    held = HoldPlaced(hold="h", scope="queue", value="default", reason="case")
+    writer.send(writer.scripts.note(writer.prefix, held, op="h", by="user:ann"))
+    assert "has not read a rule behind position 18" in plan(archived, now)[0][2]
+    settle(archived)
+    assert plan(archived, now)[0][2] == "h holds queue default", "of its event alone"
 
 
 def test_an_archiver_does_it_by_itself_where_a_retention_is_set(

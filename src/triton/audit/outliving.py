@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from triton.audit.rules import DAY, Hold, Retention, days_of, held_by
 from triton.causes import when
 from triton.events.entries import Page
+from triton.events.types import HoldPlaced
 
-_JOB, _AT, _TENANT, _QUEUE = 1, 4, 9, 10
+_TYPE, _JOB, _AT, _TENANT, _QUEUE = 0, 1, 4, 9, 10
 
 
 class Contents:
@@ -17,6 +18,8 @@ class Contents:
     def __init__(self) -> None:
         self.jobs: set[str] = set()
         self.last: dict[tuple[str, str], int] = {}
+        #: The names of holds whose events these are.
+        self.placed: set[str] = set()
 
     def take(self, page: Page) -> None:
         self.jobs.update(job.decode() for job in set(page.columns[_JOB]) if job)
@@ -25,6 +28,10 @@ class Contents:
         ):
             place = tenant.decode(), queue.decode()
             self.last[place] = max(at, self.last.get(place, 0))
+        for index, kind in enumerate(page.columns[_TYPE]):
+            if kind == b"hold.placed":
+                data = page.entry(index).event().data
+                self.placed.add(data.hold if isinstance(data, HoldPlaced) else "")
 
     def kept_by(self, rules: Collection[Retention], holds: Sequence[Hold], now: int) -> str:
         """Why this may not expire at a time (microseconds since 1970); empty where it may.
@@ -36,6 +43,10 @@ class Contents:
         hold = held_by(holds, tenants, queues, self.jobs)
         if hold is not None:
             return f"{hold.hold} holds {hold.scope} {hold.value}"
+        for hold in holds:
+            # Without PostgreSQL its event is all that says that it holds.
+            if not hold.lifted_at and hold.hold in self.placed:
+                return f"{hold.hold} was placed here"
         until = 0
         for (tenant, queue), at in sorted(self.last.items()):
             days = days_of(rules, tenant, queue)

@@ -6,6 +6,7 @@ A history has one beginning: only the oldest segments go, up to the first one th
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 import msgspec
 
@@ -22,7 +23,14 @@ from triton.expiry.statements import sql
 from triton.history import History
 from triton.projections.checkpoint import Connection
 from triton.projections.lag import PROJECTORS
+from triton.projections.postgres import PostgresProjection
 from triton.projections.rebuild import shadow as shadows
+
+#: Who makes rows of the events of rules, all in partition 0; how far it may be behind, and what they are.
+_RULES_BY: Final = PostgresProjection.name
+_RULES_AHEAD: Final = 50_000
+_RULES: Final = frozenset({b"hold.placed", b"hold.lifted", b"retention.set"})
+_PAGE: Final = 1000
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +127,8 @@ class Judge:
 
     async def kept_by(self, contents: Contents) -> str:
         """Which rule, hold or living job keeps what a segment holds; empty for none."""
+        if why := await self._unread_rule():
+            return why
         rules, held = await retention(self._connection), await holds(self._connection)
         why = contents.kept_by(rules, held, self._now)
         if why or not contents.jobs:
@@ -126,6 +136,25 @@ class Judge:
         cursor = await self._connection.execute(sql("living"), {"jobs": sorted(contents.jobs)})
         row = await cursor.fetchone()
         return f"job {row[0]} has not ended" if row else ""
+
+    async def _unread_rule(self) -> str:
+        """Whether PostgreSQL, made anew, may lack a rule that the log has; empty where it does not."""
+        tree = self._log.tree(0)
+        rows = await Rows(self._connection, tree).checkpoints()
+        read = max(
+            (at for name, epoch, at in rows if (name, epoch) == (_RULES_BY, tree.epoch)), default=0
+        )
+        end = await self._log.position(0)
+        if end - read > _RULES_AHEAD:
+            return f"{_RULES_BY} has read partition 0 up to {read} only, of {end}: a rule may be behind"
+        while read < end:
+            page = await self._log.page(0, read, until=end, count=_PAGE)
+            if page is None:
+                break
+            if not _RULES.isdisjoint(page.columns[0]):
+                return f"{_RULES_BY} has not read a rule behind position {read} of partition 0"
+            read = page.positions[-1]
+        return ""
 
 
 def _planned(tree: Tree, one: Segment, kept_by: str) -> Planned:

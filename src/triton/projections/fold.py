@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from triton.events.types import Submitted
+from triton.events.types import HoldLifted, HoldPlaced, RetentionSet, Submitted
 from triton.job import changes
 from triton.projections.births import Birth, state_lines, submission_lines
 from triton.projections.lines import Fields
@@ -93,6 +93,8 @@ class JobFold:
     def __init__(self) -> None:
         self.births: dict[str, Birth] = {}
         self.patches: dict[str, dict[str, Any]] = {}
+        #: The positions of events that are rules: what is held, and how long what is kept.
+        self.rules: list[int] = []
         #: A newborn's state, or a patch.
         self._known: dict[str, dict[str, Any]] = {}
         self._late: dict[str, str] = {}
@@ -123,7 +125,9 @@ class JobFold:
                 self.patches.pop(job, None)
                 known[job] = state
                 continue
-            if not job:  # administrative: history, and no state
+            if not job:  # administrative: history, and no state of a job
+                if isinstance(data, (HoldPlaced, HoldLifted, RetentionSet)):
+                    self.rules.append(position)
                 continue
             state = known.get(job) or self._patch(job, version)
             if version != state["version"] + 1:

@@ -161,6 +161,10 @@ class PostgresProjection:
         if batch.submissions:
             await self._copier.copy(connection, "copy_submissions", batch.submissions)
             await self._copier.copy(connection, "copy_states", batch.states)
+        if batch.fold.rules:
+            partition = batch.pieces[0].last.partition
+            values = {"partition": partition, "positions": batch.fold.rules}
+            await connection.execute(sql("rules"), values)
 
 
 def _make_room(connection: Connection) -> None:
