@@ -167,6 +167,20 @@ def test_a_made_request_id_is_what_the_job_belongs_to_too(api: LiveApi) -> None:
     assert {one.json()["correlation"] for one in keyed} == {keyed[0].headers["x-request-id"]}
 
 
+def test_what_a_request_does_to_a_job_names_the_request(api: LiveApi) -> None:
+    made = api.http.post(JOBS, json={"actor": "a"}).json()
+    job = f"{JOBS}/{made['id']}"
+    requests = [
+        api.http.post(f"{job}/{act}", json={"reason": "x"}).headers["x-request-id"]
+        for act in ("cancel", "requeue")
+    ]
+    events = api.http.get(f"{job}/events").json()["events"]
+    assert [event["causation"] for event in events] == ["", *(f"request:{one}" for one in requests)]
+    # Whoever follows the job's batch is told of its end.
+    assert {event["correlation"] for event in events} == {made["correlation"]}
+    assert api.http.get(job).json()["causation"] == ""
+
+
 def test_a_request_that_is_not_answered_in_time_is_503(api: LiveApi) -> None:
     answer = api.http.post("/held", content=b"x")
     assert (answer.status_code, answer.json()["code"]) == (503, "timeout")

@@ -208,13 +208,15 @@ class Model:
             answers.append(answer)
         return answers
 
-    def cancel(self, jobs: Sequence[str], op: str, by: str, reason: str) -> list[str]:
-        return [self._cancel(job, op, by, reason) for job in jobs]
+    def cancel(
+        self, jobs: Sequence[str], op: str, by: str, reason: str, cause: str = ""
+    ) -> list[str]:
+        return [self._cancel(job, op, by, reason, cause) for job in jobs]
 
     def requeue(
-        self, jobs: Sequence[tuple[str, bytes]], op: str, by: str, reason: str
+        self, jobs: Sequence[tuple[str, bytes]], op: str, by: str, reason: str, cause: str = ""
     ) -> list[str]:
-        return [self._requeue(job, body, op, by, reason) for job, body in jobs]
+        return [self._requeue(job, body, op, by, reason, cause) for job, body in jobs]
 
     def hold(self, queue: str, state: str, by: str, reason: str, correlation: str) -> str:
         if self.held.get(queue, ("open",))[0] == state:
@@ -401,17 +403,17 @@ class Model:
         self._retire(job, ttl)
         return "ok"
 
-    def _cancel(self, job: str, op: str, by: str, reason: str) -> str:
+    def _cancel(self, job: str, op: str, by: str, reason: str, cause: str) -> str:
         if job in self.heads and self.op.get(job) == op:
             return "already"
-        refused = self._apply(job, Cancel(reason=reason), by=by)
+        refused = self._apply(job, Cancel(reason=reason), by=by, cause=cause)
         if refused:
             return refused
         self.op[job] = op
         self._retire(job, FAILED_TTL_MS)
         return "cancelled" if isinstance(self.log[-1].data, Cancelled) else "requested"
 
-    def _requeue(self, job: str, body: bytes, op: str, by: str, reason: str) -> str:
+    def _requeue(self, job: str, body: bytes, op: str, by: str, reason: str, cause: str) -> str:
         head = self.heads.get(job)
         if head and self.op.get(job) == op:
             return "already"
@@ -419,7 +421,7 @@ class Model:
             holder, _ = self.unique.get(head.unique, (job, 0))
             if holder != job:
                 return "held"
-        refused = self._apply(job, Requeue(reason=reason), by=by)
+        refused = self._apply(job, Requeue(reason=reason), by=by, cause=cause)
         if refused:
             return refused
         self.op[job] = op
@@ -433,16 +435,18 @@ class Model:
         self._ring(self.heads[job].queue)
         return "ok"
 
-    def _apply(self, job: str, command: Command, by: str = "system") -> str:
+    def _apply(self, job: str, command: Command, by: str = "system", cause: str = "") -> str:
         """Append what follows from a command; the refusal where nothing does."""
         decided = decide(self.heads.get(job), command)
         if isinstance(decided, str):
             return decided
         for data in decided:
-            self._append(job, data, by)
+            self._append(job, data, by, cause=cause)
         return ""
 
-    def _append(self, job: str, data: EventData, by: str, sent: Sent | None = None) -> None:
+    def _append(
+        self, job: str, data: EventData, by: str, sent: Sent | None = None, *, cause: str = ""
+    ) -> None:
         head = self.heads.get(job)
         origin = sent or head
         assert origin is not None
@@ -456,7 +460,7 @@ class Model:
             attempt=(head.attempt if head else 0) + isinstance(data, Started),
             at=self.at,
             by=author(head, data, by),
-            causation=origin.causation,
+            causation=cause or origin.causation,
             correlation=origin.correlation,
             traceparent=origin.traceparent,
             tenant=origin.tenant,

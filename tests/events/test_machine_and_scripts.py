@@ -86,6 +86,7 @@ windows = st.sampled_from((0, 3_600_000))
 bodies = st.binary(max_size=12)
 job_ids = st.sampled_from(JOBS)
 queues = st.sampled_from(QUEUES)
+causes = st.sampled_from(("", "request:ä"))
 users = st.sampled_from(("user:ann", "key:ü", "system"))
 delays = st.sampled_from((0, 1, 999, SECOND, 60 * SECOND))
 values = st.recursive(
@@ -234,7 +235,7 @@ class MachineAndScripts(RuleBasedStateMachine):
     @precondition(lambda self: any(map(self.model.leased, QUEUES)))
     @rule(number=st.integers(0, 5), by=users, reason=texts)
     def cancel_what_runs(self, number: int, by: str, reason: str) -> None:
-        self.cancel([("processing", number, 0)], by, reason)
+        self.cancel([("processing", number, 0)], by, reason, "")
 
     @rule(
         worker=st.sampled_from(WORKERS),
@@ -329,23 +330,26 @@ class MachineAndScripts(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: self.model.heads)
-    @rule(which=st.lists(targets, min_size=1, max_size=2), by=users, reason=texts)
-    def cancel(self, which: list[Any], by: str, reason: str) -> None:
+    @rule(which=st.lists(targets, min_size=1, max_size=2), by=users, reason=texts, cause=causes)
+    def cancel(self, which: list[Any], by: str, reason: str, cause: str) -> None:
         jobs, op = [self._target(target)[0] for target in which], self._op()
         self._send(
-            lambda: SCRIPTS.cancel(self.prefix, jobs, op=op, by=by, reason=reason),
-            lambda: self.model.cancel(jobs, op, by, reason),
+            lambda: SCRIPTS.cancel(self.prefix, jobs, op=op, by=by, reason=reason, cause=cause),
+            lambda: self.model.cancel(jobs, op, by, reason, cause),
         )
 
     @precondition(lambda self: self.model.heads)
     @rule(
-        which=st.lists(st.tuples(targets, bodies), min_size=1, max_size=2), by=users, reason=texts
+        which=st.lists(st.tuples(targets, bodies), min_size=1, max_size=2),
+        by=users,
+        reason=texts,
+        cause=causes,
     )
-    def requeue(self, which: list[Any], by: str, reason: str) -> None:
+    def requeue(self, which: list[Any], by: str, reason: str, cause: str) -> None:
         jobs, op = [(self._target(target, "ended")[0], body) for target, body in which], self._op()
         self._send(
-            lambda: SCRIPTS.requeue(self.prefix, jobs, op=op, by=by, reason=reason),
-            lambda: self.model.requeue(jobs, op, by, reason),
+            lambda: SCRIPTS.requeue(self.prefix, jobs, op=op, by=by, reason=reason, cause=cause),
+            lambda: self.model.requeue(jobs, op, by, reason, cause),
         )
 
     @rule(

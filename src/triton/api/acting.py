@@ -16,6 +16,7 @@ import msgspec
 from triton import keys
 from triton.api import selection
 from triton.api.pages import Keys
+from triton.api.request_id import cause
 from triton.api.requeueing import requeue
 from triton.api.selection import Acted, Action, DryRun, JobFilter, Skipped, Token
 from triton.api.services import Services
@@ -172,9 +173,11 @@ def _call(
 ) -> Call:
     prefix = keys.prefix(services.settings.namespace, partition)
     if token.action == "requeue":
-        return services.scripts.requeue(prefix, jobs, op=token.op, by=by, reason=reason)
+        return services.scripts.requeue(
+            prefix, jobs, op=token.op, by=by, reason=reason, cause=cause()
+        )
     ids = [job for job, _ in jobs]
-    return services.scripts.cancel(prefix, ids, op=token.op, by=by, reason=reason)
+    return services.scripts.cancel(prefix, ids, op=token.op, by=by, reason=reason, cause=cause())
 
 
 def _statement(name: str, values: dict[str, Any]) -> str:

@@ -43,6 +43,12 @@ class RequestIdMiddleware:
             await self._app(scope, receive, send_with_id)
 
 
+def cause() -> str:
+    """What events came of that belong to somebody else's job: this request. Their correlation is the job's,
+    or who follows its batch would not see it end."""
+    return f"request:{current_request()}"
+
+
 def current_request() -> str:
     """The id of the request that this task answers; empty outside of one. What a request causes has it as
     its correlation, whoever made it: administrative events, and jobs that say nothing else."""

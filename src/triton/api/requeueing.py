@@ -11,6 +11,7 @@ from typing import Final, cast
 import msgspec
 
 from triton import keys
+from triton.api.request_id import cause
 from triton.api.services import Services
 from triton.api.submission import fresh_body
 from triton.errors import UnavailableError
@@ -64,6 +65,7 @@ async def requeue(
             op=op,
             by=by,
             reason=reason,
+            cause=cause(),
             read=(past.epoch, past.position),
             heads={job: past.kept.head},
         )

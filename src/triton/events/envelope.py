@@ -49,7 +49,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     #: The actor of the event: `worker:ID`, `user:NAME`, `key:ID` or `system`.
     by: str
-    #: What caused the job: `job:ID` of the parent, or empty.
+    #: What caused the job: `job:ID` of the parent, or empty. Of a cancel or requeue over HTTP: `request:ID`.
     causation: str
     #: What the job belongs to; empty means the job itself.
     correlation: str

@@ -182,10 +182,18 @@ class Scripts:
         return self._call("release", prefix, self._failed_ttl, data, *packed)
 
     def cancel(
-        self, prefix: str, jobs: Sequence[str], *, op: str, by: str, reason: str = ""
+        self,
+        prefix: str,
+        jobs: Sequence[str],
+        *,
+        op: str,
+        by: str,
+        reason: str = "",
+        cause: str = "",
     ) -> Call:
-        """Answers a `CancelAnswer` for each."""
-        packed = (_pack((job, op, by, reason)) for job in jobs)
+        """`cause` is what the events came of, such as `request:ID`; without one, what the job came of.
+        Answers a `CancelAnswer` for each."""
+        packed = (_pack((job, op, by, reason, cause)) for job in jobs)
         return self._call("cancel", prefix, self._failed_ttl, *packed)
 
     def requeue(
@@ -196,10 +204,12 @@ class Scripts:
         op: str,
         by: str,
         reason: str = "",
+        cause: str = "",
         read: tuple[str, int] | None = None,
         heads: Mapping[str, Mapping[str, Any]] = _NO_HEADS,
     ) -> Call:
-        """Send (job, new body or b"") round again. Answers a `RequeueAnswer` for each.
+        """Send (job, new body or b"") round again; `cause` as for `cancel`. Answers a `RequeueAnswer` for
+        each.
 
         `heads` are the fields of heads that have left Redis, by job, made of all that happened up to the
         epoch and position `read`. Where more happened to a job since, or that cannot be told, the answer
@@ -209,7 +219,7 @@ class Scripts:
         args: list[Any] = []
         for job, body in jobs:
             fields = [part for pair in heads.get(job, {}).items() for part in pair]
-            args += (_pack((job, op, by, len(fields))), body, *fields)
+            args += (_pack((job, op, by, len(fields), cause)), body, *fields)
         return self._call("requeue", prefix, data, _pack(read) if read else b"", *args)
 
     def hold(

@@ -13,6 +13,7 @@ from triton.api.access import requires
 from triton.api.job_answers import prefix_of, show_job, unknown_job, visible_job
 from triton.api.parameters import JobId
 from triton.api.problems import request_id_of
+from triton.api.request_id import cause
 from triton.api.requeueing import requeue as requeue_from_history
 from triton.api.services import Services, services_of
 from triton.api.submission import GivenReason, ReasonRequest, fresh_body
@@ -58,6 +59,7 @@ async def cancel(
         op=_op(request),
         by=identity.by,
         reason=reason,
+        cause=cause(),
     )
     answer = await _one(services, call)
     if answer == "missing" and await services.jobs.find(job_id, whose) is None:
@@ -100,6 +102,7 @@ async def requeue(
         op=_op(request),
         by=identity.by,
         reason=reason,
+        cause=cause(),
     )
     answer = await _one(services, call)
     view = await services.jobs.find(job_id, whose)

@@ -1,6 +1,7 @@
 -- Cancels what waits at once, and asks what runs to stop.
 -- ARGV[2]    failed ttl ms
--- ARGV[3..]  msgpack {job, op, by, reason}; op names the request, so that a resend is known
+-- ARGV[3..]  msgpack {job, op, by, reason, cause}; op names the request, so that a resend is known; cause is what
+--            the event came of, '' for what the job came of
 -- Answers  one for each: 'cancelled', 'requested', 'already', 'ended', 'missing'
 -- Events   job.cancelled, job.cancel_requested
 local failed_ttl = tonumber(ARGV[2])
@@ -10,6 +11,7 @@ for i = 3, #ARGV do
   local c = cmsgpack.unpack(ARGV[i])
   local reason = c[4]
   local h = head_of(c[1])
+  if h and c[5] ~= '' then h.causation = c[5] end -- of the event: the head keeps its own
   local answer
   if not h then
     answer = 'missing'

@@ -1,8 +1,9 @@
 -- Sends failed and cancelled jobs round again.
 -- ARGV[2]    data of job.requeued
 -- ARGV[3]    '', or msgpack {epoch, position}: heads are brought along, made of all that happened up to there
--- ARGV[4..]  for each: msgpack {job, op, by, n}; the new body, or '' to keep the message; n arguments: the
---            names and values of the head's fields, for a job whose head has left
+-- ARGV[4..]  for each: msgpack {job, op, by, n, cause}; the new body, or '' to keep the message; n arguments: the
+--            names and values of the head's fields, for a job whose head has left. cause is what the event came
+--            of, '' for what the job came of
 -- Answers  one for each: 'ok', 'already' (this request was done, or it is not ended), 'ended'
 --          (completed), 'held' (another job has its unique key), 'missing' (no head or message any more),
 --          'changed' (what was brought along may be old: read the history again)
@@ -56,7 +57,10 @@ while i <= #ARGV do
     answer = 'held'
   else
     local key = key_of(h.id)
+    local own = h.causation
+    if r[5] ~= '' then h.causation = r[5] end
     append(h, 'job.requeued', r[3], ARGV[2])
+    h.causation = own
     h.order = order_of(h)
     redis.call('HSET', key, 'state', 'pending', 'version', h.version, 'at', AT, 'pos', POS,
       'order', h.order, 'op', r[2])
