@@ -132,18 +132,6 @@ class MediaTypeError(TritonError):
     code = "unsupported_media_type"
 
 
-class RateLimitedError(TritonError):
-    """Who asks asked too often: again after `details["retry_after"]` seconds."""
-
-    code = "rate_limited"
-
-
-class TimeLimitError(TritonError):
-    """The request did not end within its time."""
-
-    code = "timeout"
-
-
 class DecodeError(TritonError):
     """Stored bytes are not what their envelope says they are."""
 

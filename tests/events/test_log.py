@@ -22,7 +22,7 @@ from triton import keys
 from triton.errors import ConfigurationError, UnavailableError
 from triton.events.client import connect_async
 from triton.events.cluster import servers_of
-from triton.events.heads import read_body, read_head
+from triton.events.heads import read_body, read_many
 from triton.events.log import Checkpoint, Log
 from triton.events.scripts import Scripts
 
@@ -172,7 +172,8 @@ def test_heads_and_bodies_are_read(server: RedisServer, steps: Steps) -> None:
 
     async def read() -> None:
         async with connect_async(server.url) as client:
-            head = await read_head(client, steps.namespace, 1, "ü")
+            ids = ["ü", "unknown"]
+            (head, _), nothing = await read_many(client, steps.namespace, 1, ids)
             assert head is not None
             assert (head.state, head.version, head.position, head.worker) == (
                 "processing",
@@ -180,7 +181,7 @@ def test_heads_and_bodies_are_read(server: RedisServer, steps: Steps) -> None:
                 3,
                 "w",
             )
-            assert await read_head(client, steps.namespace, 1, "unknown") is None
+            assert nothing == (None, None)
             assert await read_body(client, steps.namespace, 1, "ü") == body
             # For as long as its event is in the log.
             assert await read_body(client, steps.namespace, 1, "done") == body

@@ -116,3 +116,30 @@ def adopted(settings: Settings) -> Adopted:
 
     done: Adopted = run(decide())
     return done
+
+
+async def await_projection(
+    connection: Connection,
+    projector: str,
+    position: int,
+    *,
+    partition: int = 0,
+    seconds: float = 10.0,
+    interval: float = 0.01,
+) -> None:
+    """Wait until a projector's checkpoint has reached a position."""
+    deadline = time.monotonic() + seconds
+    while True:
+        cursor = await connection.execute(
+            "SELECT position FROM checkpoints WHERE projector = %s AND partition = %s",
+            (projector, partition),
+        )
+        row = await cursor.fetchone()
+        reached = row[0] if row else 0
+        if reached >= position:
+            return
+        if time.monotonic() >= deadline:
+            raise AssertionError(
+                f"{projector} is at {reached} after {seconds} s, expected {position}"
+            )
+        await asyncio.sleep(interval)

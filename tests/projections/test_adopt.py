@@ -13,6 +13,7 @@ from log_writer import LogWriter
 from projecting import (
     BOTH,
     adopted,
+    await_projection,
     clickhouse_projection,
     opened,
     postgres_projection,
@@ -28,7 +29,6 @@ from triton.projections.adopt import adopt
 from triton.projections.checkpoint import Lease
 from triton.projections.engines import open_engines
 from triton.projections.fork import Fork, find_fork
-from triton.projections.lag import await_projection
 from triton.projections.running import Keeper
 from triton.projections.verify import verify
 from triton.settings import Settings

@@ -13,6 +13,7 @@ from projecting import (
     BOTH,
     Make,
     acquired,
+    await_projection,
     catch_up,
     clickhouse_projection,
     opened,
@@ -24,7 +25,6 @@ from projecting import (
 
 from triton.errors import FencedError
 from triton.projections.checkpoint import Lease
-from triton.projections.lag import await_projection
 from triton.projections.projector import Projection, Projector
 from triton.projections.rows import Piece
 from triton.projections.running import Keeper

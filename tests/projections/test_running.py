@@ -8,18 +8,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
-import psycopg
 import pytest
 from log_writer import LogWriter
-from projecting import opened, project, run
+from projecting import await_projection, opened, project, run
 
 from eventually import eventually
 from triton import keys
-from triton.errors import ConfigurationError, UnavailableError
+from triton.errors import ConfigurationError
 from triton.events.checks import read_checks
 from triton.observe.signs import found, signs
 from triton.projections import run_projectors
-from triton.projections.lag import await_projection, lag, read_lag
+from triton.projections.lag import lag, read_lag
 from triton.projections.verify import verify_async
 from triton.settings import Settings
 
@@ -136,17 +135,6 @@ def test_partitions_have_their_own_checkpoints(settings: Settings, redis_client:
             for _ in range(count):
                 writer.submit()
     run(scene())
-
-
-def test_waiting_for_a_position_ends_with_the_reason(settings: Settings) -> None:
-    async def scene() -> None:
-        async with await psycopg.AsyncConnection.connect(
-            settings.database_url, autocommit=True
-        ) as connection:
-            await await_projection(connection, "postgres", 5, seconds=0.05)
-
-    with pytest.raises(UnavailableError, match="postgres projector of partition 0 is at 0"):
-        run(scene())
 
 
 def test_a_missing_url_is_said_at_once(settings: Settings) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
 from triton.cli.audit_reading import audited
-from triton.cli.options import Data, JobId, Json
+from triton.cli.options import Data, JobId, Json, State
 
 if TYPE_CHECKING:
     from triton.audit.differences import Difference
@@ -23,17 +22,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _WHEN: Final = "2026-01-31T12:00:00Z, 2h (ago), now, or a position: 1234, 0:1234."
-
-
-class State(StrEnum):
-    """The states by which jobs can be chosen; an Enum, because Typer takes no list of Literals."""
-
-    SCHEDULED = "scheduled"
-    PENDING = "pending"
-    PROCESSING = "processing"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
 
 
 Reason = Annotated[

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from triton.cli import acting
-from triton.cli.options import Data, JobId, Json, Url
+from triton.cli.options import Data, JobId, Json, State, Url
 
 if TYPE_CHECKING:
     from triton.client import Client
-
-
-class State(StrEnum):
-    """The states by which jobs can be chosen; an Enum, because Typer takes no list of Literals."""
-
-    SCHEDULED = "scheduled"
-    PENDING = "pending"
-    PROCESSING = "processing"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
 
 
 #: Jobs and events in one request at most.

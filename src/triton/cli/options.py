@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -27,3 +28,14 @@ Url = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON for programs instead of text.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]
+
+
+class State(StrEnum):
+    """The states by which jobs can be chosen; an Enum, because Typer takes no list of Literals."""
+
+    SCHEDULED = "scheduled"
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"

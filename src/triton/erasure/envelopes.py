@@ -99,11 +99,6 @@ def envelope_in(value: object) -> Envelope | None:
         return None
 
 
-def holds_any(raw: bytes) -> bool:
-    """Whether encoded data may hold an envelope. Cheap."""
-    return _RAW_MARK in raw
-
-
 def masked_json(line: bytes) -> bytes:
     """JSON with `[personal]` in place of every envelope."""
     return _IN_JSON.sub(_mask, line) if _RAW_MARK in line else line

@@ -125,15 +125,6 @@ def head_of(job: str, partition: int, fields: Mapping[bytes, bytes]) -> Head:
     )
 
 
-async def read_head(
-    client: redis.asyncio.Redis, namespace: str, partitions: int, job: str
-) -> Head | None:
-    """The job's head as Redis has it now, or None where it never was or is gone."""
-    partition = keys.partition_of(job, partitions)
-    fields = await client.hgetall(keys.job(keys.prefix(namespace, partition), job))
-    return head_of(job, partition, cast("Mapping[bytes, bytes]", fields)) if fields else None
-
-
 async def read_body(
     client: redis.asyncio.Redis, namespace: str, partitions: int, job: str
 ) -> bytes | None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import psycopg
 
 from triton.errors import UnavailableError
 from triton.events.client import connect_async, server_time
@@ -103,32 +101,3 @@ async def _read_lag(settings: Settings) -> list[Lag]:
         log = await log_of(client, settings)
         async with connected(settings.database_url) as connection:
             return await lag(log, connection)
-
-
-async def await_projection(
-    connection: psycopg.AsyncConnection[Any],
-    projector: str,
-    position: int,
-    *,
-    partition: int = 0,
-    seconds: float = 10.0,
-    interval: float = 0.01,
-) -> None:
-    """Wait until a projector's checkpoint has reached a position. Raises UnavailableError after so many
-    `seconds`, with where it stands."""
-    deadline = time.monotonic() + seconds
-    while True:
-        cursor = await connection.execute(
-            "SELECT position FROM checkpoints WHERE projector = %s AND partition = %s",
-            (projector, partition),
-        )
-        row = await cursor.fetchone()
-        reached = row[0] if row else 0
-        if reached >= position:
-            return
-        if time.monotonic() >= deadline:
-            raise UnavailableError(
-                f"the {projector} projector of partition {partition} is at {reached} after {seconds} s, "
-                f"expected {position}: is a projector running, and what does its log say?"
-            )
-        await asyncio.sleep(interval)

@@ -7,7 +7,6 @@ with blanks between them).
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -25,16 +24,6 @@ _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,200}")
 def text_of(secret: bytes) -> str:
     """The secret as people copy it."""
     return PREFIX + base64.b64encode(secret).decode()
-
-
-def secret_of(text: str) -> bytes:
-    """Raises ValueError for a text that is none."""
-    if not text.startswith(PREFIX):
-        raise ValueError(f"a webhook's secret begins with {PREFIX}")
-    try:
-        return base64.b64decode(text.removeprefix(PREFIX), validate=True)
-    except binascii.Error as error:
-        raise ValueError("a webhook's secret is base64") from error
 
 
 def sign(secret: bytes, message: str, timestamp: int, body: bytes) -> str:
