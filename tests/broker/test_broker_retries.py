@@ -110,6 +110,26 @@ def test_named_errors_end_the_job(
     assert failed.error.type == "BadInputError"
 
 
+def test_a_job_that_ends_as_its_actor_said_is_no_error_in_the_log(
+    broker: TritonBroker, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    @dramatiq.actor(throws=BadInputError, max_retries=0)
+    def expected() -> None:
+        raise BadInputError("as said")
+
+    @dramatiq.actor(max_retries=0)
+    def once_more() -> None:
+        raise dramatiq.Retry("one too many")
+
+    expected.send()
+    once_more.send()
+    with caplog.at_level("INFO"), run(broker):
+        broker.join("default", timeout=5_000)
+    said = {record.levelname for record in caplog.records if "job_failed" in record.getMessage()}
+    assert said == {"INFO", "WARNING"}
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 @pytest.mark.parametrize(
     ("options", "field", "said"),
     [

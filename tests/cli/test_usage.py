@@ -193,6 +193,17 @@ def test_an_api_whose_redis_is_away_ends_with_one_sentence(tmp_path: Path) -> No
     said = ended.stderr.strip().splitlines()
     assert said[-1].startswith("error: Redis does not answer")
     assert "Traceback" not in ended.stderr
+    # ClickHouse's driver would have a word of its own.
+    verified = subprocess.run(
+        [sys.executable, "-m", "triton", "verify"],
+        env={**os.environ, **urls},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert verified.returncode == 3
+    assert [line[:6] for line in verified.stderr.strip().splitlines()] == ["error:"]
 
 
 def test_api_that_does_not_answer(invoke: Invoke) -> None:

@@ -192,6 +192,7 @@ def test_the_watchdog_ends_whole_groups_also_when_they_ignore_it(tmp_path: Path)
     ("said", "reason"),
     [
         (["{}", "triton: no such module", '{"event": "bye"}'], "no such module"),
+        (["error: no such folder", "and a stray line"], "no such folder"),
         (['{"event": "a line that a cut goes through"}'] * 200, ""),
     ],
 )

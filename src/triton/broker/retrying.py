@@ -29,7 +29,17 @@ def after_failure(
     if proxy.retry is not None:
         _log.info("job_retried", error=error, in_ms=round(proxy.retry[1]))
     elif proxy.failed:
-        _log.error("job_failed", error=error)
+        _say_failed(broker, proxy, exception)
+
+
+def _say_failed(broker: Broker, proxy: JobProxy, exception: BaseException) -> None:
+    """At Dramatiq's own level: what the actor said it may raise is no error, nor is its `Retry`."""
+    actor = broker.actors.get(proxy.actor_name)
+    throws = proxy.options.get("throws") or (actor and actor.options.get("throws"))
+    say = _log.warning if isinstance(exception, Retry) else _log.error
+    if throws and isinstance(exception, throws):
+        say = _log.info
+    say("job_failed", error=type(exception).__name__)
 
 
 def decide(retries: Retries, broker: Broker, proxy: JobProxy, exception: BaseException) -> None:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any, Final, NamedTuple
 
@@ -51,6 +52,9 @@ class Commands(TyperGroup):
     """The group of all commands: turns what they raise into an exit status and one sentence."""
 
     def invoke(self, ctx: Any) -> Any:
+        # Drivers warn of what they raise, too: without a handler, on standard error beside our sentence.
+        for package in () if settings.debugging() else _DRIVERS:
+            logging.getLogger(package).addHandler(logging.NullHandler())
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

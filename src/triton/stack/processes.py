@@ -28,8 +28,8 @@ LOG_LIMIT_BYTES = 16 * 1024 * 1024
 LOG_SECONDS = 5.0
 #: So much of a log's end is looked through for what a child said.
 _SAID_BYTES = 4096
-#: How commands begin the sentence of an error.
-_OURS = "triton: "
+#: How workers and commands begin the sentence of an error.
+_OURS = ("triton: ", "error: ")
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +115,10 @@ class Child:
         """The last sentence that it said to people since its last start, not a line of its JSON log."""
         plain = [line for line in self._said() if line.strip() and not line.startswith("{")]
         ours = [line for line in plain if line.startswith(_OURS)]
-        return next(iter([*ours[-1:], *plain[-1:]]), "").removeprefix(_OURS).strip()
+        found = next(iter([*ours[-1:], *plain[-1:]]), "")
+        for prefix in _OURS:
+            found = found.removeprefix(prefix)
+        return found.strip()
 
     def _said(self) -> list[str]:
         with contextlib.suppress(OSError):

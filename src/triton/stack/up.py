@@ -172,7 +172,8 @@ class Stack:
         deadline = time.monotonic() + READY
         while not _answers(self.api_url + "/health"):
             if not api.running():
-                raise StartupError(f"The API did not start: {api.last_words()}; see {api.log}")
+                said = (api.reason() or api.last_words()).removesuffix(".")
+                raise StartupError(f"The API did not start: {said}; see {api.log}")
             if time.monotonic() > deadline:
                 raise StartupError(
                     f"The API did not answer within {READY:.0f} s; see {api.log}: {api.last_words()}"
