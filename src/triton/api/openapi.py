@@ -149,8 +149,18 @@ def install(app: FastAPI, kinds: list[type[msgspec.Struct]]) -> None:
     app.openapi = document  # type: ignore[method-assign]
 
 
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter that is not given is not there; one that says `null` is a text."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    return {**kinds[0], **{name: value for name, value in schema.items() if name != "anyOf"}}
+
+
 def _complete(path: str, operation: dict[str, Any]) -> None:
-    """Add the answers that come from around the route."""
+    """Add the answers that come from around the route, and take out what no parameter can be."""
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _without_null(parameter["schema"])
     statuses = set(COMMON)
     if path.startswith("/api/"):
         statuses |= _OF_API
