@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import httpx
@@ -85,6 +86,18 @@ def test_an_unknown_parameter_is_refused_and_the_known_ones_are_named(
     shown = problem(api.http.request(method, path), 422, "validation")
     assert [field["field"] for field in shown["details"]["fields"]] == unknown
     assert all(known in field["message"] for field in shown["details"]["fields"])
+
+
+def test_a_slash_in_a_name_is_a_slash_in_every_route(api: LiveApi) -> None:
+    """Not what stands for it on the way through the router."""
+    for path, operations in api.http.get("/openapi.json").json()["paths"].items():
+        for method in operations if "{" in path else ():
+            url = re.sub(r"\{[^}]+\}", "a%2Fb", path)
+            answer = api.http.request(
+                method, url, json={"disabled": True}, headers={"If-Match": "*"}
+            )
+            assert answer.status_code >= 400, (method, path)
+            assert "ufdd0" not in ascii(answer.text), (method, path, answer.text)
 
 
 def test_a_method_that_is_not_allowed_names_all_that_are(api: LiveApi) -> None:

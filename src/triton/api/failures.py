@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from triton.api.encoded_slash import with_slashes
 from triton.api.head_requests import answers_head
 from triton.api.problems import STATUS, code_of, respond
 from triton.errors import TritonError
@@ -47,7 +48,10 @@ async def _parameters(request: Request, error: Exception) -> Response:
     """A path, query or header parameter that does not fit."""
     assert isinstance(error, RequestValidationError)
     fields = [
-        {"field": ".".join(str(part) for part in found["loc"][1:]), "message": found["msg"]}
+        {
+            "field": ".".join(str(part) for part in found["loc"][1:]),
+            "message": with_slashes(found["msg"]),
+        }
         for found in error.errors()
     ]
     named = "; ".join(f"{field['field']}: {field['message']}" for field in fields)

@@ -27,7 +27,19 @@ QueueName: TypeAlias = Annotated[
     Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="The queue."),
 ]
 DocumentId: TypeAlias = Annotated[
-    str, Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="The document's id.")
+    str,
+    BeforeValidator(with_slashes),
+    Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="The document's id."),
+]
+TenantId: TypeAlias = Annotated[
+    str,
+    BeforeValidator(with_slashes),
+    Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="The tenant's id."),
+]
+UserId: TypeAlias = Annotated[
+    str,
+    BeforeValidator(with_slashes),
+    Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="Its id or login."),
 ]
 _RFC3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})?", re.ASCII

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter
+from pydantic import BeforeValidator
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 from triton.api import openapi
 from triton.api.access import public
+from triton.api.encoded_slash import with_slashes
 from triton.errors import NotFoundError
 
 #: What is served, and how a browser must take it.
@@ -38,7 +40,7 @@ def folder() -> Path:
         **openapi.problems(404),
     },
 )
-async def client_file(name: str) -> Response:
+async def client_file(name: Annotated[str, BeforeValidator(with_slashes)]) -> Response:
     """An ES module; any page may import it."""
     if name not in _TYPES:
         raise NotFoundError(f"there is no /clients/{name[:100]}: expected one of {sorted(_TYPES)}")

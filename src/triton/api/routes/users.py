@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from triton.api import openapi, pages, views
 from triton.api.access import requires
-from triton.api.parameters import Name
+from triton.api.parameters import Name, TenantId, UserId
 from triton.api.services import Services, services_of
 from triton.api.wire import Json, read_json
 from triton.events.envelope import to_datetime, to_microseconds
@@ -29,16 +29,8 @@ from triton.identity.views import (
     UserWrite,
     user_view,
 )
-from triton.submit import MAX_NAME
 
 router = APIRouter(prefix=views.PREFIX, tags=["access"])
-UserId = Annotated[
-    str,
-    Path(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00]+$", description="Its id or login."),
-]
-TenantId = Annotated[
-    str, Path(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00]+$", description="Its id.")
-]
 
 
 @router.post(

@@ -17,7 +17,7 @@ from triton.api import openapi, views
 from triton.api.accepting import Caller, accept
 from triton.api.access import public
 from triton.api.askers import RecordId, reading, writing
-from triton.api.parameters import Word
+from triton.api.parameters import TenantId, Word
 from triton.api.problems import MalformedError
 from triton.api.records import Asker, noted
 from triton.api.request_id import current_request
@@ -33,7 +33,6 @@ from triton.domain.kinds import Kind
 from triton.domain.statements import sql
 from triton.errors import ConflictError, NotFoundError, UnauthenticatedError
 from triton.identity.permissions import Permission
-from triton.submit import MAX_NAME
 from triton.webhooks import signing
 from triton.webhooks.records import (
     SOURCES,
@@ -170,7 +169,7 @@ _SIGNED: Final = [
     },
 )
 async def receive(
-    tenant: Annotated[str, Path(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00]+$")],
+    tenant: TenantId,
     source: Annotated[UUID, Path(description="The source's id.")],
     request: Request,
     services: Annotated[Services, Depends(services_of)],
