@@ -226,6 +226,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         }
 
     def module_names(self) -> list[str]:
+        """The modules of `modules`, one by one."""
         return [name.strip() for name in self.modules.split(",") if name.strip()]
 
 

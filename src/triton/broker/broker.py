@@ -149,6 +149,7 @@ class TritonBroker(Broker):
     # -- declarations ------------------------------------------------------------------------------
 
     def add_middleware(self, middleware: Middleware, **place: Any) -> None:
+        """As any Dramatiq broker. A Results or TimeLimit takes the place of Triton's own."""
         give_way(self.middleware, self._own, middleware)
         super().add_middleware(middleware, **place)
 
@@ -167,6 +168,7 @@ class TritonBroker(Broker):
         self._signatures[name] = signature_of(actor.fn)
 
     def declare_queue(self, queue_name: str) -> None:
+        """As any Dramatiq broker: in memory only."""
         if queue_name not in self.queues:
             self.emit_before("declare_queue", queue_name)
             self.queues.add(queue_name)
@@ -382,6 +384,7 @@ class TritonBroker(Broker):
         self._intake.flush(queue_name, self.by)
 
     def flush_all(self) -> None:
+        """The same of every declared queue."""
         for queue_name in self.get_declared_queues():
             self.flush(queue_name)
 

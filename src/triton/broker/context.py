@@ -24,6 +24,7 @@ class Job:
 
     @property
     def id(self) -> str:
+        """Its message's id."""
         return self._proxy.claimed.job
 
     @property
@@ -33,10 +34,12 @@ class Job:
 
     @property
     def queue(self) -> str:
+        """The queue that it was submitted to."""
         return self._proxy.claimed.queue
 
     @property
     def tenant(self) -> str:
+        """Whose job it is."""
         return self._proxy.claimed.tenant
 
     @property
@@ -46,6 +49,7 @@ class Job:
 
     @property
     def traceparent(self) -> str:
+        """W3C trace context of who submitted it, or empty."""
         return self._proxy.claimed.traceparent
 
     @property

@@ -38,6 +38,7 @@ class AsyncSubscription:
 
     @property
     def state(self) -> State:
+        """How the connection stands: see `State`."""
         return self._following.state
 
     @property

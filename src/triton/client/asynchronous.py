@@ -15,6 +15,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self, TypeVar
@@ -77,7 +78,7 @@ class AsyncClient:
             await following.leave()
         await self._http.aclose()
 
-    # Jobs; what each does and raises is said in `Client`.
+    # Jobs
 
     async def submit(
         self,
@@ -89,6 +90,7 @@ class AsyncClient:
         idempotency_key: str | None = None,
         **options: Any,
     ) -> Submitted:
+        """As `Client.submit`."""
         call = Call(
             actor=actor,
             args=list(args),
@@ -106,9 +108,11 @@ class AsyncClient:
         mode: Literal["all", "partial"] = "all",
         idempotency_key: str | None = None,
     ) -> Receipts:
+        """As `Client.submit_many`."""
         return await self._do(calls.submit_many(jobs, mode, idempotency_key))
 
     async def job(self, job: str) -> Job:
+        """As `Client.job`."""
         return await self._do(calls.job(job))
 
     async def jobs(
@@ -122,6 +126,7 @@ class AsyncClient:
         submitted_before: datetime | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[Job]:
+        """As `Client.jobs`, for `async for`."""
         chosen = calls.chosen(status, queue, actor, tenant, submitted_after, submitted_before)
         following, left = None, limit
         while left is None or left > 0:
@@ -134,6 +139,7 @@ class AsyncClient:
                 return
 
     async def events(self, job: str, *, after_version: int = 0) -> AsyncIterator[Event]:
+        """As `Client.events`, for `async for`."""
         after: int | None = after_version
         while after is not None:
             page = await self._do(calls.events(job, after, _EVENTS))
@@ -142,12 +148,15 @@ class AsyncClient:
             after = page.next
 
     async def cancel(self, job: str, reason: str) -> Job:
+        """As `Client.cancel`."""
         return await self._do(calls.cancel(job, reason))
 
     async def requeue(self, job: str, reason: str) -> Job:
+        """As `Client.requeue`."""
         return await self._do(calls.requeue(job, reason))
 
     async def result(self, job: str) -> Any:
+        """As `Client.result`."""
         return await self._do(calls.result(job))
 
     async def upload(
@@ -157,11 +166,12 @@ class AsyncClient:
         filename: str = "",
         media_type: str | None = None,
     ) -> Document:
+        """As `Client.upload`; the file is read in another thread."""
         if not isinstance(content, Path):
             return await self._do(calls.upload(content, filename, media_type))
         with await asyncio.to_thread(content.open, "rb") as file:
-            first = await asyncio.to_thread(file.read, _CHUNK)
-            pieces = _pieces(first, file)
+            await asyncio.to_thread(file.read, 1)
+            pieces = partial(_pieces, file)
             return await self._do(calls.upload(pieces, filename or content.name, media_type))
 
     # Following
@@ -203,6 +213,7 @@ class AsyncClient:
     # Routes without a method of their own
 
     async def get(self, path: str, **params: Any) -> Any:
+        """As `Client.get`."""
         return await self._do(calls.get(path, params))
 
     async def post(
@@ -214,6 +225,7 @@ class AsyncClient:
         repeats: int = 0,
         **params: Any,
     ) -> Any:
+        """As `Client.post`."""
         request: Request[Any] = calls.post(
             path, body, params=params, headers=headers, repeatable=repeats > 0
         )
@@ -232,7 +244,7 @@ class AsyncClient:
                     request.method,
                     PREFIX + request.path,
                     params=dict(request.params),
-                    content=request.content,
+                    content=request.body(),
                     headers={**request.headers, **await self._authorization(fresh=fresh)},
                 )
             except httpx.InvalidURL as error:
@@ -242,7 +254,8 @@ class AsyncClient:
                 if pause is None:
                     raise unreachable(self.url, error) from error
             else:
-                if answer.status_code == 401 and callable(self._token) and not fresh:
+                refused = answer.status_code == 401 and not request.once
+                if refused and callable(self._token) and not fresh:
                     fresh = True
                     continue
                 asked = retry_after(answer.headers.get("retry-after"), time.time())
@@ -269,8 +282,7 @@ class AsyncClient:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-async def _pieces(first: bytes, file: IO[bytes]) -> AsyncIterator[bytes]:
-    piece = first
-    while piece:
+async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
+    await asyncio.to_thread(file.seek, 0)
+    while piece := await asyncio.to_thread(file.read, _CHUNK):
         yield piece
-        piece = await asyncio.to_thread(file.read, _CHUNK)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 from urllib.parse import quote
@@ -23,7 +23,9 @@ from triton.client.views import (
 
 PREFIX: Final = "/api/v1"
 T = TypeVar("T")
-Content: TypeAlias = bytes | Iterable[bytes] | AsyncIterable[bytes]
+#: Bytes; pieces, which an iterator gives once; or what makes the pieces, as often as it is called.
+Pieces: TypeAlias = Iterable[bytes] | AsyncIterable[bytes]
+Content: TypeAlias = bytes | Pieces | Callable[[], Pieces]
 #: Seconds before each repetition of a call, where the server does not say how long.
 _PAUSES: Final = (0.5, 2.0, 5.0)
 #: Seconds that a call waits at most because the server asks it to.
@@ -40,6 +42,15 @@ class Request(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     content: Any = None
     headers: Mapping[str, str] = {}
     repeatable: bool = True
+
+    @property
+    def once(self) -> bool:
+        """Whether its content is gone once it was sent."""
+        return hasattr(self.content, "__next__") or hasattr(self.content, "__anext__")
+
+    def body(self) -> Any:
+        """What is sent."""
+        return self.content() if callable(self.content) else self.content
 
     def result(self, url: str, status: int, body: bytes) -> T:
         """What the answer says. Raises TritonErrors."""
@@ -60,19 +71,22 @@ class Repeats:
 
     def __init__(self, request: Request[Any], times: int) -> None:
         self._repeatable = request.repeatable
+        self._once = request.once
         self._left = list(_PAUSES[-1:] * times)
         self._left[: len(_PAUSES)] = _PAUSES[: len(self._left)]
 
     def after_silence(self, *, sent: bool) -> float | None:
         """Seconds to wait after no answer came; None: not again. `sent`: the server may have had it."""
-        if not self._left or (sent and not self._repeatable):
+        if not self._left or (sent and (self._once or not self._repeatable)):
             return None
         return self._left.pop(0)
 
     def after_answer(self, status: int, asked: float | None) -> float | None:
         """The same after an answer; `asked` are the seconds of its Retry-After."""
+        if self._once or status not in LATER or not self._left:
+            return None
         # Only 429 says that nothing was done: a 503 can come after the engine had the call.
-        if status not in LATER or not self._left or not (status == 429 or self._repeatable):
+        if not (status == 429 or self._repeatable):
             return None
         if asked is not None and asked > _LONGEST:
             return None

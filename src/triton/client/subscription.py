@@ -40,6 +40,7 @@ class Subscription:
 
     @property
     def state(self) -> State:
+        """How the connection stands: see `State`."""
         return self._following.state
 
     @property

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import IO, Any, Literal, Self, TypeVar
 
 import httpx
 
@@ -67,6 +68,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """End its connections."""
         self._http.close()
 
     # Jobs
@@ -81,7 +83,8 @@ class Client:
         idempotency_key: str | None = None,
         **options: Any,
     ) -> Submitted:
-        """A job. `options` are the API's: delay_ms, run_at, ttl_ms, unique, priority, ...
+        """A job of an actor, by the names of docs/reference/routes.md. Without a queue it is the one that the
+        actor's workers declared. `options` are the API's: delay_ms, run_at, ttl_ms, unique, priority, ...
 
         With an idempotency key the call may come twice, so it is repeated where no answer came. Raises
         ValidationError, NotUniqueError, QueueClosedError, IdempotencyError, UnavailableError.
@@ -137,7 +140,7 @@ class Client:
                 return
 
     def events(self, job: str, *, after_version: int = 0) -> Iterator[Event]:
-        """A job's history so far, oldest first. Raises NotFoundError."""
+        """A job's history so far behind a version (they count from 1), oldest first. Raises NotFoundError."""
         after: int | None = after_version
         while after is not None:
             page = self._do(calls.events(job, after, _EVENTS))
@@ -163,14 +166,17 @@ class Client:
         filename: str = "",
         media_type: str | None = None,
     ) -> Document:
-        """Store a document: a file, which is streamed, or its bytes. Raises OSError for a file that cannot be
-        read."""
+        """Store a document: a file, which is streamed, or its bytes. What an iterator gives is sent once: a
+        call that is refused for a moment (a rate, a token that is over) is not made again then.
+
+        Raises OSError for a file that cannot be read, ValidationError for one that is too large.
+        """
         if not isinstance(content, Path):
             return self._do(calls.upload(content, filename, media_type))
         with content.open("rb") as file:
             # A file that cannot be read is noticed before the request begins.
-            first = file.read(_CHUNK)
-            pieces = _pieces(first, lambda: file.read(_CHUNK))
+            file.read(1)
+            pieces = partial(_pieces, file)
             return self._do(calls.upload(pieces, filename or content.name, media_type))
 
     # Following
@@ -255,7 +261,7 @@ class Client:
                     request.method,
                     PREFIX + request.path,
                     params=dict(request.params),
-                    content=request.content,
+                    content=request.body(),
                     headers={**request.headers, **self._authorization(fresh=fresh)},
                 )
             except httpx.InvalidURL as error:
@@ -265,7 +271,8 @@ class Client:
                 if pause is None:
                     raise unreachable(self.url, error) from error
             else:
-                if answer.status_code == 401 and callable(self._token) and not fresh:
+                refused = answer.status_code == 401 and not request.once
+                if refused and callable(self._token) and not fresh:
                     fresh = True
                     continue
                 asked = retry_after(answer.headers.get("retry-after"), time.time())
@@ -289,8 +296,7 @@ class Client:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def _pieces(first: bytes, read: Callable[[], bytes]) -> Iterator[bytes]:
-    piece = first
-    while piece:
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    while piece := file.read(_CHUNK):
         yield piece
-        piece = read()
