@@ -24,7 +24,7 @@ say = lambda url: print(url, flush=True)
 if feed is None:
     serve(settings, on_ready=say)
 else:
-    listener = listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port, settings.client_timeout_ms)
     url = "http://%s:%d" % listener.getsockname()
     make_server(settings, feed=feed, on_ready=lambda: say(url)).run(sockets=[listener])
 """

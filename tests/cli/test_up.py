@@ -86,5 +86,5 @@ def test_the_port_stays_the_stack_s_while_its_api_is_away(up: Up) -> None:
     (api,) = (pid for pid, line in descendants(up.process.pid).items() if line.endswith(" api "))
     os.kill(api, signal.SIGKILL)
     with pytest.raises(StartupError, match="is taken"):
-        listen(str(address.hostname), address.port or 0)
+        listen(str(address.hostname), address.port or 0, 1000)
     assert httpx.get(f"{up.running().api}/health", timeout=30, trust_env=False).status_code == 200
