@@ -59,7 +59,7 @@ class LiveApi:
         self._thread.start()
         eventually(lambda: self.server.started or not self._thread.is_alive())
         assert self.server.started, self.server.app.state.failure
-        self.http = httpx.Client(base_url=self.url, timeout=30)
+        self.http = httpx.Client(base_url=self.url, timeout=30, verify=False)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -31,7 +31,7 @@ class Subscriber:
         headers = {"Accept": "text/event-stream"}
         if cursor is not None:
             headers["Last-Event-ID"] = cursor
-        self._client = httpx.Client(timeout=timeout)
+        self._client = httpx.Client(timeout=timeout, verify=False)
         self._context = self._client.stream(
             "GET", url, headers=headers, params={"last_event_id": query} if query else None
         )

@@ -105,7 +105,7 @@ def followers(
 
 @pytest.mark.timeout(0 if LONG else 300)
 @bounds(
-    max_examples=40 if LONG else 2,
+    max_examples=40 if LONG else 1,
     deadline=None,
     database=None,
     phases=[Phase.generate],
