@@ -34,7 +34,7 @@ def run(scale: Scale) -> list[str]:
     raw: list[Sample] = []
     with engines() as started:
         with connect(started.redis_url) as client:
-            events = history.write(client, NAMESPACE, scale.events)
+            events = history.write(client, NAMESPACE, scale.rebuilt)
         stores = Stores(started.database_url, started.clickhouse_url)
         asyncio.run(catch_up(started.redis_url, stores, PostgresProjection(), events))
         left = Left(stores, [])
