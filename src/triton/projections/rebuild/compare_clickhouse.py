@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from triton.projections.checkpoint import Connection
 from triton.projections.rebuild.shadow import Shadow, positions
-from triton.projections.rebuild.target import LISTED, Comparison, Difference
+from triton.projections.rebuild.target import Comparison
 from triton.projections.rows import COLUMNS
 
 Query = Callable[..., Awaitable[list[tuple[Any, ...]]]]
@@ -132,32 +132,17 @@ class _Comparing:
 
     async def _ranges(self, table: str, statement: str, values: dict[str, Any]) -> Iterable[int]:
         """The ranges whose hashes differ."""
-        live, shadow = [
+        hashes = [
             {
                 number: rest
                 for number, *rest in await self._query(statement % (table + suffix), **values)
             }
             for suffix in self._suffixes
         ]
-        before = self._found.rows.get(table, (0, 0))
-        counts = [sum(count for count, _ in found.values()) for found in (live, shadow)]
-        self._found.rows[table] = (before[0] + counts[0], before[1] + counts[1])
-        return sorted(
-            number
-            for number in live.keys() | shadow.keys()
-            if live.get(number) != shadow.get(number)
-        )
+        return self._found.ranges(table, *hashes)
 
     def _differ(
         self, table: str, key: str, live: dict[str, Any] | None, shadow: dict[str, Any] | None
     ) -> None:
-        if live == shadow:
-            return
-        self._found.total += 1
-        if len(self._found.differences) < LISTED:
-            if live is not None and shadow is not None:
-                names = [name for name in live if live[name] != shadow[name]]
-                live, shadow = ({name: row[name] for name in names} for row in (live, shadow))
-            self._found.differences.append(
-                Difference(table=table, key=key, live=live, shadow=shadow)
-            )
+        if live != shadow:
+            self._found.differ(table, key, live, shadow)

@@ -6,14 +6,13 @@ each partition; jobs whose last events only one of the two has seen are left out
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from psycopg import sql as text
 
 from triton.projections.checkpoint import Connection
 from triton.projections.rebuild.shadow import Shadow, positions
-from triton.projections.rebuild.target import LISTED, Comparison, Difference
+from triton.projections.rebuild.target import Comparison
 
 _EVENTS: Final = "job_events"
 _JOBS: Final = ("job_submissions", "job_states", "failed_jobs")
@@ -93,7 +92,7 @@ class _Comparing:
                 _EVENT_ROWS, _EVENTS, both, {**values, "first": first, "last": last}
             )
             for position, live, shadow in rows:
-                self._differ(_EVENTS, f"{partition}:{position}", live, shadow)
+                self._found.differ(_EVENTS, f"{partition}:{position}", live, shadow)
 
     async def _jobs(self, table: str, moving: list[str]) -> None:
         ranges = await self._ranges(table, _JOB_HASHES, {"moving": moving})
@@ -101,7 +100,7 @@ class _Comparing:
             both = (self._shadow.live, self._shadow.schema)
             rows = await self._query(_JOB_ROWS, table, both, {"moving": moving, "ranges": ranges})
             for job, live, shadow in rows:
-                self._differ(table, job, live, shadow)
+                self._found.differ(table, job, live, shadow)
 
     async def _ranges(self, table: str, statement: str, values: dict[str, Any]) -> list[int]:
         """The ranges whose hashes differ."""
@@ -109,26 +108,7 @@ class _Comparing:
         for schema in (self._shadow.live, self._shadow.schema):
             rows = await self._query(statement, table, (schema,), values)
             hashes.append({number: rest for number, *rest in rows})
-        live, shadow = hashes
-        before = self._found.rows.get(table, (0, 0))
-        counts = [sum(count for count, _ in found.values()) for found in hashes]
-        self._found.rows[table] = (before[0] + counts[0], before[1] + counts[1])
-        return sorted(
-            number
-            for number in live.keys() | shadow.keys()
-            if live.get(number) != shadow.get(number)
-        )
-
-    def _differ(
-        self, table: str, key: str, live: dict[str, Any] | None, shadow: dict[str, Any] | None
-    ) -> None:
-        self._found.total += 1
-        if len(self._found.differences) < LISTED:
-            self._found.differences.append(
-                Difference(
-                    table=table, key=key, live=_only(live, shadow), shadow=_only(shadow, live)
-                )
-            )
+        return self._found.ranges(table, *hashes)
 
     async def _query(
         self, statement: str, table: str, schemas: tuple[str, ...], values: dict[str, Any]
@@ -139,12 +119,3 @@ class _Comparing:
             values,
         )
         return await cursor.fetchall()
-
-
-def _only(
-    row: Mapping[str, Any] | None, other: Mapping[str, Any] | None
-) -> Mapping[str, Any] | None:
-    """The columns that are not the other's; all where there is no other."""
-    if row is None or other is None:
-        return row
-    return {name: value for name, value in row.items() if value != other.get(name)}

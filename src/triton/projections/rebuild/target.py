@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -13,6 +13,11 @@ from triton.projections.rebuild.shadow import Shadow
 
 #: Differences that a comparison lists; the rest is only counted.
 LISTED: Final = 100
+
+
+#: A range -> how many rows it has, and a hash of them.
+Hashes: TypeAlias = Mapping[int, Sequence[Any]]
+Row: TypeAlias = Mapping[str, Any]
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +43,28 @@ class Comparison(msgspec.Struct, kw_only=True):
     @property
     def ok(self) -> bool:
         return self.total == 0
+
+    def ranges(self, table: str, live: Hashes, shadow: Hashes) -> list[int]:
+        """Count the rows of a table's ranges. Answers the ranges that differ."""
+        before = self.rows.get(table, (0, 0))
+        counts = [sum(count for count, _ in found.values()) for found in (live, shadow)]
+        self.rows[table] = (before[0] + counts[0], before[1] + counts[1])
+        both = live.keys() | shadow.keys()
+        return sorted(number for number in both if live.get(number) != shadow.get(number))
+
+    def differ(self, table: str, key: str, live: Row | None, shadow: Row | None) -> None:
+        """A row differs."""
+        self.total += 1
+        if len(self.differences) < LISTED:
+            own, other = _only(live, shadow), _only(shadow, live)
+            self.differences.append(Difference(table=table, key=key, live=own, shadow=other))
+
+
+def _only(row: Row | None, other: Row | None) -> Row | None:
+    """The columns that are not the other's; all where there is no other."""
+    if row is None or other is None:
+        return row
+    return {name: value for name, value in row.items() if value != other.get(name)}
 
 
 class Target(Protocol):
