@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,12 +13,13 @@ import httpx
 import msgspec
 import pytest
 from live_api import Hand, LiveApi, project
-from sse_reader import Subscriber
+from sse_reader import Received, Subscriber
 
 from eventually import eventually
 from triton import keys
 from triton.api.services import FeedOptions
 from triton.feed.contract import Timing
+from triton.feed.many_serving import ServingReader
 from triton.settings import Settings
 
 URL = "/api/v1/events/subscribe"
@@ -104,6 +106,39 @@ def test_filters_tell_what_a_plain_filter_of_the_log_does(small: LiveApi, hands:
     ):
         found = everything(small, **filters)
         assert sorted(ids(found)) == sorted(ids([e for e in whole if wanted(e)])), filters
+
+
+def test_who_waits_is_served_on_the_spot_whatever_it_follows(
+    small: LiveApi, hands: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: Counter[bool] = Counter()
+    serve = ServingReader.serve
+
+    def noted(self: ServingReader, *args: Any) -> bool:
+        simple = serve(self, *args)
+        served[simple] += 1
+        return simple
+
+    monkeypatch.setattr(ServingReader, "serve", noted)
+    job, other = hands.submit(actor="a", queue="q"), hands.submit(actor="b", queue="r")
+    hands.start(job, queue="q")
+    hands.start(other, queue="r")
+    filters = ("", "queue=q", "actor=a", f"job_id={job}", f"batch={job}", "type=job.progressed")
+    with contextlib.ExitStack() as held:
+        streams = [held.enter_context(Subscriber(f"{small.url}{URL}?{each}")) for each in filters]
+        for stream in streams:
+            stream.until("triton.caught-up")
+        told: list[list[Received]] = [[] for _ in streams]
+        for percent in range(1, 7):
+            hands.progress(job, percent)
+            for stream, events in zip(streams, told, strict=True):
+                events.append(next(stream))
+    assert served[True] > 5 * served[False], "the tasks of those who only wait are left alone"
+    for query, events in zip(filters, told, strict=True):
+        assert [event.json["data"]["percent"] for event in events] == [1, 2, 3, 4, 5, 6], query
+        after = f"{URL}?{query}&last_event_id={events[2].id}"
+        rest = small.http.get(after, headers=JSON).json()["events"]
+        assert ids(rest) == [event.json["id"] for event in events[3:]], query
 
 
 def test_a_stream_from_the_beginning_joins_what_is_live(small: LiveApi, hands: Hand) -> None:

@@ -89,13 +89,14 @@ def test_what_a_filter_chooses_is_chosen_once_and_sees_what_came_after() -> None
     for position in (1, 2, 3):
         ring.append(entry(position, "ab"[position % 2], Output(chunk=f"<{position}>")))
         of_b, other = (Wanted(Filter(jobs=frozenset((job,)))) for job in "ba")
-        raw, last, count = ring.chosen(0, 0, of_b)
+        choice = ring.chosen(0, 0, of_b)
         chosen = [n for n in (1, 3) if n <= position]
-        assert [n for n in (1, 2, 3) if b"<%d>" % n in raw] == chosen
-        assert (last, count) == (position, len(chosen))
-        again, *_ = ring.chosen(0, 0, Wanted(Filter(jobs=frozenset("b"))))
-        assert again is raw
-        assert ring.chosen(0, 0, other)[0] != raw
+        assert [n for n in (1, 2, 3) if b"<%d>" % n in choice.raw] == chosen
+        assert (choice.last, positions(choice.frames)) == (position, chosen)
+        assert choice.jobs == {"b"}
+        again = ring.chosen(0, 0, Wanted(Filter(jobs=frozenset("b"))))
+        assert again.raw is choice.raw
+        assert ring.chosen(0, 0, other).raw != choice.raw
 
 
 def test_a_read_ends_at_the_byte_limit_but_always_moves_on() -> None:

@@ -134,7 +134,9 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
         client = patient(connect_async(settings.redis_url))
         stack.push_async_callback(client.aclose)
         # The tails want to see every lost connection (see triton.feed.tail), so this one does not retry.
-        watcher = connect_async(settings.redis_url, retry=Retry(NoBackoff(), 0))
+        watcher = patient(
+            connect_async(settings.redis_url, retry=Retry(NoBackoff(), 0)), settings.partitions
+        )
         stack.push_async_callback(watcher.aclose)
         pool: Pool = AsyncConnectionPool(
             settings.database_url,
@@ -258,8 +260,9 @@ async def ended(task: asyncio.Task[None]) -> None:
         await task
 
 
-def patient(client: redis.asyncio.Redis) -> redis.asyncio.Redis:
-    """The client with a pool in which a burst of requests waits for its turn instead of failing.
+def patient(client: redis.asyncio.Redis, held: int = 0) -> redis.asyncio.Redis:
+    """The client with a pool in which a burst of requests waits for its turn instead of failing; `held`
+    connections more, for who keeps one.
 
     A cluster's client is left as it is: it has a pool for each node, which grows as it must.
     """
@@ -268,7 +271,7 @@ def patient(client: redis.asyncio.Redis) -> redis.asyncio.Redis:
         return client
     pool = client.connection_pool
     client.connection_pool = redis.asyncio.BlockingConnectionPool(
-        max_connections=REDIS_POOL,
+        max_connections=REDIS_POOL + held,
         timeout=REDIS_WAIT,
         connection_class=pool.connection_class,
         **pool.connection_kwargs,

@@ -15,18 +15,17 @@ from triton.events.entries import Page
 from triton.events.render_page import show_page
 from triton.feed import frames
 from triton.feed.bell import Bell
-from triton.feed.contract import Write
 from triton.feed.cursor import Cursor, Reason, epoch_id
 from triton.feed.hub import Closing, Hub, Subscription
 from triton.feed.ring import Frame
 from triton.feed.wanted import Begin, Wanted
-from triton.history.actors import Actors
+from triton.history.actors import Actors, Ask
 from triton.history.filters import JOB, only
 from triton.history.reader import History
 
 #: Entries of the ring that are looked at in one step, and positions of the past: few at first, so that who
 #: comes back has an answer at once.
-_LIVE: Final = 1000
+LIVE: Final = 1000
 _FIRST: Final = 200
 _PAST: Final = 10_000
 
@@ -39,8 +38,8 @@ class Found(NamedTuple):
 
 
 class ManyReader:
-    """One follower. `log` answers the log of a partition with its past; `turn` bounds how many read the past
-    at once."""
+    """One follower. `log` answers the log of a partition with its past, `actors` the actors of jobs; `turn`
+    bounds how many read the past at once."""
 
     def __init__(
         self,
@@ -49,6 +48,7 @@ class ManyReader:
         wanted: Wanted,
         tenant: str,
         turn: asyncio.Semaphore,
+        actors: Ask,
     ) -> None:
         self.bell = Bell()
         self._hub = hub
@@ -63,7 +63,7 @@ class ManyReader:
         self._seen = [0] * (partitions[-1] - partitions[0] + 1)
         self._skip: dict[str, int] = {}
         asked = wanted.chosen.actors
-        self._actors = Actors(asked, log(partitions[0]).actors_of) if asked is not None else None
+        self._actors = Actors(asked, actors) if asked is not None else None
         # A ready frame has the cursor of one partition and of its event's tenant.
         self._ready = len(self._seen) == 1 and bool(tenant)
         self._turns = 0
@@ -170,7 +170,7 @@ class ManyReader:
         after = max(self._of(place), place.pending - 1)
         ring = self._hub.ring(place.partition)
         if ring.covers(after):
-            page = ring.page(place.partition, after, _LIVE)
+            page = ring.page(place.partition, after, LIVE)
             last = page.positions[-1] if page else after
             kept = await self._kept(page) if page else None
             found = (
@@ -184,22 +184,6 @@ class ManyReader:
         if not found:
             self._seen[place.partition - self._first] = last
         return place.partition, found
-
-    def serve(self, write: Write) -> bool:
-        """Send what is new, where that is simple: ready frames, all in the ring, none known before."""
-        if not self._ready or self._actors is not None or self._skip:
-            return False
-        (place,) = self._places
-        ring = self._hub.ring(place.partition)
-        after = max(self._of(place), place.pending - 1)
-        if not ring.covers(after) or after + _LIVE < ring.last:
-            return False
-        raw, last, count = ring.chosen(place.partition, after, self._wanted)
-        if raw and not write(raw):
-            return False
-        self._hub.delivered += count
-        self._seek(place, last)
-        return True
 
     def _choose(self) -> Subscription | None:
         """The places take turns."""
@@ -233,7 +217,7 @@ class ManyReader:
                 if kept.size:
                     shown = [framer.shown(epoch, one) for one in show_page(kept, framer.source)]
                     found += map(Found, _jobs(kept), shown)
-                if len(found) >= _LIVE:
+                if len(found) >= LIVE:
                     return page.positions[-1], found
         return last, found
 

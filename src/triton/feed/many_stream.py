@@ -22,8 +22,10 @@ from triton.feed import frames
 from triton.feed.contract import CatchUp, LookUpMany, Refused, Snapshot, Timing, Write
 from triton.feed.cursor import Reason
 from triton.feed.hub import Closing, Hub
-from triton.feed.many_reader import Found, ManyReader
+from triton.feed.many_reader import Found
+from triton.feed.many_serving import ServingReader
 from triton.feed.wanted import Begin, Wanted
+from triton.history.actors import AskedOnce
 from triton.history.reader import History
 from triton.job import TERMINAL
 
@@ -47,6 +49,7 @@ class ManyFeed:
         self.timing = timing or Timing()
         self._log = log
         self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._actors = AskedOnce(lambda jobs: log(0).actors_of(jobs))
 
     async def open(
         self, wanted: Wanted, tenant: str, cursor: str | None, begin: Begin
@@ -108,8 +111,8 @@ class ManyFeed:
         finally:
             reader.close()
 
-    def reader(self, wanted: Wanted, tenant: str) -> ManyReader:
-        return ManyReader(self.hub, self._log, wanted, tenant, self._turn)
+    def reader(self, wanted: Wanted, tenant: str) -> ServingReader:
+        return ServingReader(self.hub, self._log, wanted, tenant, self._turn, self._actors)
 
     def retry_ms(self) -> int:
         # Chance spreads the clients; it keeps no secret.
@@ -122,7 +125,7 @@ class ManyFeed:
 class ManyStream:
     """One subscriber; made by `ManyFeed.open`."""
 
-    def __init__(self, feed: ManyFeed, reader: ManyReader, wanted: Wanted, tenant: str) -> None:
+    def __init__(self, feed: ManyFeed, reader: ServingReader, wanted: Wanted, tenant: str) -> None:
         self._feed = feed
         self._reader = reader
         self._wanted = wanted
@@ -286,18 +289,19 @@ class ManyStream:
         loop, heartbeat = asyncio.get_running_loop(), self._feed.timing.heartbeat
         self._written_at = loop.time()
         while (left := self._written_at + heartbeat - loop.time()) > 0:
-            if await self._reader.bell.wait_for(left, None if self._wanted.ends else self._serve):
+            if await self._reader.bell.wait_for(left, self._serve):
                 return True
         return False
 
     def _serve(self) -> bool:
-        return self.write is not None and self._reader.serve(self._noting)
+        alive = self._alive if self._wanted.ends else None
+        return self.write is not None and self._reader.serve(self._noting, alive)
 
     def _noting(self, piece: bytes) -> bool:
         assert self.write is not None
         if len(piece) > self._feed.timing.write_bytes or not self.write(piece):
             return False
-        self._written_at = asyncio.get_running_loop().time()
+        self._written_at = self._feed.hub.rung_at
         self._sent = ""
         return True
 

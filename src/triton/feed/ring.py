@@ -6,7 +6,7 @@ An entry is turned into a frame when the first client asks for it, once for all 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import compress, pairwise
 from typing import Final, NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from triton.events.entries import Page
 from triton.events.log import Entry
 from triton.events.types import TERMINAL
 from triton.feed.topics import Topic, own
+from triton.history.filters import JOB
 
 #: Pages that are remembered: streams that were woken together read the same one.
 _PAGES: Final = 4
@@ -44,6 +45,18 @@ class Batch(NamedTuple):
 
 
 NOTHING: Final = Batch((), b"", complete=True, plain=True)
+
+
+class Choice(NamedTuple):
+    """What a filter takes of the newest entries, which end at `last`."""
+
+    frames: tuple[Frame, ...]
+    raw: bytes
+    last: int
+    #: Whose these are.
+    jobs: frozenset[str]
+    #: Whether one of them ends its job.
+    ends: bool
 
 
 class Chooses(Protocol):
@@ -83,7 +96,9 @@ class Ring:
         self._asked: tuple[Topic, int, int] | None = None
         self._batch = NOTHING
         #: The answers of `chosen` since the last entry.
-        self._chosen: dict[tuple[int, Chooses], tuple[bytes, int, int]] = {}
+        self._chosen: dict[tuple[int, Chooses], Choice] = {}
+        #: What readers made of choices since then, by whatever tells theirs apart.
+        self.made: dict[tuple[object, ...], bytes] = {}
 
     def append(self, entry: Entry) -> tuple[Topic, ...]:
         """Take the next entry, dropping the oldest where there is no room. Answers its topics."""
@@ -95,6 +110,7 @@ class Ring:
         self.last = entry.position
         self._asked = None
         self._chosen.clear()
+        self.made.clear()
         self._slots[self.last % self._capacity] = slot
         self._bytes += slot.size
         for topic in slot.topics:
@@ -138,18 +154,23 @@ class Ring:
             frames.append(frame)
         return _batch(frames, complete=True)
 
-    def chosen(self, partition: int, after: int, wanted: Chooses) -> tuple[bytes, int, int]:
-        """The frames after a position that are wanted, the position up to which this holds, and how many."""
+    def chosen(self, partition: int, after: int, wanted: Chooses) -> Choice:
+        """What is wanted of all that follows a position."""
         asked = (after, wanted)
         found = self._chosen.get(asked)
         if found is None:
             page = self.page(partition, after, self.last - after)
-            frames = [
-                self.frame(position).raw
-                for position in (compress(page.positions, wanted.mask(page)) if page else ())
-            ]
-            found = self._chosen[asked] = (b"".join(frames), self.last, len(frames))
+            found = self._chosen[asked] = self.choice(page, wanted.mask(page) if page else ())
         return found
+
+    def choice(self, page: Page | None, mask: Sequence[bool]) -> Choice:
+        """What a mask leaves of a page up to the ring's end."""
+        if page is None:
+            return Choice((), b"", self.last, frozenset(), ends=False)
+        frames = tuple(map(self.frame, compress(page.positions, mask)))
+        jobs = frozenset(map(bytes.decode, compress(page.columns[JOB], mask)))
+        ends = any(frame.type in TERMINAL for frame in frames)
+        return Choice(frames, b"".join([each.raw for each in frames]), self.last, jobs, ends)
 
     def page(self, partition: int, after: int, most: int) -> Page | None:
         """The entries after a position, oldest first, up to a number of them; None for no entries.

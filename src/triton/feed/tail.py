@@ -21,6 +21,8 @@ from triton.observe.logger import get_logger
 WARM: Final = 2048
 _BLOCK_MS: Final = 4000
 _COUNT: Final = 1000
+#: Of these, so many are looked at before others have a turn: requests are answered while a tail catches up.
+_TURN: Final = 100
 #: Under load a read waits this many seconds for company: a round trip costs more than ten entries.
 _GAP: Final = 0.005
 #: Seconds between two tries to mend what broke.
@@ -41,7 +43,9 @@ class Tail:
         new_ring: Callable[[Log, int, int], Ring],
         on_entries: Callable[[Ring, Sequence[Entry]], None],
         on_break: Callable[[int, Literal["log"]], None],
+        rest: Callable[[], float],
     ) -> None:
+        """`rest`: for how many seconds from now on nobody would be told of more."""
         self.partition = partition
         self.log = log
         self.trouble = ""
@@ -49,6 +53,7 @@ class Tail:
         self._new_ring = new_ring
         self._on_entries = on_entries
         self._on_break = on_break
+        self._rest = rest
         self.ring = new_ring(log, partition, 0)
 
     async def begin(self) -> None:
@@ -138,8 +143,12 @@ class Tail:
                 # A log that was deleted or emptied under us answers nothing, for ever.
                 await self._still_there()
                 continue
-            self._on_entries(self.ring, entries)
+            for begin in range(0, len(entries), _TURN):
+                if begin:
+                    await asyncio.sleep(0)
+                self._on_entries(self.ring, entries[begin : begin + _TURN])
             now = loop.time()
-            if now - before < 4 * _GAP and len(entries) < _COUNT:
-                await asyncio.sleep(_GAP)
+            if len(entries) < _COUNT:
+                often = now - before < 4 * _GAP
+                await asyncio.sleep(max(_GAP if often else 0.0, self._rest()))
             before = now

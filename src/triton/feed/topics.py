@@ -11,7 +11,7 @@ from triton.events.log import Entry
 Topic: TypeAlias = bytes
 
 #: Of each kind besides `job`: where an entry's flat list has its value. `all` is every event of a job.
-COLUMNS: Final = {b"type": 1, b"correlation": 15, b"queue": 21, b"all": 3}
+COLUMNS: Final = {b"type": 1, b"correlation": 15, b"tenant": 19, b"queue": 21, b"all": 3}
 _JOB: Final = 3
 
 

@@ -41,6 +41,7 @@ class Wanted(msgspec.Struct, frozen=True):
             ("correlation", self.chosen.correlations),
             ("queue", self.chosen.queues),
             ("type", self.chosen.types),
+            ("tenant", self.chosen.tenants),
         ):
             if values is not None:
                 return tuple(topic(kind, value) for value in sorted(values))

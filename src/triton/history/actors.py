@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final, TypeAlias
 
@@ -17,6 +18,28 @@ _SUBMITTED: Final = b"job.submitted"
 _ENDS: Final = frozenset(name.encode() for name in TERMINAL)
 
 
+class AskedOnce:
+    """The same, with a memory for many who ask: a job's actor never changes."""
+
+    def __init__(self, ask: Ask, *, most: int = 10_000) -> None:
+        self._ask = ask
+        self._most = most
+        self._known: dict[str, str] = {}
+        self._turn = asyncio.Lock()
+
+    async def __call__(self, jobs: Collection[str]) -> dict[str, str]:
+        if any(job not in self._known for job in jobs):
+            async with self._turn:
+                # Who was before may have asked for the same.
+                unknown = [job for job in jobs if job not in self._known]
+                found = await self._ask(unknown) if unknown else {}
+                if len(self._known) + len(found) > self._most:
+                    self._known = {job: self._known[job] for job in jobs if job in self._known}
+                self._known.update(found)
+        known = self._known
+        return {job: known[job] for job in jobs if job in known}
+
+
 class Actors:
     """Learns from pages in order. Keeps only jobs that have not ended; for others it asks again."""
 
@@ -28,17 +51,32 @@ class Actors:
 
     async def learn(self, page: Page) -> None:
         """Makes sure that `fits` knows each job of the page."""
+        unknown = self._look(page)
+        if unknown:
+            found = await self._ask([job.decode() for job in unknown])
+            for job in unknown:
+                self._fits[job] = found.get(job.decode()) in self._wanted
+        self._learned(page)
+
+    def learn_alone(self, page: Page) -> bool:
+        """The same without asking; False where it has to."""
+        if self._look(page):
+            return False
+        self._learned(page)
+        return True
+
+    def _look(self, page: Page) -> set[bytes]:
+        """The jobs of which neither the page nor what came before says the actor."""
         for job in self._ended:
             self._fits.pop(job, None)
         types, jobs = page.columns[TYPE], page.columns[JOB]
         for index, (kind, job) in enumerate(zip(types, jobs, strict=True)):
             if kind == _SUBMITTED:
                 self._fits[job] = _actor(page.entry(index)) in self._wanted
-        unknown = {job for job in jobs if job not in self._fits}
-        if unknown:
-            found = await self._ask([job.decode() for job in unknown])
-            for job in unknown:
-                self._fits[job] = found.get(job.decode()) in self._wanted
+        return {job for job in jobs if job not in self._fits}
+
+    def _learned(self, page: Page) -> None:
+        types, jobs = page.columns[TYPE], page.columns[JOB]
         self._ended = [job for kind, job in zip(types, jobs, strict=True) if kind in _ENDS]
 
     def fits(self, job: bytes) -> bool:
