@@ -432,13 +432,16 @@ def test_others_verify_by_the_keys_that_are_published(keys: TokenKeys) -> None:
     assert read["sub"] == "u"
 
 
-def test_the_api_publishes_them(api: LiveApi, user: Make) -> None:
+def test_the_api_publishes_them(api: LiveApi, user: Make, settings: Settings) -> None:
     token = login(api, user()["login"]).json()["access_token"]
     answer = api.http.get("/.well-known/jwks.json")
     assert answer.headers["cache-control"] == "public, max-age=30"
     head = jwt.get_unverified_header(token)
     (one,) = [key for key in answer.json()["keys"] if key["kid"] == head["kid"]]
     jwt.decode(token, jwt.PyJWK(one).key, algorithms=[head["alg"]], audience=AUDIENCE)
+    # Nobody asked for the first one; its event says that it is there.
+    made = [data["key"] for kind, _, data in administrative(settings) if kind == "token_key.made"]
+    assert made == [head["kid"]]
 
 
 def test_keys_rotate_with_an_overlap(tmp_path: Path) -> None:

@@ -49,7 +49,13 @@ from triton.history import History as Whole
 from triton.history import Past
 from triton.history.index import Index
 from triton.identity.noting import noting
-from triton.identity.opening import Accounts, access_tokens, accounts_of, stream_keys
+from triton.identity.opening import (
+    Accounts,
+    access_tokens,
+    accounts_of,
+    first_token_key,
+    stream_keys,
+)
 from triton.identity.standing import Standing
 from triton.identity.token_keys import TokenKeys
 from triton.identity.verifying import Verifier
@@ -176,8 +182,11 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             )
 
         await open_log()
+        note = noting(client, scripts, settings.namespace, request=current_request)
         try:
             key = await signing_key(client, settings.namespace)
+            if settings.auth != "off":
+                await first_token_key(settings, note)
         except RedisError as error:
             raise UnavailableError(no_answer("Redis", error)) from error
         framer = Framer(Signer(key), f"/triton/{settings.namespace}")
@@ -238,7 +247,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             accounts=accounts_of(
                 settings,
                 pool,
-                noting(client, scripts, settings.namespace, request=current_request),
+                note,
                 tokens,
                 verifier,
             ),

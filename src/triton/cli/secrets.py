@@ -20,12 +20,13 @@ def rotate(data: Data = None, as_json: Json = False) -> None:
     import psycopg
 
     from triton.cli import output
-    from triton.cli.noting import note_act
+    from triton.cli.audit_reading import person
     from triton.cli.target import engines
     from triton.domain.key_ring import RingFile
     from triton.domain.secret_store import rotate as again
     from triton.errors import UnavailableError, no_answer
     from triton.events.types import RecordChanged
+    from triton.identity.announcing import announce
 
     chosen = engines(data, "database_url", "redis_url", "tenant_keys")
     try:
@@ -35,7 +36,7 @@ def rotate(data: Data = None, as_json: Json = False) -> None:
     event = RecordChanged(
         kind="secret-keys", record=key, change="created", version=sealed, sha256=""
     )
-    note_act(chosen, event, op=f"secret-keys:{key}")
+    announce(chosen, event, op=f"secret-keys:{key}", by=person())
     if as_json:
         output.document({"key": key, "sealed": sealed})
     else:

@@ -35,17 +35,18 @@ def seed(
 ) -> None:
     """Add sample data: clients, prospects, prompts and the like, and claims. Again adds nothing twice."""
     from triton.cli import output
-    from triton.cli.noting import note_act
+    from triton.cli.audit_reading import person
     from triton.cli.target import engines
     from triton.domain import seeding
     from triton.events.types import OrganizationAdded
+    from triton.identity.announcing import announce
 
     needed = ("database_url", "redis_url", *(["clickhouse_url"] if claims else []))
     chosen = engines(data, *needed)
 
     def added() -> None:
         event = OrganizationAdded(organization=tenant, reason="sample data")
-        note_act(chosen, event, op=f"tenant:{tenant}", tenant=tenant)
+        announce(chosen, event, op=f"tenant:{tenant}", by=person(), tenant=tenant)
 
     records = seeding.seed(chosen.database_url, tenant, added)
     filled: dict[str, dict[str, int]] = {}

@@ -1,4 +1,4 @@
-"""Owns writing acts of identity into the log from where no API runs yet: the first start, and recovery."""
+"""Owns writing acts into the log from where no API runs: the first start, recovery, and commands."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ from triton.events.types import AdministrativeData
 from triton.settings import Settings
 
 
-def announce(settings: Settings, data: AdministrativeData, *, op: str, by: str) -> None:
+def announce(
+    settings: Settings, data: AdministrativeData, *, op: str, by: str, tenant: str = ""
+) -> None:
     """Append an event; the log is made where there is none yet. Raises UnavailableError, LogError."""
     try:
-        asyncio.run(_announce(settings, data, op, by))
+        asyncio.run(_announce(settings, data, op, by, tenant))
     except RedisError as error:
         raise UnavailableError(no_answer("Redis", error)) from error
 
 
-async def _announce(settings: Settings, data: AdministrativeData, op: str, by: str) -> None:
+async def _announce(
+    settings: Settings, data: AdministrativeData, op: str, by: str, tenant: str
+) -> None:
     scripts = Scripts()
     async with connect_async(settings.redis_url) as client:
         place = (settings.namespace, settings.partitions)
         await Log.open(client, scripts, *place, uuid.uuid4().hex)
-        await note(client, scripts, settings.namespace, data, op=op, by=by)
+        await note(client, scripts, settings.namespace, data, op=op, by=by, tenant=tenant)

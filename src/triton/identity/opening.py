@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import msgspec
 
+from triton.errors import ConfigurationError
+from triton.events.types import TokenKeyMade
 from triton.identity import throttle, token_keys
 from triton.identity.asking import Pool
-from triton.identity.noting import Note
+from triton.identity.noting import SYSTEM, Note
 from triton.identity.passwords import Passwords
 from triton.identity.sessions import Lifetimes, Sessions
 from triton.identity.token_keys import TokenKeys
@@ -41,6 +46,21 @@ def stream_keys(settings: Settings) -> TokenKeys:
     """The same keys for stream tokens, which count longer. Raises ConfigurationError as `access_tokens`."""
     folder = token_keys.folder_of(settings)
     return TokenKeys(folder, settings.token_algorithm, lifetime=settings.stream_token_ms / 1000)
+
+
+async def first_token_key(settings: Settings, note: Note) -> None:
+    """Makes the key of access tokens where there is none, and writes its event. Where the folder cannot be
+    written this is left to the first login, which says so. Raises RedisError."""
+    folder, algorithm = token_keys.folder_of(settings), settings.token_algorithm
+    try:
+        kid = await asyncio.to_thread(
+            token_keys.make, folder, algorithm, int(time.time()), only_first=True
+        )
+    except ConfigurationError:
+        return
+    if kid:
+        made = TokenKeyMade(key=kid, algorithm=algorithm, reason="there was none")
+        await note(made, op=f"token-key:{kid}", by=SYSTEM, tenant="")
 
 
 def accounts_of(
