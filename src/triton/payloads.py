@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Self
 
+from triton.archive import ArchiveStore, open_archive
 from triton.errors import DecodeError, UnavailableError
 from triton.events.submission import Submission
 from triton.references import MAX_ARCHIVED, Reference, arguments_of, by_reference
+from triton.settings import Settings
 from triton.submit import MAX_BODY, too_large
-
-if TYPE_CHECKING:
-    from triton.archive import ArchiveStore
 
 
 class Payloads:
@@ -29,6 +29,12 @@ class Payloads:
         self._store: ArchiveStore | None = None
         #: Bytes of one message at most.
         self.most = MAX_BODY if open_store is None else MAX_ARCHIVED
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """With the archive that the settings name, if any."""
+        url = settings.archive_url
+        return cls(partial(open_archive, url) if url else None, inline=settings.inline_bytes)
 
     def shrink(self, submission: Submission) -> Submission:
         """The submission as it goes into the log.

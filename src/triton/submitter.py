@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import msgspec
@@ -12,7 +11,6 @@ from dramatiq import Message
 from dramatiq.errors import ConnectionClosed
 
 from triton import keys
-from triton.archive import ArchiveStore, open_archive
 from triton.broker.intake import Intake, answering
 from triton.broker.prepare import Sender, prepared
 from triton.erasure.announced import sealing_for
@@ -60,14 +58,10 @@ class Submitter:
     def __init__(self, settings: Settings, *, by: str = "system") -> None:
         check_url(settings)
         self._client = connect(settings.redis_url)
-        scripts = Scripts(
-            completed_ttl_ms=settings.completed_ttl_ms, failed_ttl_ms=settings.failed_ttl_ms
+        self._intake = Intake(
+            self._client, Scripts.of(settings), settings.namespace, settings.partitions
         )
-        self._intake = Intake(self._client, scripts, settings.namespace, settings.partitions)
-        opener: Callable[[], ArchiveStore] | None = (
-            partial(open_archive, settings.archive_url) if settings.archive_url else None
-        )
-        self._payloads = Payloads(opener, inline=settings.inline_bytes)
+        self._payloads = Payloads.of(settings)
         self._keyring = keyring_of(settings)
         self._sender = Sender(
             by=by,

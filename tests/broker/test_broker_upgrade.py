@@ -40,7 +40,7 @@ def versions(
     with monkeypatch.context() as patch:
         patch.setattr("triton.broker.broker.Scripts", OtherScripts)
         old = make_broker()
-    assert new._scripts.by_name["claim"].sha != old._scripts.by_name["claim"].sha
+    assert new.scripts.by_name["claim"].sha != old.scripts.by_name["claim"].sha
     return new, old
 
 

@@ -172,9 +172,7 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
         keyring = keyring_of(settings)
         stack.callback(keyring.close)
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=2.0))
-        scripts = Scripts(
-            completed_ttl_ms=settings.completed_ttl_ms, failed_ttl_ms=settings.failed_ttl_ms
-        )
+        scripts = Scripts.of(settings)
 
         async def open_log() -> Log:
             return await Log.open(

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dramatiq import Actor, Message, Middleware
@@ -19,7 +18,6 @@ from dramatiq.errors import QueueJoinTimeout, QueueNotFound
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from triton.archive import ArchiveStore, open_archive
 from triton.broker.consumer import TritonConsumer
 from triton.broker.context import current_proxy
 from triton.broker.dispatcher import Dispatcher
@@ -119,13 +117,12 @@ class TritonBroker(Broker):
         self.by = by
         self.queues: set[str] = set()
         self._signatures: dict[str, Signature | None] = {}
-        self._scripts = Scripts(
-            completed_ttl_ms=settings.completed_ttl_ms, failed_ttl_ms=settings.failed_ttl_ms
-        )
+        #: How the log is called.
+        self.scripts = Scripts.of(settings)
         #: The way of large arguments and results into the archive.
-        self.payloads = Payloads(_archive_of(settings.archive_url), inline=settings.inline_bytes)
+        self.payloads = Payloads.of(settings)
         self.client = connect(self.url)
-        self._intake = Intake(self.client, self._scripts, self.namespace, self.partitions)
+        self._intake = Intake(self.client, self.scripts, self.namespace, self.partitions)
         self._personal = PersonalData(settings, self._signatures)
         self._timing = Timing(settings)
         self._submitting = Submitting(
@@ -418,7 +415,7 @@ class TritonBroker(Broker):
                     bell_client=connect(
                         self.url, retry=Retry(NoBackoff(), 0), socket_timeout=IDLE_BLOCK + 5
                     ),
-                    scripts=self._scripts,
+                    scripts=self.scripts,
                     prefixes=self._intake.prefixes,
                     prefix_of=self.prefix_of,
                     lease_ms=self._settings.lease_ms,
@@ -445,10 +442,6 @@ class TritonBroker(Broker):
             sign=signs.path,
         )
         return Keeper(holds, charge)
-
-
-def _archive_of(url: str) -> Callable[[], ArchiveStore] | None:
-    return partial(open_archive, url) if url else None
 
 
 def _ended_elsewhere(args: tuple[Any, ...]) -> bool:

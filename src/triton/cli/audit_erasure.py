@@ -6,7 +6,6 @@ import asyncio
 import getpass
 import secrets
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -127,7 +126,6 @@ async def _erase(
 
 
 async def _reveal(chosen: Settings, job: str, reason: str, by: str) -> list[Event]:
-    from triton.archive import open_archive
     from triton.audit.noting import note
     from triton.cli.open_log import open_log
     from triton.erasure.keyring import keyring_of
@@ -139,8 +137,7 @@ async def _reveal(chosen: Settings, job: str, reason: str, by: str) -> list[Even
     from triton.payloads import Payloads
 
     client, keyring = connect_async(chosen.redis_url), keyring_of(chosen)
-    opener = partial(open_archive, chosen.archive_url) if chosen.archive_url else None
-    payloads, reader = Payloads(opener, inline=chosen.inline_bytes), Reader(keyring)
+    payloads, reader = Payloads.of(chosen), Reader(keyring)
     try:
         log = await open_log(client, chosen)
         found = [entry.event() async for entry in log.job_entries(job)]

@@ -16,7 +16,6 @@ from triton.errors import ErasedError, TritonError, ValidationError
 
 if TYPE_CHECKING:
     from triton.events.entries import Entry
-    from triton.payloads import Payloads
     from triton.retroactive.account import Recorded
     from triton.retroactive.choosing import Choice
     from triton.retroactive.difference import Compared, Report
@@ -124,9 +123,10 @@ def _inputs(
     """The jobs with all that is archived or sealed; one whose input is gone is left out, and counted."""
     from triton.erasure.keyring import keyring_of
     from triton.erasure.reading import Reader
+    from triton.payloads import Payloads
     from triton.retroactive.bed import fetched
 
-    payloads, keyring = _payloads(chosen), keyring_of(chosen)
+    payloads, keyring = Payloads.of(chosen), keyring_of(chosen)
     reader = Reader(keyring)
     found = []
     for one in recorded:
@@ -138,16 +138,6 @@ def _inputs(
             skipped[f"cannot be read: {error.message}"] += 1
     keyring.close()
     return found
-
-
-def _payloads(chosen: Settings) -> Payloads:
-    from functools import partial
-
-    from triton.archive import open_archive
-    from triton.payloads import Payloads
-
-    opener = partial(open_archive, chosen.archive_url) if chosen.archive_url else None
-    return Payloads(opener, inline=chosen.inline_bytes)
 
 
 def _handler(text: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, cast
 
 import msgspec
 
@@ -35,6 +35,7 @@ from triton.events.types import (
     StepCompleted,
     type_of,
 )
+from triton.settings import Settings
 
 #: Jobs in one call at most: bounds how long one script holds the server.
 CHUNK: Final = 200
@@ -108,6 +109,11 @@ class Scripts:
         self._family = tuple(self.by_name.values())
         self._completed_ttl = completed_ttl_ms
         self._failed_ttl = failed_ttl_ms
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """For a log whose ended jobs stay for as long as the settings say."""
+        return cls(completed_ttl_ms=settings.completed_ttl_ms, failed_ttl_ms=settings.failed_ttl_ms)
 
     def _call(self, name: str, prefix: str, *args: bytes | str | int) -> Call:
         return Call(self.by_name[name], keys.log(prefix), (prefix, *args), self._family)

@@ -14,9 +14,8 @@ from triton.broker import TritonBroker
 from triton.broker.intake import answering
 from triton.events.client import send
 from triton.events.heads import head_of
-from triton.events.scripts import Scripts, answers
+from triton.events.scripts import answers
 from triton.references import reference_in
-from triton.settings import load
 from triton.task_queue.protocol import Cancellation, Task
 
 _CANCELLATIONS: Final[dict[str, Cancellation]] = {
@@ -34,10 +33,6 @@ class TritonTaskQueue:
     def __init__(self, broker: TritonBroker, *, by: str = "system") -> None:
         self._broker = broker
         self._by = by
-        settings = load()
-        self._scripts = Scripts(
-            completed_ttl_ms=settings.completed_ttl_ms, failed_ttl_ms=settings.failed_ttl_ms
-        )
 
     @property
     def broker(self) -> TritonBroker:
@@ -84,7 +79,7 @@ class TritonTaskQueue:
             return "missing"
         prefix = self._broker.prefix_of(job)
         op = f"cancel-{secrets.token_hex(8)}"
-        call = self._scripts.cancel(prefix, [job], op=op, by=self._by, reason=reason)
+        call = self._broker.scripts.cancel(prefix, [job], op=op, by=self._by, reason=reason)
         with answering():
             (answer,) = answers(send(self._broker.client, [call])[0])
         return _CANCELLATIONS[answer]

@@ -75,9 +75,7 @@ class WebhookKeeper(Keeping):
         super().__init__(log, settings.database_url, partition)
         self._client = client
         self._settings = settings
-        self._scripts = Scripts(
-            completed_ttl_ms=settings.completed_ttl_ms, failed_ttl_ms=settings.failed_ttl_ms
-        )
+        self._scripts = Scripts.of(settings)
         self._idle = idle
 
     async def once(self, connection: psycopg.AsyncConnection[Any], stop: asyncio.Event) -> None:
