@@ -42,6 +42,7 @@ from triton.events.types import (
     Snoozed,
     Started,
     StepCompleted,
+    StreamTokenRevoked,
     SubjectErased,
     Submitted,
     TokenKeyMade,
@@ -135,6 +136,7 @@ SAMPLES: Final[tuple[EventData, ...]] = (
     ),
     ApiKeyMade(prefix="7i5agitqnaxw", role="admin"),
     ApiKeyRevoked(prefix="7i5agitqnaxw", owner="0192f0c1", reason="it was in a screenshot"),
+    StreamTokenRevoked(token="9f2c51d0a7b34e68"),
     TokenKeyMade(key="1767225600-a1b2c3d4", algorithm="EdDSA", reason="a year has passed"),
     KeyRotated(previous="01ab", key="02cd", size=41, reason="a year has passed"),
 )

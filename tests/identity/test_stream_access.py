@@ -18,12 +18,13 @@ import msgspec
 import pytest
 from api_process import SERVE
 from doors import MakeKey, bearer
-from live_api import Hand, LiveApi
+from live_api import Hand, LiveApi, log_events
 from sse_reader import Received, Subscriber
 
 from eventually import eventually
 from triton.api.job_reader import JobReader
 from triton.api.services import FeedOptions
+from triton.events.types import StreamTokenRevoked
 from triton.feed.contract import Timing
 from triton.settings import Settings
 
@@ -468,8 +469,17 @@ def reason_of(api: LiveApi, path: str, token: str) -> str:
     return str(reason)
 
 
+def revoked(settings: Settings, token: str) -> list[tuple[str, str]]:
+    """By whom a token was taken back, and in which tenant, as the log has it."""
+    return [
+        (event.by, event.tenant)
+        for event in log_events(settings, "")
+        if isinstance(event.data, StreamTokenRevoked) and event.data.token == token
+    ]
+
+
 def test_a_token_that_is_taken_back_ends_its_streams_and_no_other(
-    api: LiveApi, hand: Hand, developer: str, make_key: MakeKey
+    api: LiveApi, settings: Settings, hand: Hand, developer: str, make_key: MakeKey
 ) -> None:
     job = hand.submit(tenant="acme")
 
@@ -489,6 +499,11 @@ def test_a_token_that_is_taken_back_ends_its_streams_and_no_other(
             answer = api.http.delete(f"/api/v1/stream-tokens/{one['id']}", headers=bearer(key))
             assert answer.status_code == 204
             assert reason_of(api, "events/subscribe", one["token"]) == expected
+        api.http.delete(f"/api/v1/stream-tokens/{one['id']}", headers=bearer(developer))
+        assert revoked(settings, one["id"]) == [
+            (f"key:{key.split('_')[1]}", tenant)
+            for key, tenant in ((rival, "rival"), (developer, "acme"))
+        ], "each act is an event of the tenant's, once"
         assert [event.json.get("reason") for event in first] == ["expired"]
         hand.run(job)
         assert names(list(second))[-1] == "triton.end"

@@ -365,6 +365,12 @@ class ApiKeyRevoked(Administrative, frozen=True, tag="api_key.revoked"):
     reason: str = ""
 
 
+class StreamTokenRevoked(Administrative, frozen=True, tag="stream_token.revoked"):
+    """A stream token opens nothing any more. `token` is its id; whether there was such a one is not known."""
+
+    token: str
+
+
 class TokenKeyMade(Administrative, frozen=True, tag="token_key.made"):
     """Access tokens are signed by this key soon; those of the key before it count until they expire."""
 
@@ -413,6 +419,7 @@ AdministrativeData: TypeAlias = (
     | SessionEnded
     | ApiKeyMade
     | ApiKeyRevoked
+    | StreamTokenRevoked
     | TokenKeyMade
 )
 EventData: TypeAlias = JobData | AdministrativeData

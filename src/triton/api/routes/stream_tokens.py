@@ -18,7 +18,7 @@ from triton.api.parameters import Name
 from triton.api.services import Services, services_of
 from triton.api.wire import Json, read_json
 from triton.errors import ValidationError
-from triton.events.types import TYPES
+from triton.events.types import TYPES, StreamTokenRevoked
 from triton.identity import stream_tokens
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
@@ -125,11 +125,13 @@ async def take_back(
     tenant: Name = None,
 ) -> Response:
     """Before it expires. New streams are refused at once (`401`, reason `revoked`), open ones end within
-    `TRITON_ACCESS_CACHE_MS`, in every process. Tokens are kept nowhere, so it is not asked whether there was
-    one. `tenant` is the one that it was made for; without it, your own."""
+    `TRITON_ACCESS_CACHE_MS`, in every process. It is an event of the tenant. Tokens are kept nowhere, so
+    it is not asked whether there was one. `tenant` is the one that it was made for; without it, your own."""
     named = who.writes_as(tenant)
+    # As every end of a right, it counts first: also where it cannot be written down, and the call says so.
     await services.standing.take_back(named, token_id, services.settings.stream_token_ms)
-    _log.info("stream_token_taken_back", token_id=token_id, by=who.by, tenant=named)
+    event = StreamTokenRevoked(token=token_id)
+    await services.accounts.note(event, op=f"stream:{named}:{token_id}", by=who.by, tenant=named)
     return Response(status_code=204)
 
 
