@@ -120,6 +120,25 @@ def test_errors_carry_clickhouse_codes_and_names(client: Client) -> None:
     assert client.command("SELECT 1") == 1
 
 
+def test_an_insert_that_cannot_be_written_is_no_success(client: Client) -> None:
+    client.command(
+        "CREATE TABLE checked (a UInt32, CONSTRAINT small CHECK a < 10) ENGINE MergeTree ORDER BY a"
+    )
+    with pytest.raises(DatabaseError) as caught:
+        client.raw_insert("checked", ["a"], b"5\n50\n", fmt="CSV")
+    assert caught.value.code == 469
+    client.command(
+        "CREATE TABLE full (a UInt32) ENGINE MergeTree ORDER BY a"
+        " SETTINGS min_free_disk_bytes_to_perform_insert = 1000000000000000"
+    )
+    with pytest.raises(DatabaseError) as caught:
+        client.raw_insert("full", ["a"], b"5\n", fmt="CSV")
+    assert caught.value.code == 243
+    client.command("CREATE TABLE lines (a String) ENGINE MergeTree ORDER BY a")
+    client.raw_insert("lines", ["a"], b'5\n"\n\n;\0"\n6\n', fmt="CSV")
+    assert client.query("SELECT a FROM lines").result_rows == [("\n\n;\0",), ("5",), ("6",)]
+
+
 def test_a_wrong_password_is_403_with_code_516(engines: Engines) -> None:
     parts = urlsplit(engines.clickhouse_url)
     with pytest.raises(DatabaseError) as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -195,16 +196,22 @@ def _query(handle: Any, statement: bytes, options: Mapping[str, str]) -> Answer:
 
 
 def _insert(handle: Any, head: bytes, name: str, payload: bytes) -> Answer:
-    with handle.send_insert(head.decode(), name) as stream:
-        if payload:
-            stream.append(payload)
-        result = stream.finish()
+    """The data goes in as a file in memory: chDB's `send_insert` says that all is well when nothing could be
+    written (a full disk, too many parts), and data behind the statement ends at an empty line."""
+    file = os.memfd_create("insert", os.MFD_CLOEXEC)
+    try:
+        with open(file, "wb", closefd=False) as data:
+            data.write(payload)
+        source = f"FROM INFILE '/proc/self/fd/{file}' COMPRESSION 'none' FORMAT {name}"
+        result = handle.query(f"{head.decode()} {source}")
+    finally:
+        os.close(file)
     return Answer(
         body=b"",
         format=name,
-        written_rows=result.rows_written,
-        written_bytes=result.bytes_written,
-        elapsed_ns=int(result.elapsed * 1e9),
+        written_rows=result.rows_written(),
+        written_bytes=result.bytes_written(),
+        elapsed_ns=int(result.elapsed() * 1e9),
     )
 
 
