@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import clickhouse_connect
 import psycopg
@@ -103,6 +104,21 @@ def test_a_database_of_a_newer_triton_is_refused(schema: Path, database_url: str
     assert [step.state for step in migrate.status(database_url)] == ["applied", "unknown"]
     with pytest.raises(ConfigurationError, match="0002 two is applied to postgres"):
         migrate.up(database_url)
+
+
+def test_a_database_without_an_encoding_is_refused(schema: Path, database_url: str) -> None:
+    """PostgreSQL answers texts of such a one as bytes: every checkpoint would look like another log's."""
+    assert schema
+    url = urlsplit(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'"
+        )
+        try:
+            with pytest.raises(ConfigurationError, match="encoding SQL_ASCII"):
+                migrate.up(urlunsplit(url._replace(path="/ascii")))
+        finally:
+            connection.execute("DROP DATABASE ascii")
 
 
 def test_a_file_that_fails_leaves_nothing_of_it(schema: Path, database_url: str) -> None:

