@@ -104,6 +104,12 @@ def test_nobody_gets_in(api: LiveApi, headers: dict[str, Any]) -> None:
         assert answer.json()["code"] == "unauthenticated"
 
 
+def test_nobody_gets_in_by_head(api: LiveApi) -> None:
+    for door in DOORS:
+        if door.method == "GET" and not door.public and not door.path.endswith("/subscribe"):
+            assert api.http.head(door.url).status_code == 401, door
+
+
 def test_the_document_says_what_opens_each_route() -> None:
     document = create_app(Settings()).openapi()
     wanted = [{"bearer": []}, {"api_key": []}]

@@ -14,14 +14,18 @@ from httptools import HttpParserError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from triton.api.problems import REQUEST_ID, STATUS, Problem
+from triton.observe.logger import get_logger
 
 #: Bytes of a request line and headers at most, as many servers and proxies have it.
 MAX_HEAD: Final = 32 * 1024
 #: Seconds from the first byte of a head (for a new connection, from its start) to its last.
 HEAD_SECONDS: Final = 15.0
 
+_NO_REQUEST: Final = ("malformed", "what was sent is no HTTP/1.1 request")
 _TOO_LARGE: Final = f"the request line and headers have more than {MAX_HEAD} bytes"
 _TOO_SLOW: Final = f"the request's head did not arrive within {HEAD_SECONDS:g} s"
+
+_log: Final = get_logger("triton.api")
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -33,7 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._in_head = True
         self._head_bytes = 0
-        self._too_large = False
+        self._wrong = _NO_REQUEST
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -61,8 +65,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_arrived()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > MAX_HEAD:
-            self._too_large = True
+            self._wrong = ("headers_too_large", _TOO_LARGE)
             # What follows is not parsed any more: the parser ends with this exception.
+            raise _HeadError
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() != "1.0"):
+            self._wrong = ("malformed", f"the request has {hosts} Host headers, and one is needed")
             raise _HeadError
         super().on_headers_complete()
 
@@ -73,10 +81,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """uvicorn found no HTTP request in what came."""
-        if self._too_large:
-            self._refuse("headers_too_large", _TOO_LARGE)
-        else:
-            self._refuse("malformed", "what was sent is no HTTP/1.1 request")
+        self._refuse(*self._wrong)
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self.head_seconds, self._late)
@@ -101,6 +106,7 @@ class BoundedProtocol(HttpToolsProtocol):
         request_id = str(uuid_utils.uuid7())
         body = msgspec.json.encode(Problem(code=code, message=message, request_id=request_id))
         status = HTTPStatus(STATUS[code])
+        _log.warning("request_refused", status=status.value, code=code, request_id=request_id)
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\n{REQUEST_ID.lower()}: {request_id}\r\n"
@@ -111,4 +117,4 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class _HeadError(HttpParserError):
-    """The head is too large."""
+    """The head is too large, or lacks something."""
