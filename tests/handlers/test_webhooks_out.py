@@ -22,7 +22,7 @@ from dramatiq import Worker
 from dramatiq.brokers.stub import StubBroker
 
 from eventually import eventually
-from triton import TritonBroker, migrate
+from triton import TritonBroker, keys, migrate
 from triton.documents import resources
 from triton.domain import secret_store
 from triton.domain.connection import enter, entered
@@ -213,6 +213,25 @@ def test_an_event_is_sent_signed_once_to_who_wants_it(
     assert (said["type"], said["data"]["tenant"]) == ("job.completed", TENANT)
     assert headers["host"] == f"127.0.0.1:{receiver.port}"
     assert deliveries(platform, target) == [(1, True, 204)] * 2
+
+
+def test_an_event_that_cannot_be_read_is_sent_with_the_reason(
+    platform: Settings, broker: TritonBroker, receiver: Receiver
+) -> None:
+    """It must not end the process, which projects too."""
+    add_target(platform, receiver.url)
+    run_job(broker)
+    broker.join("work", timeout=30_000)
+    log, client = keys.log(keys.prefix(platform.namespace, 0)), broker.client
+    entries: Any = client.xrange(log)
+    client.delete(log)
+    for entry_id, fields in entries:
+        if fields[1] == b"job.completed":
+            fields[fields.index(b"data") + 1] = b"\xc1"
+        client.execute_command("XADD", log, entry_id, *fields)
+    with feeding(platform):
+        eventually(lambda: receiver.got)
+    assert "problem" in json.loads(receiver.got[0][1])["data"]["data"]
 
 
 def test_what_is_not_taken_is_told_and_tried_again(

@@ -45,7 +45,9 @@ IDLE: Final = 5.0
 _PAGE: Final = 500
 _BLOCK_MS: Final = 1000
 _IDS: Final = uuid.UUID("6f0f1f3e-6a51-5d0c-9a6e-2d7c7f6b1a10")
-_TYPE, _TENANT, _QUEUE, _JOB = (FIELDS.index(n) for n in (b"type", b"tenant", b"queue", b"job"))
+_TYPE, _TENANT, _QUEUE, _JOB, _AT = (
+    FIELDS.index(name) for name in (b"type", b"tenant", b"queue", b"job", b"at")
+)
 
 
 class Target(NamedTuple):
@@ -206,7 +208,8 @@ def _wants(target: Target, entry: Entry) -> bool:
     return (
         _field(entry, _TYPE) in target.events
         and target.queue in (None, _field(entry, _QUEUE))
-        and entry.event().at >= to_microseconds(target.since)
+        # Not decoded: whose data cannot be read is told too, with the reason.
+        and int(_field(entry, _AT)) >= to_microseconds(target.since)
     )
 
 
