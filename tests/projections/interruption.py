@@ -48,6 +48,11 @@ class Interrupted:
                 error = thrown
 
     def bury(self) -> None:
-        """Take a killed coroutine out of the interpreter. Call it when its connections are gone."""
+        """Take a killed coroutine out of the interpreter. Call it when its connections are gone.
+
+        Whatever it awaits on its way out fails at once. `close` would leave behind those inner coroutines
+        that await anything.
+        """
         with contextlib.suppress(BaseException):
-            self._coroutine.close()
+            while True:
+                self._coroutine.throw(Killed())
