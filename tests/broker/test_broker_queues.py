@@ -208,9 +208,11 @@ def test_jobs_of_all_partitions_run(
 
 
 def test_a_due_time_is_kept_in_every_partition(
-    make_broker: MakeBroker, run: Run, history: History
+    make_broker: MakeBroker, run: Run, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also in those that a worker with fewer threads than partitions asks for no job."""
+    # Later than the test waits for: nobody looks around by himself, who is quicker was told.
+    monkeypatch.setattr("triton.broker.dispatcher.IDLE_BLOCK", 5.5)
     history.partitions = 8
     broker = make_broker(partitions=8)
 
@@ -221,21 +223,20 @@ def test_a_due_time_is_kept_in_every_partition(
     with run(broker, threads=1):
         sent = []
         for _ in range(8):
-            time.sleep(0.05)  # the worker is idle and sleeps at its bell
+            eventually(lambda: broker._get_dispatcher()._bell.listening)
             sent.append(later.send_with_options(delay=100))
             broker.join("default", timeout=5_000)
-    late = []
     for message in sent:
         submitted, due, *_ = history.of(message.message_id)
         assert isinstance(submitted.data, Submitted)
-        late.append(due.at - submitted.data.due)
-    # Half of them: a busy machine may be late once. Unheard, a due time is noticed within a second.
-    assert sorted(late)[len(late) // 2] < 150_000, "nobody woke at the due time"
+        assert due.at - submitted.data.due < 5_000_000, "nobody woke at the due time"
 
 
 def test_one_message_wakes_one_idle_worker_at_once(
-    make_broker: MakeBroker, run: Run, history: History
+    make_broker: MakeBroker, run: Run, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Later than the test waits for: nobody looks around by himself, who is quicker was told.
+    monkeypatch.setattr("triton.broker.dispatcher.IDLE_BLOCK", 5.5)
     first, second = make_broker(), make_broker()
     woken = []
 
@@ -249,14 +250,15 @@ def test_one_message_wakes_one_idle_worker_at_once(
         for _ in range(30):
             work.send(time.monotonic())
             first.join("default", timeout=5_000, interval=2)
-    woken.sort()
-    assert woken[len(woken) // 2] < 0.03, "the bell wakes, not the second's look around"
-    assert woken[-1] < 0.9
+    assert max(woken) < 5, "the bell wakes, not a look around"
 
 
 def test_a_queue_that_comes_later_is_heard_at_once(
-    broker: TritonBroker, run: Run, history: History
+    broker: TritonBroker, run: Run, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Later than the test waits for: nobody looks around by himself, who is quicker was told.
+    monkeypatch.setattr("triton.broker.dispatcher.IDLE_BLOCK", 5.5)
+
     @dramatiq.actor
     def first() -> None:
         pass
@@ -271,10 +273,10 @@ def test_a_queue_that_comes_later_is_heard_at_once(
             def late(sent: float) -> None:
                 waits.append(time.monotonic() - sent)
 
-            time.sleep(0.05)
+            eventually(lambda: broker._get_dispatcher()._bell.listening)
             late.send(time.monotonic())
             broker.join(f"late{number}", timeout=5_000)
-    assert sorted(waits)[2] < 0.4
+    assert max(waits) < 5
 
 
 def test_a_busy_worker_leaves_the_rest_to_others(
