@@ -110,7 +110,7 @@ def test_every_kind_of_answer_can_be_read_by_a_named_origin(cors_api: LiveApi, h
         ("/nothing", 404),
         ("/crash", 500),
     ):
-        answer = httpx.get(cors_api.url + path, headers={"Origin": OTHER})
+        answer = cors_api.http.get(path, headers={"Origin": OTHER})
         assert answer.status_code == status, path
         assert answer.headers["access-control-allow-origin"] == OTHER, path
         assert answer.headers["access-control-allow-credentials"] == "true", path

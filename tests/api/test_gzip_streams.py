@@ -125,7 +125,7 @@ def test_httpx_reads_a_compressed_stream_live(zipping: LiveApi, hand: Hand) -> N
                 # Nothing more comes before this: each piece must be out at once.
                 hand.run(job)
                 begun = True
-    plain = httpx.get(url, headers={"Accept-Encoding": "identity"}).text
+    plain = zipping.http.get(url, headers={"Accept-Encoding": "identity"}).text
     assert [line for line in text.splitlines() if '"job.completed"' in line]
     assert "event: triton.end" in text
     assert "event: triton.end" in plain
@@ -137,7 +137,7 @@ def test_the_bytes_are_those_of_a_plain_stream(zipping: LiveApi, hand: Hand) -> 
     params = {"job_id": job, "from": "earliest"}
 
     def events(accepted: str) -> tuple[list[str], httpx.Headers]:
-        answer = httpx.get(url, params=params, headers={"Accept-Encoding": accepted}, timeout=10)
+        answer = zipping.http.get(url, params=params, headers={"Accept-Encoding": accepted})
         assert answer.text.endswith("\n\n")
         lines = answer.text.splitlines()
         return [line for line in lines if line.startswith('data: {"spec')], answer.headers
@@ -152,7 +152,7 @@ def test_the_bytes_are_those_of_a_plain_stream(zipping: LiveApi, hand: Hand) -> 
 
 def test_without_the_setting_nothing_is_compressed(api: LiveApi, hand: Hand) -> None:
     job = hand.run(hand.submit())
-    answer = httpx.get(f"{api.url}/api/v1/jobs/{job}/subscribe", headers=GZIP)
+    answer = api.http.get(f"/api/v1/jobs/{job}/subscribe", headers=GZIP)
     assert "content-encoding" not in answer.headers
 
 

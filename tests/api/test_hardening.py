@@ -105,7 +105,7 @@ def test_pages_work_under_their_policy_and_without_another_host(
         shown.on("console", lambda said: told.append(said.text) if said.type == "error" else None)
         shown.on("requestfinished", lambda request: asked.add(request.url))
         shown.goto(api.url + page)
-        shown.wait_for_selector(drawn, timeout=20_000)
+        shown.wait_for_selector(drawn, timeout=60_000)
     # ReDoc asks for a picture of its maker's; the policy keeps it from leaving.
     assert [line for line in told if "cdn.redoc.ly" not in line] == []
     assert {url for url in asked if not url.startswith((api.url, "data:", "blob:"))} == set()

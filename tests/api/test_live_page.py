@@ -30,7 +30,7 @@ def test_the_page_tells_exactly_the_log(
         expected.extend(f"{job}/{version}" for version in range(1, 6))
 
     def told(count: int) -> list[str]:
-        page.wait_for_function(f"window.told.length >= {count}", timeout=20_000)
+        page.wait_for_function(f"window.told.length >= {count}", timeout=60_000)
         found: list[str] = page.evaluate("window.told")
         return found
 
@@ -48,7 +48,7 @@ def test_the_page_tells_exactly_the_log(
         life(70)
     with process(settings):
         life(80)
-        page.wait_for_function(is_live, timeout=20_000)
+        page.wait_for_function(is_live, timeout=60_000)
         assert told(20) == expected
         page.reload()
         page.wait_for_function(is_live)

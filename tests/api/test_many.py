@@ -212,7 +212,7 @@ def test_named_jobs_come_with_their_state_and_end(small: LiveApi, hands: Hand) -
         ]
         assert rest[-1].name == "triton.end"
         cursor = stream.last_id
-    assert httpx.get(url, headers={"Last-Event-ID": cursor}).status_code == 204
+    assert small.http.get(url, headers={"Last-Event-ID": cursor}).status_code == 204
     with Subscriber(f"{url}&from=earliest") as stream:
         told = list(stream)
     assert len([e for e in told if not e.name]) == 8

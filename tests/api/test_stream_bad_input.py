@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 from live_api import Hand, LiveApi
@@ -262,4 +261,4 @@ def test_many_who_open_and_leave_at_once_leave_nothing_behind(served: LiveApi) -
     for thread in threads:
         thread.join()
     eventually(lambda: served.services.hub.open_streams == 0)
-    assert httpx.get(f"{served.url}/health").status_code == 200
+    assert served.http.get("/health").status_code == 200

@@ -8,7 +8,6 @@ import threading
 import uuid
 from collections.abc import Iterator
 
-import httpx
 import msgspec
 import pytest
 from live_api import Hand, LiveApi
@@ -80,11 +79,11 @@ def test_a_place_is_free_again_however_a_stream_ends(narrow: LiveApi, hand: Hand
     eventually(lambda: narrow.services.admission.count("address", "127.0.0.1") == 0)
     with Subscriber(url, cursor=stream.last_id) as over:
         assert over.status == 204
-    assert httpx.get(f"{narrow.url}/api/v1/jobs/nobody/subscribe").status_code == 404
+    assert narrow.http.get("/api/v1/jobs/nobody/subscribe").status_code == 404
     with Subscriber(f"{narrow.url}/api/v1/events/subscribe") as left:
         next(left)
-    poll = httpx.get(
-        f"{narrow.url}/api/v1/events/subscribe",
+    poll = narrow.http.get(
+        "/api/v1/events/subscribe",
         params={"from": "no cursor"},
         headers={"Accept": "application/json"},
     )
