@@ -21,6 +21,7 @@ import triton
 from triton import TritonBroker
 from triton.errors import ConfigurationError, ErasedError, ValidationError
 from triton.events.types import Completed, Failed, RetryScheduled, Submitted
+from triton.task_queue.triton_queue import TritonTaskQueue
 from triton.uniqueness import Unique, unique_digest
 
 SECRET = "bob@example.org"
@@ -55,6 +56,7 @@ def test_an_actor_gets_plain_values_and_nothing_else_does(platform: Platform) ->
     assert b"hello" in dump
     assert b"debit" in dump
     assert message.get_result() == SECRET
+    assert TritonTaskQueue(platform.broker).status(message.message_id).result == SECRET
 
 
 def test_what_is_not_marked_is_as_it_was(
@@ -94,6 +96,8 @@ def test_a_retry_is_sealed_too_and_so_is_what_the_error_says(platform: Platform)
     assert last.error.type == "ValueError"
     with pytest.raises(ResultFailure, match=f"no card of {SECRET}"):
         message.get_result()
+    told = TritonTaskQueue(platform.broker).status(message.message_id).error
+    assert told == f"ValueError: no card of {SECRET}"
 
 
 def test_errors_may_stay_readable(platform: Platform) -> None:

@@ -15,6 +15,7 @@ from triton.broker.intake import answering
 from triton.events.client import send
 from triton.events.heads import head_of
 from triton.events.scripts import answers
+from triton.job import Head
 from triton.references import reference_in
 from triton.task_queue.protocol import Cancellation, Task
 
@@ -49,7 +50,7 @@ class TritonTaskQueue:
 
     def status(self, task: Task | str) -> Task:
         """Raises ConnectionClosed where Redis does not answer, UnavailableError for a result whose archive
-        does not.
+        (or key, where it is personal) does not; ErasedError where the key is gone.
         """
         job = task if isinstance(task, str) else task.id
         with answering():
@@ -57,15 +58,20 @@ class TritonTaskQueue:
         if not fields:
             return Task(id=job, state="unknown")
         head = head_of(job, 0, cast("Mapping[bytes, bytes]", fields))
-        error = f"{head.error.type}: {head.error.message}" if head.error else head.reason
         return Task(
             id=job,
             state=head.state,
             actor=head.actor,
             queue=head.queue,
-            result=self._whole(head.result),
-            error=error if head.state == "failed" else "",
+            result=self._broker.opened(job, self._whole(head.result)),
+            error=self._error(head) if head.state == "failed" else "",
         )
+
+    def _error(self, head: Head) -> str:
+        if head.error is None:
+            return head.reason
+        said = self._broker.opened(head.job, head.error.message, place="error/message")
+        return f"{head.error.type}: {said}"
 
     def _whole(self, result: Any) -> Any:
         reference = reference_in(result)
