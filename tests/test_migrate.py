@@ -72,6 +72,9 @@ def test_up_down_up_gives_the_same_catalogue(database_url: str, clickhouse_url: 
     first = catalogue(database_url, clickhouse_url)
     assert migrate.up(database_url, clickhouse_url) == []
 
+    undone = migrate.down(database_url, clickhouse_url, to=8, clickhouse_to=1)
+    ends = {step.engine: step.number for step in undone}
+    assert ends == {"clickhouse": 2, "postgres": 9}, "each engine has numbers of its own"
     undone = migrate.down(database_url, clickhouse_url, to=0)
     assert [step.engine for step in undone if step.number == 1] == ["clickhouse", "postgres"]
     assert {step.state for step in migrate.status(database_url, clickhouse_url)} == {"pending"}

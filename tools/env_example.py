@@ -46,6 +46,25 @@ _ABOUT = {
 }
 
 
+#: What `triton.settings.traces_exporter` and OpenTelemetry's SDK read, with a value to begin with.
+_TRACING = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("http://collector:4318", "Where spans go, by OTLP over HTTP."),
+    "OTEL_TRACES_SAMPLER": ("parentbased_traceidratio", "Which traces are kept."),
+    "OTEL_TRACES_SAMPLER_ARG": ("0.1", "Which part of them."),
+    "OTEL_SERVICE_NAME": (
+        "",
+        "The same name for all roles, in place of triton-api, triton-worker.",
+    ),
+    "OTEL_RESOURCE_ATTRIBUTES": ("deployment.environment.name=production", "Said with each span."),
+    "OTEL_TRACES_EXPORTER": ("otlp", "otlp, console or none; an endpoint alone means otlp."),
+}
+_TRACES = """
+# ----------------------------------------------------------------------------------------------------
+# OpenTelemetry's own variables, which every role reads (docs/guides/tracing.md); each with an example. None
+# is set by default, and then nothing is traced. The image has what it takes; elsewhere it is the extra `otel`.
+"""
+
+
 def env_example(comments: dict[str, str]) -> str:
     """The file; `comments` is each setting's meaning by its name."""
     parts = [_HEAD]
@@ -62,6 +81,9 @@ def env_example(comments: dict[str, str]) -> str:
             continue
         about = comments[field.name].replace("\\|", "|") + _bounds(hints[field.name])
         parts.append(f"{_comment(about)}#{name}={_text(field.default)}\n")
+    parts.append(_TRACES)
+    for name, (example, about) in _TRACING.items():
+        parts.append(f"{_comment(about)}#{name}={example}\n")
     return "\n".join(parts)
 
 

@@ -129,9 +129,15 @@ def up(
 
 
 def down(
-    database_url: str, clickhouse_url: str = "", *, to: int, outbox: bool = False
+    database_url: str,
+    clickhouse_url: str = "",
+    *,
+    to: int,
+    clickhouse_to: int | None = None,
+    outbox: bool = False,
 ) -> list[Step]:
-    """Undo every applied migration with a number above `to`, the newest first. 0 undoes all.
+    """Undo every applied migration with a number above `to`, the newest first. 0 undoes all. ClickHouse's
+    own numbers may end elsewhere: `clickhouse_to`.
 
     Data in the tables that go is lost; the log can fill them again. Errors as `up`.
     """
@@ -139,8 +145,11 @@ def down(
     with _locked(database_url, clickhouse_url, outbox=outbox) as targets:
         for target, migrations in reversed(targets):
             steps = _refuse_drift(_steps(target, migrations))
+            last = to
+            if target.engine == "clickhouse" and clickhouse_to is not None:
+                last = clickhouse_to
             for migration, step in reversed(list(zip(migrations, steps, strict=True))):
-                if step.state == "applied" and migration.number > to:
+                if step.state == "applied" and migration.number > last:
                     target.revert(migration.number, migration.down)
                     taken.append(msgspec.structs.replace(step, state="pending", applied_at=None))
     return taken

@@ -90,7 +90,9 @@ def test_settings_exist_and_their_values_are_taken(
             for container in containers(pod):
                 named |= variables(container)
     named = {name: value for name, value in named.items() if not name.startswith("AWS_")}
+    traces = {name: named.pop(name) for name in [*named] if name.startswith("OTEL_")}
 
+    assert settings.traces_exporter(traces) == "otlp"
     assert named.keys() <= SETTINGS
     settings.load(named)
 

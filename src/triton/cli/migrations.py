@@ -35,6 +35,12 @@ def up(data: Data = None, as_json: Json = False) -> None:
 @takes_long("migrate down")
 def down(
     to: Annotated[int, typer.Option(min=0, help="The last number that stays; 0 undoes all.")],
+    clickhouse_to: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="The same for ClickHouse, whose numbers are its own; default: --to."
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     data: Data = None,
     as_json: Json = False,
@@ -48,7 +54,8 @@ def down(
         raise ValidationError("`triton migrate down` removes tables with their rows: say --yes")
     if not yes:
         typer.confirm(f"Remove everything above migration {to} with its rows?", abort=True)
-    show(migrate.down(database, clickhouse, to=to), "nothing to do", as_json)
+    done = migrate.down(database, clickhouse, to=to, clickhouse_to=clickhouse_to)
+    show(done, "nothing to do", as_json)
 
 
 @app.command()
