@@ -61,7 +61,7 @@ _TRACING = {
 _TRACES = """
 # ----------------------------------------------------------------------------------------------------
 # OpenTelemetry's own variables, which every role reads (docs/guides/tracing.md); each with an example. None
-# is set by default, and then nothing is traced. The image has what it takes; elsewhere it is the extra `otel`.
+# is set by default, and then nothing is traced. The image has what it takes; else it is the extra `otel`.
 """
 
 
