@@ -136,6 +136,8 @@ def test_a_body_of_another_kind_is_415(api: LiveApi, kind: str) -> None:
     for path in (JOBS, f"{JOBS}/bulk", f"{JOBS}/cancel"):
         answer = api.http.post(path, content=b"{}", headers={"Content-Type": kind})
         assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type"), path
+    packed = api.http.post(JOBS, content=b'{"actor": "a"}', headers={"Content-Encoding": "gzip"})
+    assert (packed.status_code, packed.json()["details"]) == (415, {"expected": "identity"})
     fits = api.http.post(
         JOBS, content=b'{"actor": "a"}', headers={"Content-Type": "application/json; charset=utf-8"}
     )

@@ -51,13 +51,20 @@ async def read_json(request: Request, kind: type[T], *, optional: bool = False) 
 
 
 def expect_json(request: Request) -> None:
-    """Raises MediaTypeError for a body that calls itself something else; one without a type passes."""
+    """Raises MediaTypeError for a body that calls itself something else, or packed; one that says nothing of
+    itself passes."""
     said = request.headers.get("content-type", "")
     kind = said.partition(";")[0].strip().lower()
     if kind and kind != "application/json" and not kind.endswith("+json"):
         raise MediaTypeError(
             f"the body's Content-Type is {kind[:100]!r}, expected application/json (curl: --json)",
             expected="application/json",
+        )
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise MediaTypeError(
+            f"the body's Content-Encoding is {encoding[:100]!r}: send it as it is",
+            expected="identity",
         )
 
 
