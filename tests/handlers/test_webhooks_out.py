@@ -16,6 +16,7 @@ from typing import Any
 
 import dramatiq
 import dramatiq.broker
+import msgspec
 import psycopg
 import pytest
 from dramatiq import Worker
@@ -36,6 +37,7 @@ from triton.stack.engines import Engines
 from triton.webhooks import ACTOR, signing
 from triton.webhooks.destination import destination_of, is_public
 from triton.webhooks.feed import WebhookKeeper
+from triton.webhooks.records import WebhookTargetWrite
 from triton.webhooks.sending import send
 
 SECRET = b"s" * 32
@@ -370,6 +372,27 @@ def test_one_private_address_of_a_name_is_enough_to_refuse_it() -> None:
 def test_urls_that_are_none(url: str) -> None:
     with pytest.raises(ValidationError):
         destination_of(url, private=True, lookup=found("1.1.1.1"))
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("https://h.example", True),
+        ("http://h.example:8080/a@b?c=d", True),
+        ("https://[2606:2800::1]/x", True),
+        ("https://user:pw@h.example/", False),
+        ("https://user@h.example", False),
+        ("https:///x", False),
+        ("ftp://h.example", False),
+    ],
+)
+def test_no_password_is_taken_with_an_address(url: str, taken: bool) -> None:
+    target = {"name": "n", "url": url, "events": ["job.failed"]}
+    if taken:
+        assert msgspec.convert(target, WebhookTargetWrite).url == url
+        return
+    with pytest.raises(msgspec.ValidationError, match="url"):
+        msgspec.convert(target, WebhookTargetWrite)
 
 
 @pytest.mark.parametrize(

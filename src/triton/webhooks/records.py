@@ -13,7 +13,10 @@ from triton.domain.kinds import Kind
 from triton.domain.records import Name, Record, Write
 from triton.events.types import JobData
 
-Url: TypeAlias = Annotated[str, Meta(max_length=2000, pattern=r"^https?://[^\s\x00]+$")]
+#: No user and no password: everybody who may read targets would read them.
+Url: TypeAlias = Annotated[
+    str, Meta(max_length=2000, pattern=r"^https?://[^\s\x00/@?#]+([/?#][^\s\x00]*)?$")
+]
 #: Types that can be sent.
 TYPES: Final = tuple(str(one.__struct_config__.tag) for one in get_args(JobData))
 EventType: TypeAlias = Annotated[
