@@ -297,6 +297,12 @@ def test_nothing_takes_a_connection_past_the_one_way_in() -> None:
         if re.search(r"pool\.(connection|getconn)\(", path.read_text())
     ]
     assert taken == ["domain/connection.py"]
+    opened = [
+        path.name
+        for path in (source / "api").rglob("*.py")
+        if re.search(r"psycopg\.(AsyncConnection\.)?connect\(", path.read_text())
+    ]
+    assert opened == []
 
 
 class BrokenError(Exception):

@@ -1,4 +1,4 @@
-"""Owns pages of documents, and of what extractions took from one.
+"""Owns a request's way to documents: one, pages of them, and of what extractions took from one.
 
 Connections come from `triton.domain.connection.tenant_connection`: they are in the tenant's transaction.
 """
@@ -14,7 +14,7 @@ import msgspec
 import psycopg
 from psycopg.rows import class_row
 
-from triton.documents.repository import Document
+from triton.documents.repository import Document, unknown
 
 T = TypeVar("T")
 
@@ -43,6 +43,19 @@ class Place(NamedTuple):
     page: int
     start: int
     kind: str
+
+
+async def add(connection: psycopg.AsyncConnection[Any], document: Document) -> None:
+    """Adds the row of a document whose id is new."""
+    await connection.execute(_sql("add"), msgspec.structs.asdict(document))
+
+
+async def find(connection: psycopg.AsyncConnection[Any], tenant: str, document: str) -> Document:
+    """Raises NotFoundError where the tenant has none of this id."""
+    found = await _rows(connection, "get", {"id": document, "tenant": tenant}, Document)
+    if not found:
+        raise unknown(document, tenant)
+    return found[0]
 
 
 async def documents(

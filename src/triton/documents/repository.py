@@ -52,11 +52,15 @@ def get(connection: psycopg.Connection[Any], document_id: str, *, tenant: str) -
             enter(connection, tenant)
             found = _find(connection, document_id, tenant)
     if found is None:
-        raise NotFoundError(
-            f"There is no document {document_id!r} for tenant {tenant!r}; upload it first.",
-            document=document_id,
-        )
+        raise unknown(document_id, tenant)
     return found
+
+
+def unknown(document_id: str, tenant: str) -> NotFoundError:
+    return NotFoundError(
+        f"There is no document {document_id!r} for tenant {tenant!r}; upload it first.",
+        document=document_id,
+    )
 
 
 def add_lineage(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
-import psycopg
 import uuid_utils
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
@@ -21,7 +19,7 @@ from triton.api.uploads import DEFAULT_NAME, FIELD, File, chunks
 from triton.api.wire import Json
 from triton.archive import Stored, TooLargeError
 from triton.archive.store import CHUNK_BYTES, too_large
-from triton.documents import listing, repository
+from triton.documents import listing
 from triton.documents.listing import Place, Taken
 from triton.documents.repository import Document
 from triton.domain.connection import tenant_connection
@@ -127,7 +125,8 @@ async def upload(
         uploaded_by=identity.by,
     )
     await organizations.ensure(services.accounts, identity.by, whose)
-    await _with_connection(services, lambda connection: repository.add(connection, document))
+    async with tenant_connection(services.pool, whose) as connection:
+        await listing.add(connection, document)
     view = _view(document)
     return Json(view, 201, {"Location": view.links["self"]})
 
@@ -182,10 +181,8 @@ async def list_lineage(
     """Of each job's last attempt."""
     whose = identity.writes_as(tenant)
     last = _place(next) if next is not None else None
-    await _with_connection(
-        services, lambda connection: repository.get(connection, document_id, tenant=whose)
-    )
     async with tenant_connection(services.pool, whose) as connection:
+        await listing.find(connection, whose, document_id)
         found = await listing.lineage(
             connection, whose, document_id, job=job, last=last, limit=limit
         )
@@ -207,12 +204,9 @@ async def read(
     identity: Annotated[Principal, requires(Permission.DOCUMENTS_READ)],
     tenant: Name = None,
 ) -> Response:
-    found = await _with_connection(
-        services,
-        lambda connection: repository.get(
-            connection, document_id, tenant=identity.writes_as(tenant)
-        ),
-    )
+    whose = identity.writes_as(tenant)
+    async with tenant_connection(services.pool, whose) as connection:
+        found = await listing.find(connection, whose, document_id)
     return Json(_view(found))
 
 
@@ -229,16 +223,6 @@ async def _store(request: Request, services: Services, file: File, limit: int) -
                 buffer.clear()
         await asyncio.to_thread(incoming.write, bytes(buffer))
         return await asyncio.to_thread(incoming.finish)
-
-
-async def _with_connection(services: Services, work: Callable[[psycopg.Connection[Any]], T]) -> T:
-    """The repository speaks to plain connections; uploads are rare enough for one each, in a thread."""
-
-    def run() -> T:
-        with psycopg.connect(services.settings.database_url, connect_timeout=2) as connection:
-            return work(connection)
-
-    return await asyncio.to_thread(run)
 
 
 def _place(following: str) -> Place:
