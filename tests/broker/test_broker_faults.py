@@ -16,12 +16,15 @@ import redis
 from broker_kit import MakeBroker, Run
 from broker_log import History
 from own_server import OwnServer
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from eventually import eventually
 from triton import LeaseLost, keys
+from triton.broker.bells import Bells
 from triton.broker.reports import Reports
 from triton.broker.steps import Steps
-from triton.events.client import send
+from triton.events.client import connect, send
 from triton.events.scripts import Scripts
 from triton.payloads import Payloads
 
@@ -91,6 +94,22 @@ def test_a_job_that_outlives_its_broker_gives_up_on_a_server_that_refuses(
                 assert not thread.is_alive(), "it says what it has to say for ever"
         finally:
             server.kill()
+
+
+def test_an_ear_that_loses_its_connection_has_somebody_look() -> None:
+    """What rang at that moment is heard by nobody."""
+    rung, stopped = threading.Event(), threading.Event()
+    client = connect("unix:///nowhere", retry=Retry(NoBackoff(), 0))
+    bells = Bells(client, ["{a:0}:", "{a:1}:"], lambda: ["{a:0}:bell:q", "{a:1}:bell:q"], rung.set)
+    thread = threading.Thread(target=bells.listen, args=(stopped,))
+    thread.start()
+    bells.arm(60)
+    try:
+        assert rung.wait(10)
+    finally:
+        stopped.set()
+        bells.hush()
+        thread.join()
 
 
 class Lease:

@@ -80,6 +80,8 @@ class Bells:
                 if self.listening:
                     _log.warning("bell_lost", error=str(error))
                     stopped.wait(0.2)
+                    # It may have rung on the connection that was lost.
+                    self._ring()
 
     def _armed(self, stopped: threading.Event) -> bool:
         """Waits until there is reason to listen; False when there will be none."""
