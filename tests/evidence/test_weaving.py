@@ -90,6 +90,16 @@ def test_a_block_in_the_order_of_jobs_is_as_the_documents_say() -> None:
     assert found == {name: columns[name] for name in range(12)}
 
 
+def test_an_archiver_that_is_behind_packs_as_large_segments_are_packed() -> None:
+    whole = page([IDS[n % 3] for n in range(40)])
+    for hurried, magic in ((True, b"TRC2"), (False, b"TRC3")):
+        writer = segment.Writer(0, "e1", hurried=hurried)
+        writer.add(whole)
+        made = writer.finish()
+        assert zstandard.ZstdDecompressor().decompress(made.data)[:4] == magic
+        assert list(segment.read_all(made.data)) == segment.records_of(whole)
+
+
 def test_what_grows_beyond_its_bound_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     block = bytes(16) + weaving.cut(b"01a1ff67-d65b-76b4-90cc-69430f2703e1" * 30)
     assert len(weaving.restore(block, 16, 1080)) == 1080

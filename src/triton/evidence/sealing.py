@@ -159,7 +159,8 @@ class Sealer:
 
     async def _build(self, open_: Segment) -> _Built:
         """The segment as the log gives it."""
-        writer = segment.Writer(self._partition, self._ledger.tree.epoch)
+        behind = self._follower.position - open_.last >= self._seal_events
+        writer = segment.Writer(self._partition, self._ledger.tree.epoch, hurried=behind)
         types: Counter[bytes] = Counter()
         at = self._ledger.lease.checkpoint
         while at.position < open_.last:

@@ -33,7 +33,7 @@ BLOCK_EVENTS: Final = 4096
 #: Bytes of values after which a block ends earlier.
 BLOCK_BYTES: Final = 16 * 1024 * 1024
 LEVEL: Final = 6
-#: Of a segment of one block: it was sealed by its age, so there is time.
+#: Of a segment of one block, where there is time.
 SMALL_LEVEL: Final = 19
 #: Bytes that are read from the end at first: the whole footer of most segments.
 TAIL_BYTES: Final = 128 * 1024
@@ -114,7 +114,10 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class Writer:
-    """Makes one segment of pages, block by block: what it keeps is packed already."""
+    """Makes one segment of pages, block by block: what it keeps is packed already.
+
+    A segment of one block is packed as small as can be, which takes its time, unless it is `hurried`.
+    """
 
     def __init__(
         self,
@@ -123,11 +126,13 @@ class Writer:
         *,
         block_events: int = BLOCK_EVENTS,
         level: int = LEVEL,
+        hurried: bool = False,
     ) -> None:
         self._partition = partition
         self._epoch = epoch
         self._block_events = block_events
         self._level = level
+        self._hurried = hurried
         self._pages: list[Page] = []
         self._waiting = self._bytes = 0
         self._frames: list[bytes] = []
@@ -180,7 +185,7 @@ class Writer:
             list(chain.from_iterable(page.columns[index] for page in pages))
             for index in range(len(FIELDS))
         ]
-        small = last and not self._blocks
+        small = last and not self._blocks and not self._hurried
         packed = columnar.weave(first, columns) if small else columnar.pack(first, columns)
         level = SMALL_LEVEL if small else self._level
         frame = zstandard.ZstdCompressor(level=level, write_checksum=True).compress(packed)
