@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 _RUN = re.compile(r"^```sh run\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PLAIN = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROGRAM = re.compile(r"^```python run\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"^```python (worker|file)\n# ([\w.]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -15,6 +16,11 @@ _FILE = re.compile(r"^```python (worker|file)\n# ([\w.]+)\n(.*?)^```$", re.MULTI
 def script(page: Path) -> str:
     """All blocks `sh run` of a page; empty for none."""
     return "\n".join(_RUN.findall(page.read_text()))
+
+
+def plain(page: Path) -> str:
+    """All blocks of shell of a page that are not marked; empty for none."""
+    return "\n".join(_PLAIN.findall(page.read_text()))
 
 
 def programs(page: Path) -> list[str]:

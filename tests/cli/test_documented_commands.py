@@ -1,7 +1,8 @@
 """The documents' own commands and programs, run in the order of their page on a stack that `triton up` runs.
 
 Blocks `sh run` are run by bash as they stand, all of a page as one script. Blocks `python worker` are modules
-of the stack's workers, and blocks `python file` are files beside. How the rest is checked: tests/docs.
+of the stack's workers, and blocks `python file` are files beside. What is not run is checked word by word in
+tests/docs, and `NOT_RUN` says why.
 """
 
 from __future__ import annotations
@@ -17,14 +18,54 @@ from typing import Any
 import dramatiq
 import httpx
 import pytest
-from command_line import Up
-from doc_blocks import DOCS, ROOT, files, programs, script
+from command_line import Commands, Up
+from doc_blocks import DOCS, ROOT, files, plain, programs, script
 from doc_shell import Shell
 
 from triton.identity import credentials
 from triton.stack.folder import RunningStack
 from triton.testing import jobs_in_process
 
+#: The runbooks' first looks, and the first look of all: they change nothing, and are run together.
+LOOKS = [*sorted(DOCS.glob("runbooks/*.md")), DOCS / "troubleshooting.md"]
+_SETUP = "sets this machine up, or runs until ctrl-C"
+_LOSES = (
+    "needs a stack that lost something, or changes what others here read: tests/projections does it"
+)
+_CONTAINERS = "needs a container engine or a cluster: tests/deploy looks at the commands"
+_ASKS = "asks a person, who types"
+_OTHERS = "needs an application, a queue or a server of the reader's"
+#: Pages with blocks that nothing runs, and why.
+NOT_RUN = {
+    "README.md": _SETUP,
+    "quick-start.md": _SETUP,
+    "write-an-actor.md": _SETUP,
+    "fastapi.md": _SETUP,
+    "benchmarks.md": "measures for minutes",
+    "claims.md": "ten million rows",
+    "reliability.md": "breaks things for ten minutes",
+    "back-up-and-restore.md": _LOSES,
+    "rebuild.md": _LOSES,
+    "restore.md": _LOSES,
+    "upgrade.md": _LOSES,
+    "personal-data.md": _LOSES,
+    "keys.md": "needs the reader's own socket and job",
+    "deploy-compose.md": _CONTAINERS,
+    "deploy-kubernetes.md": _CONTAINERS,
+    "cluster.md": "needs a cluster: tests/cluster has one",
+    "watch.md": "writes into the checkout; `make lint` runs what promtool does",
+    "verify-the-history.md": "needs a witness of somebody else's",
+    "access.md": _ASKS,
+    "bulk.md": _OTHERS,
+    "domain.md": _OTHERS,
+    "from-celery.md": _OTHERS,
+    "from-dramatiq-redis.md": _OTHERS,
+    "frontend.md": _OTHERS,
+    "outbox.md": _OTHERS,
+    "requeue.md": _OTHERS,
+    "task-queue.md": _OTHERS,
+    "try-a-new-version.md": _OTHERS,
+}
 PAGES = [page for page in (ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))) if script(page)]
 pytestmark = [
     pytest.mark.timeout(120),
@@ -54,6 +95,24 @@ def test_its_blocks_run(page: Path, up: Up, place: Path) -> None:
         block = block.replace(written, address)
     # An answer that is an error ends the script.
     Shell(place).run('curl() { command curl --fail-with-body "$@"; }\n' + block)
+
+
+def test_every_first_look_can_be_had(up: Up, place: Path, commands: Commands) -> None:
+    """Whoever is woken gets an answer: yes (0) or no (1), and no usage, no bug."""
+    job = commands.ended("cli.count", "--args", "[2]")
+    lines = {line.partition("  #")[0]: None for page in LOOKS for line in plain(page).splitlines()}
+    address = up.running().api.removeprefix("http://")
+    said = [line.replace("ADDRESS:8000", address).replace(" JOB", f" {job}") for line in lines]
+    # An archive that holds less than was signed is `incomplete`, as here: 2.
+    most = {line: 2 if line.startswith("triton audit verify") else 1 for line in said}
+    script = "".join(f"{line} || [ $? -le {most[line]} ]\n" for line in said)
+    Shell(place).run(f"export TRITON_API_URL={up.running().api}\n{script}")
+
+
+def test_what_is_not_run_says_why() -> None:
+    pages = [ROOT / "README.md", *DOCS.glob("**/*.md")]
+    left = {page.name for page in pages if plain(page) and page not in LOOKS}
+    assert left == NOT_RUN.keys()
 
 
 @pytest.fixture
