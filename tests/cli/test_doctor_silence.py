@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from triton.cli.checks import redis
+from triton.cli.checks.finding import findings
 from triton.errors import UnavailableError
 from triton.projections.lag import read_lag
 from triton.settings import Settings
@@ -33,6 +35,12 @@ def test_redis_is_asked_twice_and_not_for_a_minute(silent: socket.socket) -> Non
         while silent.accept():
             asked += 1
     assert asked == 2
+
+
+def test_the_doctor_sends_nobody_to_the_doctor(silent: socket.socket) -> None:
+    (found,) = findings("redis", partial(redis.check, seconds=0.05), settings(silent), "wait")
+    assert found.what.startswith("Redis: Timeout")
+    assert "triton doctor" not in found.what
 
 
 def test_lag_that_cannot_be_read_in_time_is_said(silent: socket.socket) -> None:

@@ -204,6 +204,7 @@ def test_clients_in_parallel_do_not_wait_for_each_other(
 ) -> None:
     client.command("CREATE TABLE t (n UInt32) ENGINE MergeTree ORDER BY n")
     failures: list[BaseException] = []
+    beside: list[bool] = []
 
     def work(number: int) -> None:
         try:
@@ -214,6 +215,7 @@ def test_clients_in_parallel_do_not_wait_for_each_other(
                     own.insert("t", [[number * 100 + i]], column_names=["n"])
                     asked = own.query("SELECT {n:UInt32} + 1", parameters={"n": i}).result_rows
                     assert asked == [(i + 1,)]
+                    beside.append(slow.is_alive())
         except BaseException as error:
             failures.append(error)
 
@@ -225,9 +227,9 @@ def test_clients_in_parallel_do_not_wait_for_each_other(
         thread.start()
     for thread in threads:
         thread.join()
-    assert slow.is_alive(), "the short queries waited for the long one"
     slow.join()
     assert failures == []
+    assert any(beside), "the short queries waited for the long one"
     assert client.command("SELECT uniqExact(n) FROM t") == 40
 
 

@@ -33,6 +33,8 @@ AWAY: Final = 3
 BUG: Final = 70
 INTERRUPTED: Final = 130
 
+#: How a sentence about an engine ends, but for those of the doctor.
+LOOK: Final = "; `triton doctor` looks at every engine."
 #: Packages of drivers, and what they drive: what they raise by themselves means that it did not answer.
 _DRIVERS: Final = {
     "redis": "Redis",
@@ -77,8 +79,8 @@ def ending_of(error: Exception) -> Ending | None:
         asked = hint if isinstance(error, UnauthenticatedError) else ""
         return Ending(_status_of(error), one_sentence(error.message) + asked)
     if package in _DRIVERS:
-        said = one_sentence(str(error)) or type(error).__name__
-        return Ending(AWAY, f"{_DRIVERS[package]}: {said}; `triton doctor` looks at every engine.")
+        said = (one_sentence(str(error)) or type(error).__name__).rstrip(".")
+        return Ending(AWAY, f"{_DRIVERS[package]}: {said}{LOOK}")
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return Ending(NO, f"{where}{error.strerror}.")

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from redis.exceptions import RedisError
 
-from triton.errors import HoleError, LogError, LogForkedError, UnavailableError
+from triton.errors import HoleError, LogError, LogForkedError, UnavailableError, no_answer
 from triton.events.log import Checkpoint, Entry, Log
 from triton.feed.ring import Ring
 from triton.observe.logger import get_logger
@@ -73,7 +73,7 @@ class Tail:
             except LogError as error:
                 self._break(error.message)
             except (RedisError, OSError, UnavailableError) as error:
-                self._stand(f"Redis does not answer: {error}")
+                self._stand(_away(error))
             except Exception as error:
                 # A bug of ours must not leave the feed silent: begin again, and say so.
                 _log.exception("feed_failed", partition=self.partition)
@@ -104,7 +104,7 @@ class Tail:
         except LogError as error:
             self._break(error.message)
         except (RedisError, OSError, UnavailableError) as error:
-            self._stand(f"Redis does not answer: {error}")
+            self._stand(_away(error))
         else:
             self.trouble = ""
             _log.info("feed_goes_on", partition=self.partition, position=self.ring.last)
@@ -152,3 +152,7 @@ class Tail:
                 often = now - before < 4 * _GAP
                 await asyncio.sleep(max(_GAP if often else 0.0, self._rest()))
             before = now
+
+
+def _away(error: Exception) -> str:
+    return error.message if isinstance(error, UnavailableError) else no_answer("Redis", error)

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from triton.cli.exits import ending_of
+from triton.cli.exits import LOOK, ending_of
 from triton.settings import Settings
 
 Level: TypeAlias = Literal["ok", "warn", "fail"]
@@ -32,4 +32,5 @@ def findings(about: str, check: Check, settings: Settings, advice: str) -> Itera
     except Exception as error:
         # Whatever a driver raises, the finding is that its engine could not be looked at.
         ending = ending_of(error)
-        yield Finding("fail", about, ending.sentence if ending else str(error), advice)
+        said = ending.sentence.removesuffix(LOOK) if ending else str(error)
+        yield Finding("fail", about, said, advice)
