@@ -199,6 +199,32 @@ def test_what_neither_has_stops_the_reader(corner: Corner) -> None:
     corner.ask(read)
 
 
+def test_the_first_events_of_a_log_are_not_passed_over(corner: Corner) -> None:
+    """Who follows from the earliest on may come just when the log begins."""
+
+    def more() -> None:
+        corner.write(lines(random.Random(1), 6, after=len(corner.lines)))
+
+    class Beginning(History):
+        """A log whose first events come while it is asked for its first position."""
+
+        async def first_live(self, partition: int) -> int:
+            first = await super().first_live(partition)
+            await asyncio.to_thread(more)
+            return first
+
+        async def position(self, partition: int) -> int:
+            found = await super().position(partition)
+            if found:
+                await asyncio.to_thread(more)
+            return found
+
+    async def begun(history: History) -> int:
+        return await Beginning(history.client, corner.namespace, [EPOCH]).first_position(0)
+
+    assert corner.ask(begun) == 1
+
+
 @pytest.mark.parametrize("written_again", [0, 5, 20])
 def test_a_log_that_lost_what_the_archive_has_is_another_log(
     corner: Corner, written_again: int

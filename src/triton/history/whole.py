@@ -56,7 +56,9 @@ class WholeLog(Log):
 
     async def first_position(self, partition: int) -> int:
         """The oldest position that is in Redis or in the archive; 0 for none."""
-        live = await self.first_live(partition) or await self.position(partition) + 1
+        # Asked first: the first events of a log may come between the two.
+        last = await self.position(partition)
+        live = await self.first_live(partition) or last + 1
         first = await self.past.archived.first_position(self.tree(partition), live)
         return first if first <= await self.position(partition) else 0
 
