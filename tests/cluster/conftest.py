@@ -10,9 +10,12 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import redis
+from role_processes import Roles
 
 from cluster_servers import PARTITIONS, ClusterServers, client_of
 from redis_server import BINARIES, BOTH
+from triton import migrate
+from triton.settings import Settings
 from triton.stack.engines import Engines
 
 TESTS = Path(__file__).parents[1]
@@ -96,8 +99,39 @@ def partitions(monkeypatch: pytest.MonkeyPatch) -> int:
     return PARTITIONS
 
 
+@pytest.fixture(scope="session")
+def own_cluster(cluster: ClusterServers) -> ClusterServers:
+    """What a test file runs on: one of its own where it hurts the servers."""
+    return cluster
+
+
 @pytest.fixture
-def redis_client(cluster: ClusterServers) -> Iterator[redis.Redis]:
+def redis_client(own_cluster: ClusterServers) -> Iterator[redis.Redis]:
     """A client of the cluster that answers bytes."""
-    with client_of(cluster.url) as client:
+    with client_of(own_cluster.url) as client:
         yield client
+
+
+@pytest.fixture
+def roles(
+    engines: SimpleNamespace,
+    own_cluster: ClusterServers,
+    namespace: str,
+    database_url: str,
+    clickhouse_database: str,
+    tmp_path: Path,
+) -> Iterator[Roles]:
+    """The roles of a platform as processes, on the cluster of the test file."""
+    settings = Settings(
+        auth="off",
+        redis_url=own_cluster.url,
+        database_url=database_url,
+        clickhouse_url=f"{engines.clickhouse_url.rpartition('/')[0]}/{clickhouse_database}",
+        archive_url=(tmp_path / "archive").as_uri(),
+        namespace=namespace,
+        partitions=PARTITIONS,
+        lease_ms=3000,
+    )
+    migrate.up(settings.database_url, settings.clickhouse_url)
+    with Roles(settings, tmp_path) as started:
+        yield started

@@ -24,7 +24,7 @@ JOBS = 200
 
 
 @pytest.fixture(scope="session")
-def cluster(
+def own_cluster(
     cluster_binary: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ClusterServers]:
     """A cluster of its own, which is a primary short afterwards."""
@@ -44,10 +44,9 @@ def namespace() -> str:
 
 
 def test_a_replica_takes_over_and_every_job_ends_once(
-    make_broker: MakeBroker, run: Run, history: History, cluster: ClusterServers, namespace: str
+    make_broker: MakeBroker, run: Run, history: History, own_cluster: ClusterServers, namespace: str
 ) -> None:
-    # Not that of the other tests, which `engines` may still name.
-    broker = make_broker(url=cluster.url, lease_ms=3000)
+    broker = make_broker(url=own_cluster.url, lease_ms=3000)
     ran: list[int] = []
     lock = threading.Lock()
 
@@ -63,19 +62,46 @@ def test_a_replica_takes_over_and_every_job_ends_once(
             if number == JOBS // 4:
                 eventually(lambda: len(ran) > 20)
                 # Replication does not wait: what was answered a moment ago may be lost with its primary.
-                written = _offset(cluster, 0)
-                eventually(lambda written=written: _offset(cluster, 3) >= written)
-                cluster.nodes[0].kill()
+                written = _offset(own_cluster, 0)
+                eventually(lambda written=written: _offset(own_cluster, 3) >= written)
+                own_cluster.nodes[0].kill()
             message = work.message(number)
             # As a caller would: an unanswered message is sent again, under its id.
             eventually(lambda message=message: _sent(broker, message), timeout=30, interval=0.1)
         broker.join("default", timeout=60_000)
-    assert cluster.nodes[3].client.info("replication")["role"] == "master"
-    moved = [p for p in range(history.partitions) if _home(cluster, namespace, p) == 3]
+    assert own_cluster.nodes[3].client.info("replication")["role"] == "master"
+    moved = [p for p in range(history.partitions) if _home(own_cluster, namespace, p) == 3]
     assert moved, "no partition lived on the primary that was killed: nothing was tried"
     history.check()
     assert history.ended() == {"completed": JOBS}
     assert set(ran) == set(range(JOBS))
+
+
+def test_a_primary_that_stays_away_holds_up_no_other_partition(
+    make_broker: MakeBroker, own_cluster: ClusterServers, namespace: str
+) -> None:
+    broker = make_broker(url=own_cluster.url)
+
+    @dramatiq.actor
+    def work() -> None:
+        pass
+
+    broker.enqueue(work.message())
+    homes = [_home(own_cluster, namespace, p) for p in range(PARTITIONS)]
+    # Nobody takes its slots over.
+    gone = next(home for home in homes if home in (1, 2))
+    alive = [
+        node for node in own_cluster.nodes if node.answers() and node is not own_cluster.nodes[gone]
+    ]
+    for node in alive:
+        node.command("CONFIG SET", "cluster-require-full-coverage", "no")
+    own_cluster.nodes[gone].kill()
+    for node in alive:
+        node.command("SCRIPT FLUSH")
+    message = work.message()
+    while homes[keys.partition_of(message.message_id, PARTITIONS)] == gone:
+        message = work.message()
+    eventually(lambda: _sent(broker, message), interval=0.1)
 
 
 def _offset(cluster: ClusterServers, node: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any, Final, cast
@@ -29,8 +30,8 @@ from triton.events.cluster import (
     Cluster,
     as_is,
     connect_cluster_async,
+    homes,
     is_cluster,
-    servers_of,
 )
 from triton.events.scripts import Call
 from triton.events.sources import Script
@@ -105,7 +106,7 @@ def send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
         slow.scripts(begun, [call.script.name for call in calls])
     forgotten = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if forgotten:
-        _load(client, _families(calls, forgotten))
+        _load(client, [calls[i] for i in forgotten])
         again = _pipeline(client, [calls[i] for i in forgotten])
         for i, reply in zip(forgotten, again, strict=True):
             replies[i] = reply
@@ -135,7 +136,11 @@ def _through(cluster: Cluster, calls: Sequence[Call]) -> list[Any]:
     """What is not answered at once is sent again, one by one; where that fails too, none that follows in its
     slot: what was said first must not come last."""
     commands = [_command_of_cluster(call) for call in calls]
-    replies = cluster.at_once(commands) if len(commands) > 1 else [UNANSWERED]
+    replies = (
+        cluster.at_once(commands, [call.key for call in calls])
+        if len(commands) > 1
+        else [UNANSWERED]
+    )
     failed: dict[str, RedisError] = {}
     for i, (call, reply) in enumerate(zip(calls, replies, strict=True)):
         if reply is not UNANSWERED:
@@ -164,10 +169,14 @@ def _exchange(connection: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]
     return replies
 
 
-def _load(client: redis.Redis, scripts: set[Script]) -> None:
-    for server in servers_of(client):
+def _load(client: redis.Redis, calls: Sequence[Call]) -> None:
+    servers = (
+        # Not all primaries: another may be away.
+        client.homes({call.key for call in calls}) if isinstance(client, Cluster) else [client]
+    )
+    for server in servers:
         with server.pipeline(transaction=True) as pipe:
-            for script in scripts:
+            for script in _families(calls):
                 pipe.execute_command("SCRIPT LOAD", script.source)
             pipe.execute()
 
@@ -180,7 +189,7 @@ async def send_async(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list
         slow.scripts(begun, [call.script.name for call in calls])
     forgotten = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if forgotten:
-        await _load_async(client, _families(calls, forgotten))
+        await _load_async(client, [calls[i] for i in forgotten])
         again = await _pipeline_async(client, [calls[i] for i in forgotten])
         for i, reply in zip(forgotten, again, strict=True):
             replies[i] = reply
@@ -196,30 +205,56 @@ async def server_time(client: redis.asyncio.Redis) -> int:
 
 async def _pipeline_async(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list[Any]:
     cluster: object = client
-    spans_slots = isinstance(cluster, redis.asyncio.cluster.RedisCluster)
-    command = _command_of_cluster if spans_slots else _command
+    if isinstance(cluster, redis.asyncio.cluster.RedisCluster):
+        return await _through_async(cluster, calls)
     async with client.pipeline(transaction=False) as pipe:
         for call in calls:
-            pipe.execute_command(*command(call))
+            pipe.execute_command(*_command(call))
         return list(await pipe.execute(raise_on_error=False))
 
 
-async def _load_async(client: redis.asyncio.Redis, scripts: set[Script]) -> None:
+async def _through_async(
+    cluster: redis.asyncio.cluster.RedisCluster, calls: Sequence[Call]
+) -> list[Any]:
+    """All slots at once, and in each one call after the other, as in `_through`."""
+    replies: list[Any] = [None] * len(calls)
+    slots: dict[str, list[int]] = {}
+    for i, call in enumerate(calls):
+        slots.setdefault(keys.none(call.key), []).append(i)
+
+    async def send_slot(places: Sequence[int]) -> None:
+        failed: RedisError | None = None
+        for i in places:
+            if failed is not None:
+                replies[i] = failed
+                continue
+            try:
+                replies[i] = await cluster.execute_command(*_command_of_cluster(calls[i]))
+            except NoScriptError as error:
+                replies[i] = error
+            except RedisError as error:
+                replies[i] = failed = error
+
+    await asyncio.gather(*map(send_slot, slots.values()))
+    return replies
+
+
+async def _load_async(client: redis.asyncio.Redis, calls: Sequence[Call]) -> None:
     cluster: object = client
     if isinstance(cluster, redis.asyncio.cluster.RedisCluster):
         # One by one: what is sent together from here is calls of one script.
-        for node in cluster.get_primaries():
-            for script in scripts:
+        for node in homes(cluster, {call.key for call in calls}):
+            for script in _families(calls):
                 await node.execute_command("SCRIPT LOAD", script.source)
         return
     async with client.pipeline(transaction=True) as pipe:
-        for script in scripts:
+        for script in _families(calls):
             pipe.execute_command("SCRIPT LOAD", script.source)
         await pipe.execute()
 
 
-def _families(calls: Sequence[Call], forgotten: Sequence[int]) -> set[Script]:
-    return {script for i in forgotten for script in calls[i].family}
+def _families(calls: Sequence[Call]) -> set[Script]:
+    return {script for call in calls for script in call.family}
 
 
 def _command(call: Call) -> tuple[Any, ...]:

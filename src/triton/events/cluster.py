@@ -6,7 +6,7 @@ A partition's keys share one slot, so a call has one node; redis-py finds it and
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
@@ -15,8 +15,10 @@ import redis
 import redis.asyncio
 import redis.asyncio.cluster
 import redis.cluster
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException
+from redis.exceptions import RedisClusterException, SlotNotCoveredError
+from redis.retry import Retry
 
 #: URL scheme of a cluster -> whether its connections are encrypted.
 SCHEMES: Final = {"redis+cluster": False, "rediss+cluster": True}
@@ -25,6 +27,7 @@ _PORT: Final = 6379
 RAW: Final = ("XRANGE", "XREAD")
 #: Stands for the reply of a node that was not reached, or that sends the client elsewhere.
 UNANSWERED: Final = object()
+_ELSEWHERE: Final = redis.cluster.ClusterPipeline.ERRORS_ALLOW_RETRY
 
 
 def is_cluster(url: str) -> bool:
@@ -119,18 +122,34 @@ class Cluster:
         cluster = self._cluster()
         return [cluster.get_redis_connection(node) for node in cluster.get_primaries()]
 
-    def at_once(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """The replies in order, errors and UNANSWERED among them."""
-        stack = [
-            redis.cluster.PipelineCommand(command, None, place)
-            for place, command in enumerate(commands)
-        ]
-        with one_kind_of_error(), self._cluster().pipeline(transaction=False) as pipe:
-            replies = pipe.send_cluster_commands(
-                stack, raise_on_error=False, allow_redirections=False
-            )
-        elsewhere = redis.cluster.ClusterPipeline.ERRORS_ALLOW_RETRY
-        return [UNANSWERED if isinstance(reply, elsewhere) else reply for reply in replies]
+    def homes(self, keys: Iterable[str]) -> list[redis.Redis]:
+        """A client for each node that has some of these keys."""
+        cluster = self._cluster()
+        nodes = {cluster.get_node_from_key(key) for key in keys}
+        return [cluster.get_redis_connection(node) for node in nodes if node is not None]
+
+    def at_once(self, commands: Sequence[tuple[Any, ...]], keys: Sequence[str]) -> list[Any]:
+        """The replies in order, errors and UNANSWERED among them; each command has one of the keys.
+
+        Which node has a key is looked up here: redis-py would ask its default node about every script, and
+        that one may be away.
+        """
+        cluster = self._cluster()
+        with one_kind_of_error(), cluster.pipeline(transaction=False) as pipe:
+            stack = [
+                redis.cluster.PipelineCommand(
+                    command, {"target_nodes": cluster.get_node_from_key(key)}, place
+                )
+                for place, (command, key) in enumerate(zip(commands, keys, strict=True))
+            ]
+            pipe.retry = Retry(NoBackoff(), 0)
+            try:
+                replies = pipe.send_cluster_commands(
+                    stack, raise_on_error=False, allow_redirections=False
+                )
+            except _ELSEWHERE:
+                return [UNANSWERED] * len(stack)
+        return [UNANSWERED if isinstance(reply, _ELSEWHERE) else reply for reply in replies]
 
     def disconnect(self) -> None:
         """End every connection, also those in use; the next call makes new ones."""
@@ -188,9 +207,38 @@ def connect_cluster_async(
     return _AsyncCluster(
         startup_nodes=[redis.asyncio.cluster.ClusterNode(host, port) for host, port in nodes],
         retry=retry,
-        reinitialize_steps=1,
+        # A slot that moved is noted by itself: looking at the whole map again ends every connection first,
+        # also where others of this process wait.
+        reinitialize_steps=0,
         **{**options, **found},
     )
+
+
+def homes(
+    cluster: redis.asyncio.cluster.RedisCluster, keys: Iterable[str]
+) -> set[redis.asyncio.cluster.ClusterNode]:
+    """The nodes that have some of these keys."""
+    found = {cluster.get_node_from_key(key) for key in keys}
+    return {node for node in found if node is not None}
+
+
+def at_home(client: object, key: str) -> dict[str, Any]:
+    """Options of a command for asyncio that redis-py would ask a cluster about before each call: the node
+    that has the key. Empty for one server."""
+    if not isinstance(client, redis.asyncio.cluster.RedisCluster) or not home_of(client, key):
+        return {}
+    return {"target_nodes": client.get_node_from_key(key)}
+
+
+def home_of(client: object, key: str) -> str:
+    """The node that a client for asyncio asks for a key; empty for one server, and where it knows none."""
+    if not isinstance(client, redis.asyncio.cluster.RedisCluster):
+        return ""
+    try:
+        node = client.get_node_from_key(key)
+    except SlotNotCoveredError:
+        return ""
+    return node.name if node is not None else ""
 
 
 def servers_of(client: redis.Redis | Cluster) -> Sequence[redis.Redis]:

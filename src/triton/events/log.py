@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from triton import keys
 from triton.errors import ConfigurationError, HoleError, LogForkedError, UnavailableError, no_answer
 from triton.events.client import send_async
+from triton.events.cluster import at_home, home_of
 from triton.events.codec import decode_entry, position_of
 from triton.events.entries import Entry, Page, Raw, dense, page_of
 from triton.events.envelope import Event
@@ -79,6 +80,11 @@ class Log:
 
     def prefix(self, partition: int) -> str:
         return keys.prefix(self.namespace, partition)
+
+    def home(self, partition: int) -> str:
+        """The node of a cluster that is asked for a partition, as far as the client knows; empty for none,
+        and for one server."""
+        return home_of(self.client, keys.log(self.prefix(partition)))
 
     async def length(self, partition: int) -> int:
         """Entries of the partition that are in Redis."""
@@ -230,9 +236,8 @@ class Log:
 
     async def _xread(self, partition: int, after: int, block_ms: int, count: int) -> Raw:
         key = keys.log(self.prefix(partition))
-        reply: Any = await self.client.execute_command(
-            "XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", key, f"{after}-0"
-        )
+        words = ("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", key, f"{after}-0")
+        reply: Any = await self.client.execute_command(*words, **at_home(self.client, key))
         return cast("Raw", reply[0][1] if reply else [])
 
     async def _xrange(self, partition: int, first: str, last: str, count: int) -> Raw:

@@ -54,10 +54,13 @@ class Tail:
         self._on_entries = on_entries
         self._on_break = on_break
         self._rest = rest
+        #: Where the log was read when it was last known to be the same.
+        self._home = ""
         self.ring = new_ring(log, partition, 0)
 
     async def begin(self) -> None:
         """A new ring with the newest entries of the log. Raises LogError, RedisError."""
+        self._home = self.log.home(self.partition)
         last = await self.log.position(self.partition)
         first = await self.log.first_position(self.partition)
         after = max(first - 1, last - WARM) if first else last
@@ -75,12 +78,20 @@ class Tail:
             except (RedisError, OSError, UnavailableError) as error:
                 self._stand(_away(error))
             except Exception as error:
-                # A bug of ours must not leave the feed silent: begin again, and say so.
-                _log.exception("feed_failed", partition=self.partition)
-                self._break(f"{type(error).__name__}: {error}")
+                self._fail(error)
             while self.trouble:
                 await asyncio.sleep(_AGAIN)
-                await self._mend()
+                try:
+                    await self._mend()
+                except Exception as error:
+                    self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """A bug, ours or the client's, must not leave the feed silent: begin again, and say so."""
+        trouble = f"{type(error).__name__}: {error}"
+        if trouble != self.trouble:
+            _log.exception("feed_failed", partition=self.partition)
+        self._break(trouble)
 
     def _break(self, trouble: str) -> None:
         self._stand(trouble)
@@ -98,7 +109,10 @@ class Tail:
             log = await self._open_log()
             same = log.epochs[self.partition] == self.log.epochs[self.partition]
             self.log = log
-            if not (same and await self._continues()):
+            home = log.home(self.partition)
+            if same and await self._continues():
+                self._home = home
+            else:
                 self._on_break(self.partition, "log")
                 await self.begin()
         except LogError as error:
@@ -139,6 +153,10 @@ class Tail:
             entries = await self.log.wait(
                 self.partition, self.ring.last, block_ms=_BLOCK_MS, count=_COUNT
             )
+            if (home := self.log.home(self.partition)) != self._home:
+                # The client went there by itself; what it read may be the log of a replica that was behind.
+                self._stand(f"the partition is read from {home} now")
+                return
             if not entries:
                 # A log that was deleted or emptied under us answers nothing, for ever.
                 await self._still_there()
