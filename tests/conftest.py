@@ -18,6 +18,7 @@ import redis
 import coverage_lock
 from cluster_servers import ClusterServers, client_of
 from redis_server import BINARIES
+from triton import migrate
 from triton.stack.engines import Engines
 
 #: What takes long begins first, so that no worker of the tests is left alone with it at the end.
@@ -157,6 +158,17 @@ def redis_client(engines: Engines, namespace: str) -> Iterator[redis.Redis]:
         for pattern in (f"{namespace}*", f"{{{namespace}*"):
             if keys := list(client.scan_iter(pattern, count=1000)):
                 client.delete(*keys)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(engines: Engines) -> Iterator[str]:
+    """A database with all migrations, to copy."""
+    name = "t" + secrets.token_hex(5)
+    with psycopg.connect(engines.database_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        migrate.up(engines.database_url.replace("@/triton?", f"@/{name}?"))
+        yield name
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")

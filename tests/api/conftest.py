@@ -11,20 +11,8 @@ import psycopg
 import pytest
 from live_api import Hand, LiveApi
 
-from triton import migrate
 from triton.settings import Settings
 from triton.stack.engines import Engines
-
-
-@pytest.fixture(scope="session")
-def migrated_template(engines: Engines) -> Iterator[str]:
-    """A database with all migrations, to copy."""
-    name = "t" + secrets.token_hex(5)
-    with psycopg.connect(engines.database_url, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        migrate.up(engines.database_url.replace("@/triton?", f"@/{name}?"))
-        yield name
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="module")

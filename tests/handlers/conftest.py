@@ -15,7 +15,7 @@ import pytest
 from dramatiq import Message, Worker
 from dramatiq.brokers.stub import StubBroker
 
-from triton import TritonBroker, migrate
+from triton import TritonBroker
 from triton.documents import Document, repository, resources
 from triton.stack.engines import Engines
 from triton.submit import DEFAULT_TENANT
@@ -23,12 +23,16 @@ from triton.submit import DEFAULT_TENANT
 Upload = Callable[..., Document]
 
 
+@pytest.fixture(scope="session")
+def database_template(migrated_template: str) -> str:
+    return migrated_template
+
+
 @pytest.fixture
 def shared(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[resources.Resources]:
     """What a worker's handlers find through the environment that the stack sets for them."""
-    migrate.up(database_url)
     monkeypatch.setenv("TRITON_DATABASE_URL", database_url)
     monkeypatch.setenv("TRITON_ARCHIVE_URL", (tmp_path / "archive").as_uri())
     yield resources.resources()

@@ -23,7 +23,7 @@ from dramatiq import Worker
 from dramatiq.brokers.stub import StubBroker
 
 from eventually import eventually
-from triton import TritonBroker, keys, migrate
+from triton import TritonBroker, keys
 from triton.documents import resources
 from triton.domain import secret_store
 from triton.domain.connection import enter, entered
@@ -85,7 +85,6 @@ def platform(
     engines: Engines, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Settings]:
     """A migrated database and an archive, and what workers find in their environment."""
-    migrate.up(database_url)
     settings = Settings(
         redis_url=engines.redis_url,
         database_url=database_url,

@@ -12,7 +12,6 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from triton import migrate
 from triton.identity.api_keys import new_key
 from triton.identity.permissions import Role
 from triton.identity.statements import sql
@@ -26,14 +25,15 @@ from live_api import Hand, LiveApi
 
 
 @pytest.fixture(scope="module")
-def settings(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def settings(
+    engines: Engines, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
     """A namespace, a database and an archive for the tests of one module."""
     name = "t" + secrets.token_hex(5)
     archive: Path = tmp_path_factory.mktemp("archive")
     url = engines.database_url.replace("@/triton?", f"@/{name}?")
     with psycopg.connect(engines.database_url, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        migrate.up(url)
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
         try:
             yield Settings(
                 redis_url=engines.redis_url,

@@ -55,6 +55,19 @@ def settings(stores: Settings, namespace: str) -> Settings:
     return msgspec.structs.replace(stores, namespace=namespace)
 
 
+@pytest.fixture(scope="session")
+def database_template(migrated_template: str) -> str:
+    return migrated_template
+
+
+@pytest.fixture
+def own_stores(settings: Settings, database_url: str, clickhouse_database: str) -> Settings:
+    """Stores of this test alone, with all tables."""
+    url = f"{settings.clickhouse_url.rpartition('/')[0]}/{clickhouse_database}"
+    migrate.up(database_url, url)
+    return msgspec.structs.replace(settings, database_url=database_url, clickhouse_url=url)
+
+
 @pytest.fixture
 def writer(settings: Settings, redis_client: object) -> Iterator[LogWriter]:
     """The log of the test's namespace, open for writing; redis_client clears it away."""

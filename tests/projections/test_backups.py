@@ -16,7 +16,7 @@ from log_writer import LogWriter
 from projecting import project, run
 from test_audit_verify import verified
 
-from triton import keys, migrate
+from triton import keys
 from triton.archive import open_archive
 from triton.backup import database, keyfiles, manifest, restoring, taking
 from triton.errors import ConflictError, NotFoundError
@@ -29,14 +29,9 @@ PROJECTORS = ("postgres", "clickhouse")
 
 
 @pytest.fixture
-def own(
-    settings: Settings, database_url: str, clickhouse_database: str, tmp_path: Path
-) -> Settings:
+def own(own_stores: Settings, tmp_path: Path) -> Settings:
     """A platform of this test alone."""
-    url = f"{settings.clickhouse_url.rpartition('/')[0]}/{clickhouse_database}"
-    made = msgspec.structs.replace(settings, database_url=database_url, clickhouse_url=url)
-    migrate.up(database_url, url)
-    return placed(made, tmp_path)
+    return placed(own_stores, tmp_path)
 
 
 def placed(settings: Settings, folder: Path) -> Settings:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import clickhouse_connect
-import msgspec
 import psycopg
 import pytest
 from archiving import archive_once, with_archive
@@ -27,14 +26,9 @@ BOTH = ("postgres", "clickhouse")
 
 
 @pytest.fixture
-def own(
-    settings: Settings, database_url: str, clickhouse_database: str, tmp_path: Path
-) -> Settings:
+def own(own_stores: Settings, tmp_path: Path) -> Settings:
     """Stores of this test alone, and an archive."""
-    url = f"{settings.clickhouse_url.rpartition('/')[0]}/{clickhouse_database}"
-    made = msgspec.structs.replace(settings, database_url=database_url, clickhouse_url=url)
-    migrate.up(database_url, url)
-    return with_archive(made, tmp_path)
+    return with_archive(own_stores, tmp_path)
 
 
 def lose(settings: Settings) -> None:
