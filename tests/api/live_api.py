@@ -9,7 +9,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import httpx
@@ -211,6 +212,12 @@ class Hand:
         assert set(found) == {"ok"}, found
 
 
+def _apart(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run to the end in a thread: in this one Playwright's loop may run."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
 def project(settings: Settings, partitions: Sequence[int] = (0,)) -> None:
     """Bring PostgreSQL up to the end of the log, as its projector does."""
 
@@ -240,7 +247,7 @@ def project(settings: Settings, partitions: Sequence[int] = (0,)) -> None:
                     await projection.apply(lease, batch)
                 await lease.release()
 
-    asyncio.run(run())
+    _apart(run())
 
 
 def log_events(settings: Settings, job: str) -> list[Any]:
@@ -253,7 +260,7 @@ def log_events(settings: Settings, job: str) -> list[Any]:
             )
             return [event async for event in log.history(job)]
 
-    return asyncio.run(read())
+    return list(_apart(read()))
 
 
 def free_port() -> int:
