@@ -8,13 +8,13 @@ import sys
 from types import TracebackType
 from typing import Self, cast
 
-from bench.live.sides import Side, pin
+from bench.live.sides import OTHER_CORE, Side, pin
 from bench.servers import environment
 
 
 class Clients:
     """`clients` subscribers of a side. A context manager; they connect by `open` or `storm`. `module` is the
-    program that they are."""
+    program that they are, `core` where it runs."""
 
     def __init__(
         self,
@@ -24,8 +24,10 @@ class Clients:
         path: str = "",
         header: str = "",
         module: str = "bench.live.load",
+        core: int = OTHER_CORE,
     ) -> None:
         self.clients = clients
+        self._core = core
         self._argv = [
             module,
             str(side.port),
@@ -42,7 +44,7 @@ class Clients:
             text=True,
             env=environment({}),
         )
-        pin(self._process.pid)
+        pin(self._process.pid, self._core)
         return self
 
     def __exit__(

@@ -29,7 +29,7 @@ from triton.submit import message_for, submission_of
 #: Characters that an event carries besides its stamp; the others' are as long as Triton's frames.
 PAD: Final = "x" * 120
 _PEER_PAD: Final = PAD + "x" * 290
-_SERVER_CORE, _OTHER_CORE = 0, 1
+SERVER_CORE, OTHER_CORE = 0, 1
 NCHAN: Final = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 
 
@@ -195,13 +195,13 @@ def _process(
             if not child.running() or time.monotonic() > deadline:
                 raise RuntimeError(f"{name} did not start: {child.last_words()}")
             time.sleep(0.05)
-        pin(child.pid, _SERVER_CORE)
+        pin(child.pid, SERVER_CORE)
         yield child.pid
     finally:
         started.supervisor.stop_child(name)
 
 
-def pin(pid: int, core: int = _OTHER_CORE) -> None:
+def pin(pid: int, core: int = OTHER_CORE) -> None:
     """A server has a core of its own where there are two; everything else shares the other."""
     if (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(pid, {core})
