@@ -69,7 +69,8 @@ class ServingReader(ManyReader):
         index = place.partition - self._first
         # Up to there nothing was for it.
         self._seen[index] = after
-        key = (self._tenant, self._wanted, *self._seen)
+        # The frames, too: two who follow by actor may have learned different things of a job.
+        key = (self._tenant, self._wanted, choice.raw, *self._seen)
         found = ring.made.get(key)
         if found is None:
             marked = []
