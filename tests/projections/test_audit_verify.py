@@ -176,6 +176,10 @@ def test_both_lives_of_an_adopted_log_are_whole(archived: Settings, writer: LogW
     backup = Backup(writer)
     writer.history(30, 30)
     archive_and_project(archived)
+    sealed = writer.position
+    writer.history(33, sealed + 3)
+    lost = writer.position - sealed
+    run(archive_once(unsealed(archived)))
     backup.come_back()
     writer.history(27, 27)
     with pytest.raises(LogForkedError):
@@ -184,6 +188,14 @@ def test_both_lives_of_an_adopted_log_are_whole(archived: Settings, writer: LogW
     archive_and_project(archived)
     report, _ = run(verified(archived))
     assert report.verdict == "whole", report.sentence()
+    assert f"; {lost} more were signed, and lost before a log was adopted" in report.sentence()
+    alone = triton_verify.check_archive(
+        verifying.Source(open_archive(archived.archive_url)),
+        pinned(archived),
+        triton_verify.Options(),
+    )
+    assert (alone.verdict, alone.worst.position if alone.worst else 0) == ("incomplete", sealed + 1)
+    assert "was lost before the log was adopted" in alone.sentence()
     assert {tree.epoch for tree in report.trees} == {done.previous_epoch, done.epoch}
     second = Tree(archived.namespace, 0, done.epoch)
     open_archive(archived.archive_url).delete(f"{second.prefix}adopted")

@@ -989,6 +989,8 @@ class TreeReport:
         self.newest_head = 0
         #: The end of the live log, where that was read too.
         self.live = 0
+        #: The last position that the log which was adopted after this one shares with it.
+        self.ended: int | None = None
         #: First and last position of what expired, and the position of the event that says so.
         self.expired: list[tuple[int, int, int]] = []
         #: Position of each event key.rotated, and what it says: previous, key, size.
@@ -1583,12 +1585,15 @@ class Tree:
             return
         reached = max([0, *(last for _, last in self.manifests)])
         if last < newest and last == reached and not self.options.sealed:
+            why = "what follows is not sealed yet, or was removed"
+            ended = self.report.ended
+            if ended is not None and last >= ended:
+                why = f"what follows was lost before the log was adopted, and goes on from position {ended}"
             self.find(
                 INCOMPLETE,
                 last + 1,
                 newest,
-                f"a head of size {newest} was signed, but the segments end at position {last}: what follows "
-                "is not sealed yet, or was removed",
+                f"a head of size {newest} was signed, but the segments end at position {last}: {why}",
             )
         if self.good < last:
             text = f"no signed head ends with one of positions {self.good + 1} to {last}, so none proves them"
@@ -2000,6 +2005,11 @@ def _instead(record: bytes) -> str:
 # A whole archive
 
 
+def _open_end(tree: TreeReport) -> int:
+    """How many events of a log were signed, and are in no segment nor in the live log that was read."""
+    return max(0, tree.newest_head - max(tree.sealed, tree.live))
+
+
 class Report:
     """All that was seen, and the verdict over it."""
 
@@ -2035,9 +2045,10 @@ class Report:
         first = " of those asked for" if any(asked) else ""
         logs = "1 log" if len(self.trees) == 1 else f"{len(self.trees)} logs"
         said = "".join(f"; {text}" for tree in self.trees if (text := expired_of(tree)))
-        open_ends = (tree.newest_head - max(tree.sealed, tree.live) for tree in self.trees)
-        signed = sum(end for end in open_ends if end > 0)
+        signed = sum(map(_open_end, (tree for tree in self.trees if tree.ended is None)))
         said += f"; {signed} more are signed, but not sealed in this copy" if signed else ""
+        lost = sum(map(_open_end, (tree for tree in self.trees if tree.ended is not None)))
+        said += f"; {lost} more were signed, and lost before a log was adopted" if lost else ""
         return f"whole: {events} events of {logs}, none{first} missing, none changed{said}"
 
     def document(self) -> dict[str, Any]:
@@ -2238,6 +2249,7 @@ def run_lives(trees: list[Tree], keys: Keys) -> None:
             later = lives[other.path]
             if later and later.before.endswith("/" + tree.path):
                 tree.marks.add(later.common)
+                tree.report.ended = later.common
         if life and before:
             shared = min(life.common, before.frontier.size)
             before.report.roots[before.frontier.size] = before.frontier.root()
