@@ -29,6 +29,8 @@ LONG = (
     "tests/api/test_contract.py",
     "tests/api/test_hostile.py",
     "tests/cluster/",
+    "tests/projections/test_archiver_crashes.py",
+    "tests/stack/test_engines.py",
 )
 
 #: `--hypothesis-profile long` is for `make soak-live`.

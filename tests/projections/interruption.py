@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Literal
+
+import psycopg
+from projecting import opened
+
+from triton.events.log import Log
+from triton.projections.checkpoint import Connection
+from triton.settings import Settings
 
 
 class Killed(BaseException):
@@ -56,3 +63,24 @@ class Interrupted:
         with contextlib.suppress(BaseException):
             while True:
                 self._coroutine.throw(Killed())
+
+
+async def interrupted(
+    settings: Settings,
+    work: Callable[[Log, Connection], Coroutine[Any, Any, None]],
+    at: int,
+    how: Literal["kill", "cancel"],
+) -> bool:
+    """Interrupt work on the log and a connection of its own. False where it ended before its n-th await."""
+    async with opened(settings) as (log, _):
+        connection = await psycopg.AsyncConnection.connect(settings.database_url, autocommit=True)
+        attempt = Interrupted(work(log, connection), at, how)
+        try:
+            await attempt
+        except (Killed, asyncio.CancelledError):
+            return True
+        finally:
+            # What the kernel does with a dead process: its sockets are closed.
+            connection.pgconn.finish()
+            attempt.bury()
+        return False

@@ -3,17 +3,17 @@ log whole: in the archive or still in Redis, and no object more than one that wa
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psycopg
 import pytest
 from archiving import archive_once, archiver_on, archiving, records_in, trees_in, with_archive
-from interruption import Interrupted, Killed
+from interruption import interrupted
 from log_writer import LogWriter
-from projecting import opened, run
+from projecting import run
 
 from triton.archive import ArchiveStore, Stored, open_archive
 from triton.archive.file import FileArchive
@@ -26,40 +26,21 @@ from triton.errors import (
     UnavailableError,
 )
 from triton.events.entries import dense, page_of
+from triton.events.log import Log
 from triton.events.types import Completed
 from triton.evidence import layout, segment
 from triton.projections.checkpoint import Connection
 from triton.settings import Settings
 
 
-class Attempt:
-    """One run of an archiver that is interrupted on the way."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    async def interrupted(self, at: int, how: Literal["kill", "cancel"]) -> bool:
-        """False where the run ended before its n-th await."""
-        async with opened(self._settings) as (log, _):
-            connection = await psycopg.AsyncConnection.connect(
-                self._settings.database_url, autocommit=True
-            )
-            attempt = Interrupted(self._run(log, connection), at, how)
-            try:
-                await attempt
-            except (Killed, asyncio.CancelledError):
-                return True
-            finally:
-                # What the kernel does with a dead process: its sockets are closed.
-                connection.pgconn.finish()
-                attempt.bury()
-            return False
-
-    async def _run(self, log: object, connection: Connection) -> None:
-        made = await archiver_on(log, connection, self._settings)  # type: ignore[arg-type]
+def archiver(settings: Settings) -> Callable[[Log, Connection], Coroutine[Any, Any, None]]:
+    async def turn(log: Log, connection: Connection) -> None:
+        made = await archiver_on(log, connection, settings)
         await made.turn()
         await made.follower.published()
         await made.ledger.lease.release()
+
+    return turn
 
 
 class Witness:
@@ -117,15 +98,15 @@ def test_interrupted_at_every_await(
 ) -> None:
     archived = with_archive(settings, tmp_path, seal_events=7)
     archive, witness = open_archive(archived.archive_url), Witness(writer)
-    at, interrupted = 0, True
-    while interrupted:
+    at, cut = 0, True
+    while cut:
         at += stride
         witness.more()
-        interrupted = run(Attempt(archived).interrupted(at, how))
+        cut = run(interrupted(archived, archiver(archived), at, how))
         witness.check(archive, postgres)
         run(archive_once(archived))
         # What is wrong in the archive stays so: it is read now and then, not each time from its beginning.
-        if not interrupted or at % 16 == 0:
+        if not cut or at % 16 == 0:
             (tree,) = trees_in(archive)
             assert records_in(archive, tree) == witness.records, f"after await {at}"
     assert at > 30

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,12 +12,13 @@ import psycopg
 import pytest
 from archiving import archive_once, with_archive
 from expiring import alone, expire, files, jobs, keep_for, later, plan, settle, step, verified
-from interruption import Interrupted, Killed
+from interruption import interrupted
 from log_writer import LogWriter
 from projecting import opened, project, run
 
 from triton.archive import open_archive
 from triton.errors import EvidenceError
+from triton.events.log import Log
 from triton.events.scripts import Scripts
 from triton.events.types import HoldPlaced
 from triton.expiry.expiring import Expirer
@@ -194,33 +195,12 @@ def test_a_file_that_is_not_what_was_sealed_is_neither_declared_nor_removed(
     assert [one.state for one in step(archived, later(writer, 40))] == ["expired"] * 3
 
 
-class Attempt:
-    """One run of an expirer that is interrupted on the way."""
+def expirer(settings: Settings, now: int) -> Callable[[Log, Connection], Coroutine[Any, Any, None]]:
+    async def expires(log: Log, connection: Connection) -> None:
+        archive = open_archive(settings.archive_url)
+        await Expirer(log, connection, archive, Scripts()).step(0, now=now)
 
-    def __init__(self, settings: Settings, now: int) -> None:
-        self._settings = settings
-        self._now = now
-
-    async def interrupted(self, at: int, how: Literal["kill", "cancel"]) -> bool:
-        """False where the run ended before its n-th await."""
-        async with opened(self._settings) as (log, _):
-            connection = await psycopg.AsyncConnection.connect(
-                self._settings.database_url, autocommit=True
-            )
-            attempt = Interrupted(self._run(log, connection), at, how)
-            try:
-                await attempt
-            except (Killed, asyncio.CancelledError):
-                return True
-            finally:
-                # What the kernel does with a dead process: its sockets are closed.
-                connection.pgconn.finish()
-                attempt.bury()
-            return False
-
-    async def _run(self, log: Any, connection: Connection) -> None:
-        archive = open_archive(self._settings.archive_url)
-        await Expirer(log, connection, archive, Scripts()).step(0, now=self._now)
+    return expires
 
 
 async def alone_again(settings: Settings) -> None:
@@ -241,14 +221,14 @@ def test_interrupted_at_every_await(
     jobs(writer, 3)
     settle(archived)
     keep_for(postgres, 1)
-    at, interrupted, rounds = 0, True, 0
-    while interrupted:
+    at, cut, rounds = 0, True, 0
+    while cut:
         at += stride
         rounds += 1
         if not plan_left(archived, writer, postgres):
             jobs(writer, 3)
             settle(archived)
-        interrupted = run(Attempt(archived, later(writer, 9)).interrupted(at, how))
+        cut = run(interrupted(archived, expirer(archived, later(writer, 9)), at, how))
         run(alone_again(archived))
         assert alone_is_whole(archived), f"after await {at}"
         run(archive_once(archived))
