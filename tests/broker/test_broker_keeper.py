@@ -59,7 +59,7 @@ def test_a_job_that_keeps_the_interpreter_keeps_its_lease(
     command = start("--processes", "1", "--threads", "2", lease_ms=1500)
     eventually(command.notes, timeout=20)
     with run(broker, threads=1):
-        eventually(lambda: history.types(busy.message_id)[-1] == "completed", timeout=15)
+        eventually(lambda: history.types(busy.message_id)[-1] == "completed", timeout=60)
     assert history.types(busy.message_id) == ["submitted", "started", "completed"]
     assert [note.word for note in command.notes()] == ["begin", "end"]
     command.process.send_signal(signal.SIGTERM)
