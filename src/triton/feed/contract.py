@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
 from triton.feed.hub import Closing
+
+#: A tail that is behind a state that was shown is waited for, so many seconds at most and so many times,
+#: before a stream says that it has caught up.
+SOON: Final = 0.05
+PATIENCE: Final = 20
 
 
 class Snapshot(NamedTuple):

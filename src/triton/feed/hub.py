@@ -104,7 +104,6 @@ class Hub:
                 new_ring=self._new_ring,
                 on_entries=self._announce,
                 on_break=self._break,
-                rest=self._rest,
             )
             for partition in range(log.partitions)
         ]
@@ -262,10 +261,6 @@ class Hub:
         pause = min(TICK, len(self._woken) * _COST)
         self._ring_again = max(begin + pause, end + min((end - begin) / 2, TICK))
         self._woken.clear()
-
-    def _rest(self) -> float:
-        """Seconds until bells may ring again."""
-        return max(0.0, self._ring_again - asyncio.get_running_loop().time())
 
     def _break(self, partition: int, reason: Closing) -> None:
         self._close_all(reason, partition)

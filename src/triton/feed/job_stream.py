@@ -23,6 +23,8 @@ from triton.errors import HoleError, LogError, UnavailableError
 from triton.events.types import TERMINAL as TERMINAL_EVENTS
 from triton.feed import frames
 from triton.feed.contract import (
+    PATIENCE,
+    SOON,
     CatchUp,
     LookUp,
     Refused,
@@ -127,6 +129,7 @@ class JobStream:
         self._joined_at = subscription.position
         self._sent = 0
         self._caught_up = False
+        self._patience = PATIENCE
         self._over = False
         self._ends_at = 0.0
         self._written_at = 0.0
@@ -199,6 +202,11 @@ class JobStream:
     async def _quiet(self) -> bytes:
         """Everything was delivered: say so once, then wait for the bell or for the next heartbeat."""
         if not self._caught_up:
+            if self._place.position < self._known().position and self._patience:
+                # The tail is behind what the job's state shows already.
+                self._patience -= 1
+                await self._place.bell.wait_for(SOON)
+                return b""
             self._caught_up = True
             return self._control("caught-up", {"job": self._job, "position": self._place.position})
         if await self._waits() or self._place.pending:

@@ -19,7 +19,16 @@ from triton import keys
 from triton.errors import EvidenceError, HoleError, LogError, UnavailableError
 from triton.events.types import TERMINAL as TERMINAL_EVENTS
 from triton.feed import frames
-from triton.feed.contract import CatchUp, LookUpMany, Refused, Snapshot, Timing, Write
+from triton.feed.contract import (
+    PATIENCE,
+    SOON,
+    CatchUp,
+    LookUpMany,
+    Refused,
+    Snapshot,
+    Timing,
+    Write,
+)
 from triton.feed.cursor import Reason
 from triton.feed.hub import Closing, Hub
 from triton.feed.many_reader import Found
@@ -136,6 +145,9 @@ class ManyStream:
         self._some = False
         self._alive: set[str] = set()
         self._caught_up = False
+        #: What was known of the named jobs when the stream began.
+        self._begun_with: list[tuple[str, Snapshot]] = []
+        self._patience = PATIENCE
         self._sent = ""
         self._over = False
         self._written_at = 0.0
@@ -162,7 +174,7 @@ class ManyStream:
             await self._reader.begin(begin if cursor is None else "now")
         if self._wanted.chosen.jobs is None:
             return self
-        states = await self._look_up(self._wanted.chosen.jobs)
+        self._begun_with = states = await self._look_up(self._wanted.chosen.jobs)
         if not fresh:
             return "ended" if states and not self._alive and self._is_past(states) else self
         # Who begins earlier is told all by the events themselves.
@@ -276,7 +288,13 @@ class ManyStream:
     async def _quiet(self) -> bytes:
         """Everything was delivered: say so once, then wait for the bell or for the next heartbeat."""
         if not self._caught_up:
+            if not self._is_past(self._begun_with) and self._patience:
+                # The tail is behind what the jobs' states show already.
+                self._patience -= 1
+                await self._reader.bell.wait_for(SOON)
+                return b""
             self._caught_up = True
+            self._begun_with = []
             return self._control("caught-up", {})
         if await self._waits():
             return b""

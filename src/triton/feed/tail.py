@@ -43,9 +43,7 @@ class Tail:
         new_ring: Callable[[Log, int, int], Ring],
         on_entries: Callable[[Ring, Sequence[Entry]], None],
         on_break: Callable[[int, Literal["log"]], None],
-        rest: Callable[[], float],
     ) -> None:
-        """`rest`: for how many seconds from now on nobody would be told of more."""
         self.partition = partition
         self.log = log
         self.trouble = ""
@@ -53,7 +51,6 @@ class Tail:
         self._new_ring = new_ring
         self._on_entries = on_entries
         self._on_break = on_break
-        self._rest = rest
         #: Where the log was read when it was last known to be the same.
         self._home = ""
         self.ring = new_ring(log, partition, 0)
@@ -166,9 +163,8 @@ class Tail:
                     await asyncio.sleep(0)
                 self._on_entries(self.ring, entries[begin : begin + _TURN])
             now = loop.time()
-            if len(entries) < _COUNT:
-                often = now - before < 4 * _GAP
-                await asyncio.sleep(max(_GAP if often else 0.0, self._rest()))
+            if now - before < 4 * _GAP and len(entries) < _COUNT:
+                await asyncio.sleep(_GAP)
             before = now
 
 
