@@ -107,7 +107,7 @@ def run(scale: Scale) -> list[str]:
     raw: list[Sample] = []
     with engines() as started:
         with connect(started.redis_url) as client:
-            events = history.write(client, NAMESPACE, scale.events)
+            events = history.write(client, NAMESPACE, scale.behind)
 
         def project(stores: Stores) -> Sample:
             figures: dict[str, float] = {}
