@@ -156,7 +156,7 @@ class LogWriter:
         return [job.job for job in done]
 
     def history(self, seed: int, events: int) -> None:
-        """At least so many events of random lives, with odd texts and values."""
+        """At least so many events of random lives, with odd texts and values; all but time is the seed's."""
         chance = random.Random(seed)
         jobs: list[str] = []
         held: dict[str, tuple[Claimed, int]] = {}
@@ -168,8 +168,10 @@ class LogWriter:
     ) -> None:
         text, value = chance.choice(ODD_TEXTS), chance.choice(ODD_VALUES)
         match chance.randrange(8):
-            case 0 | 1 | 2 if len(jobs) < 40:
+            # More than 40 now and then: where all of them have ended, nothing else would happen any more.
+            case 0 | 1 | 2 if len(jobs) < 40 or chance.random() < 0.02:
                 odd = {
+                    "job": str(uuid.UUID(int=chance.getrandbits(128), version=4)),
                     "body": chance.choice([None, None, b"\xff\0no json", b'{"args":["\\u0000"]}']),
                     "due": chance.choice([0, 0, 1, 4_102_444_800_000_000]),
                     "correlation": chance.choice(ODD_TEXTS),
