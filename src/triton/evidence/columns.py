@@ -98,12 +98,9 @@ def unpack(block: bytes) -> list[bytes]:
 
 
 def _unpacked(block: bytes) -> list[bytes]:
-    _, count, first = _HEADER.unpack_from(block)
-    if not 0 < count <= MAX_COUNT or first >> 63:
-        raise ValueError(f"it says that it holds {count} records from {first} on")
+    count, first = _begun(block)
     at = _HEADER.size
     columns: list[Sequence[bytes]] = []
-    size = 0
     for index in range(len(FIELDS)):
         steps = index == _AT and block[at : at + 1] == _STEPS
         values, at = _column(block, at + steps, count)
@@ -112,21 +109,13 @@ def _unpacked(block: bytes) -> list[bytes]:
         if index == _DATA:
             values = _in_order(values, _by_type(columns[_TYPE]))
         columns.append(values)
-        size += sum(map(len, values))
-        if size > MAX_BYTES:
-            raise ValueError(f"its records have more than {MAX_BYTES} bytes")
-    if at != len(block):
-        raise ValueError(f"{len(block) - at} bytes stand behind its columns")
-    return list(map(_encode, zip(range(first, first + count), *columns, strict=True)))
+    return _records(first, columns, len(block) - at)
 
 
 def _unwoven(block: bytes) -> list[bytes]:
-    _, count, first = _HEADER.unpack_from(block)
-    if not 0 < count <= MAX_COUNT or first >> 63:
-        raise ValueError(f"it says that it holds {count} records from {first} on")
+    count, first = _begun(block)
     text = weaving.restore(block, _HEADER.size, MAX_BYTES)
     jobs, at = _column(text, 0, count)
-    size = sum(map(len, jobs))
     order = _by_job(jobs)
     types: Sequence[bytes] = ()
     columns: list[Sequence[bytes]] = []
@@ -146,12 +135,26 @@ def _unwoven(block: bytes) -> list[bytes]:
             if index != _AT:
                 values = _in_order(values, order)
         columns.append(values)
-        size += sum(map(len, values))
-        if size > MAX_BYTES:
-            raise ValueError(f"its records have more than {MAX_BYTES} bytes")
-    if at != len(text):
-        raise ValueError(f"{len(text) - at} bytes stand behind its columns")
-    return list(map(_encode, zip(range(first, first + count), *columns, strict=True)))
+    return _records(first, columns, len(text) - at)
+
+
+def _begun(block: bytes) -> tuple[int, int]:
+    """How many records a block says that it holds, and the first one's position."""
+    _, count, first = _HEADER.unpack_from(block)
+    if not 0 < count <= MAX_COUNT or first >> 63:
+        raise ValueError(f"it says that it holds {count} records from {first} on")
+    return count, first
+
+
+def _records(first: int, columns: Sequence[Sequence[bytes]], left: int) -> list[bytes]:
+    """What the columns are together, of which so many bytes are `left`."""
+    # Until here a value that many records share is there once.
+    if sum(sum(map(len, values)) for values in columns) > MAX_BYTES:
+        raise ValueError(f"its records have more than {MAX_BYTES} bytes")
+    if left:
+        raise ValueError(f"{left} bytes stand behind its columns")
+    positions = range(first, first + len(columns[0]))
+    return list(map(_encode, zip(positions, *columns, strict=True)))
 
 
 def _packed(values: Sequence[bytes]) -> Sequence[bytes]:
