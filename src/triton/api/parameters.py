@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import Path, Query, Request
 from pydantic import BeforeValidator
@@ -16,31 +16,17 @@ from triton.submit import MAX_NAME
 #: PostgreSQL takes no U+0000, and no name holds one.
 _PATTERN: Final = r"^[^\x00]+$"
 
-JobId: TypeAlias = Annotated[
-    str,
-    BeforeValidator(with_slashes),
-    Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="The job's id."),
-]
-QueueName: TypeAlias = Annotated[
-    str,
-    BeforeValidator(with_slashes),
-    Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="The queue."),
-]
-DocumentId: TypeAlias = Annotated[
-    str,
-    BeforeValidator(with_slashes),
-    Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="The document's id."),
-]
-TenantId: TypeAlias = Annotated[
-    str,
-    BeforeValidator(with_slashes),
-    Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="The tenant's id."),
-]
-UserId: TypeAlias = Annotated[
-    str,
-    BeforeValidator(with_slashes),
-    Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description="Its id or login."),
-]
+
+def _id(description: str) -> Any:
+    """A name in a path."""
+    return Path(min_length=1, max_length=MAX_NAME, pattern=_PATTERN, description=description)
+
+
+JobId: TypeAlias = Annotated[str, BeforeValidator(with_slashes), _id("The job's id.")]
+QueueName: TypeAlias = Annotated[str, BeforeValidator(with_slashes), _id("The queue.")]
+DocumentId: TypeAlias = Annotated[str, BeforeValidator(with_slashes), _id("The document's id.")]
+TenantId: TypeAlias = Annotated[str, BeforeValidator(with_slashes), _id("The tenant's id.")]
+UserId: TypeAlias = Annotated[str, BeforeValidator(with_slashes), _id("Its id or login.")]
 _RFC3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})?", re.ASCII
 )
