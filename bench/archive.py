@@ -19,13 +19,13 @@ from bench.servers import engines
 from bench.table import Goal, Measure, Sample, lines
 from triton import migrate
 from triton.archive import open_archive
+from triton.checkpoints.lease import Lease
 from triton.events.client import connect, connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
 from triton.evidence.archiver import Archiver
 from triton.evidence.ledger import ARCHIVER
 from triton.evidence.signing import generated_signer
-from triton.projections.checkpoint import Lease
 from triton.settings import Settings
 
 T = TypeVar("T")

@@ -21,11 +21,11 @@ from bench.scale import Scale
 from bench.servers import engines
 from bench.table import Goal, Measure, Sample, lines
 from triton import migrate
+from triton.checkpoints.lease import Lease
 from triton.collecting import collect_rarely
 from triton.events.client import connect, connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
-from triton.projections.checkpoint import Lease
 from triton.projections.clickhouse import SETTINGS, ClickHouseProjection
 from triton.projections.postgres import PostgresProjection
 from triton.projections.projector import PAGE, Projection, Projector

@@ -78,6 +78,7 @@ APART = {
     "client": {"broker", "projections", "feed", "api", "cli", "stack", "events", "history"},
     "broker": {"projections", "feed", "api", "cli"},
     "keeper": {"broker", "projections", "feed", "api", "cli", "stack"},
+    "checkpoints": {"broker", "projections", "feed", "api", "cli", "stack", "history"},
     "projections": {"broker", "feed", "api", "cli"},
     "feed": {"broker", "projections", "api", "cli"},
     "history": {"broker", "projections", "feed", "api", "cli", "stack"},
@@ -89,6 +90,7 @@ APART = {
 }
 DRIVERS = {
     "redis": {
+        "checkpoints",
         "webhooks",
         "quotas",
         "identity",
@@ -107,6 +109,7 @@ DRIVERS = {
         "history",
     },
     "psycopg": {
+        "checkpoints",
         "postgres",
         "handlers",
         "webhooks",

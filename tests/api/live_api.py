@@ -22,6 +22,7 @@ from triton import keys
 from triton.api.listener import listen
 from triton.api.server import Server, make_server
 from triton.api.services import FeedOptions, Services
+from triton.checkpoints.lease import Lease
 from triton.events.client import connect, connect_async, send
 from triton.events.log import Log
 from triton.events.registry import About, encode_about
@@ -35,7 +36,6 @@ from triton.events.types import (
     Progressed,
     RetryScheduled,
 )
-from triton.projections.checkpoint import Lease
 from triton.projections.postgres import PostgresProjection
 from triton.projections.rows import RowReader, again
 from triton.settings import Settings

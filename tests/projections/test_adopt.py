@@ -23,10 +23,10 @@ from projecting import (
 
 from eventually import eventually
 from triton import keys
+from triton.checkpoints.lease import Lease
 from triton.errors import FencedError, LogForkedError
 from triton.events.types import Completed
 from triton.projections.adopt import adopt
-from triton.projections.checkpoint import Lease
 from triton.projections.engines import open_engines
 from triton.projections.fork import Fork, find_fork
 from triton.projections.running import Keeper

@@ -21,8 +21,8 @@ from projecting import (
     run,
 )
 
+from triton.checkpoints.lease import Connection, Lease
 from triton.events.types import Completed, Error, Progressed, RetryScheduled
-from triton.projections.checkpoint import Connection, Lease
 from triton.projections.projector import Projection, Projector
 from triton.projections.report import render
 from triton.projections.verify import verify

@@ -23,8 +23,8 @@ from projecting import (
     until_caught_up,
 )
 
+from triton.checkpoints.lease import Lease
 from triton.errors import FencedError
-from triton.projections.checkpoint import Lease
 from triton.projections.projector import Projection, Projector
 from triton.projections.rows import Piece
 from triton.projections.running import Keeper

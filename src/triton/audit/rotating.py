@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from triton.archive import ArchiveStore
 from triton.audit.noting import note
+from triton.checkpoints.lease import Connection, Lease
 from triton.errors import ConflictError, NotFoundError
 from triton.events.log import Log
 from triton.events.scripts import Scripts
@@ -21,7 +22,6 @@ from triton.evidence.keyring import Keyring
 from triton.evidence.ledger import ARCHIVER
 from triton.evidence.notes import Signer
 from triton.evidence.rows import Rows
-from triton.projections.checkpoint import Connection, Lease
 
 
 class Rotated(NamedTuple):

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from triton.archive import ArchiveStore
+from triton.checkpoints.lease import Lease
 from triton.errors import HoleError, NotFoundError, UnavailableError
 from triton.events.codec import digest_of
 from triton.events.log import Log
@@ -29,7 +30,6 @@ from triton.evidence.source import Source
 from triton.evidence.trimming import Trimmer
 from triton.observe.logger import get_logger
 from triton.observe.signs import Part
-from triton.projections.checkpoint import Lease
 from triton.settings import Settings
 
 #: Seconds between two looks at what may be trimmed, and at what may be sealed.

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from triton.checkpoints.lease import Lease
 from triton.errors import EvidenceError
 from triton.events.log import Checkpoint
 from triton.evidence import layout
@@ -17,7 +18,6 @@ from triton.evidence.manifest import Manifest
 from triton.evidence.notes import TreeHead
 from triton.evidence.recovering import Found, Head, write_recovered
 from triton.evidence.rows import Rows, Segment
-from triton.projections.checkpoint import Lease
 
 #: The archiver's name in `checkpoints`.
 ARCHIVER: Final = "archiver"
@@ -55,7 +55,7 @@ class Ledger(Rows):
         """End a segment, and move the checkpoint to its last entry, whose digest it is."""
         async with self._fenced():
             await self._one("segment_sealed", {"first": first})
-            await self.lease.fenced("advance", {"to": last, "digest": digest})
+            await self.lease.advance(last, digest)
         self.lease.checkpoint = Checkpoint(self.tree.epoch, last, digest)
 
     async def place(self, position: int, digest: str) -> None:

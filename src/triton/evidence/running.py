@@ -11,6 +11,7 @@ import psycopg
 from triton.archive import ArchiveStore, open_archive
 from triton.archive.probing import check_creates_once
 from triton.audit.rotating import announce
+from triton.checkpoints.keeping import Keeping, opened, released
 from triton.errors import ConfigurationError, ConflictError, NotFoundError
 from triton.events.client import connect_async
 from triton.events.log import Log
@@ -26,7 +27,6 @@ from triton.evidence.witnesses import parse_witnesses
 from triton.expiry.running import run_expiry
 from triton.history import log_of
 from triton.observe.signs import signs
-from triton.projections.keeping import Keeping, opened, released
 from triton.projections.lag import PROJECTORS
 from triton.settings import Settings
 

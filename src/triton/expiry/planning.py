@@ -15,13 +15,13 @@ from triton.audit.outliving import Contents
 from triton.audit.rules import DAY
 from triton.audit.ruling import holds, retention
 from triton.causes import when
+from triton.checkpoints.lease import Connection
 from triton.evidence.layout import Tree
 from triton.evidence.ledger import ARCHIVER
 from triton.evidence.rows import Rows, Segment
 from triton.expiry import segment_file
 from triton.expiry.statements import sql
 from triton.history import History
-from triton.projections.checkpoint import Connection
 from triton.projections.lag import PROJECTORS
 from triton.projections.postgres import PostgresProjection
 from triton.projections.rebuild import shadow as shadows

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from triton.checkpoints.lease import Lease
 from triton.errors import LogForkedError, UnavailableError, no_answer
 from triton.events.entries import Entry
 from triton.observe.slow import calls
-from triton.projections.checkpoint import Lease
 from triton.projections.fold import Sifter
 from triton.projections.native import Blocks
-from triton.projections.parking import park
+from triton.projections.parking import park, parked_jobs
 from triton.projections.rows import COLUMNS, Piece, Poison
+from triton.projections.statements import sql
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -72,7 +73,7 @@ class ClickHouseProjection:
 
     async def open(self, lease: Lease) -> int | None:
         await asyncio.to_thread(self._connect)
-        self._parked = await lease.parked_jobs()
+        self._parked = await parked_jobs(lease)
         cursor = await lease.connection.execute(
             "SELECT first_position, last_position, digest FROM insert_intents"
             " WHERE projector = %s AND partition = %s",
@@ -108,7 +109,7 @@ class ClickHouseProjection:
             self._check_begun(lease, first, last.position, last.digest())
         to = lease.checkpoint_at(last)
         await lease.fenced(
-            "intend",
+            sql("intend"),
             {
                 "epoch": to.epoch,
                 "first": first,
@@ -121,10 +122,10 @@ class ClickHouseProjection:
             await self._inserted(lease, batch)
         if batch.parked:
             async with lease.connection.transaction():
-                await lease.fenced("landed", {"to": to.position, "digest": to.digest})
+                await lease.fenced(sql("landed"), {"to": to.position, "digest": to.digest})
                 await park(lease, batch.parked)
         else:
-            await lease.fenced("landed", {"to": to.position, "digest": to.digest})
+            await lease.fenced(sql("landed"), {"to": to.position, "digest": to.digest})
         lease.checkpoint = to
         self._begun = None
 

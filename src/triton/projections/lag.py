@@ -7,12 +7,12 @@ from typing import Final
 
 import msgspec
 
+from triton.checkpoints.lease import Connection
 from triton.errors import UnavailableError
 from triton.events.client import connect_async, server_time
 from triton.events.log import Checkpoint, Log
 from triton.history import log_of
 from triton.postgres import connected
-from triton.projections.checkpoint import Connection
 from triton.projections.clickhouse import ClickHouseProjection
 from triton.projections.postgres import PostgresProjection
 from triton.settings import Settings

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from triton.checkpoints.lease import Connection, Lease
 from triton.errors import FencedError, UnavailableError
-from triton.projections.checkpoint import Connection, Lease
 from triton.projections.compare_events import ANALYTICS
 from triton.projections.refold import EVENT_FIELDS
 from triton.projections.statements import sql

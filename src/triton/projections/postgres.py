@@ -11,11 +11,11 @@ from typing import Final
 import msgspec
 import psycopg
 
-from triton.projections.checkpoint import Connection, Lease
+from triton.checkpoints.lease import Connection, Lease
 from triton.projections.copying import Copier
 from triton.projections.fold import JobFold, Sifter, poisons
 from triton.projections.lines import escaped_json, fields_of, lines_of
-from triton.projections.parking import park
+from triton.projections.parking import park, parked_jobs
 from triton.projections.rows import Piece, Poison, Rows, again
 from triton.projections.statements import sql
 
@@ -59,7 +59,7 @@ class PostgresProjection:
         await self._copier.open(lease.connection)
         # Times go as text without a zone.
         await lease.connection.execute("SET timezone TO 'UTC'")
-        self._parked = await lease.parked_jobs()
+        self._parked = await parked_jobs(lease)
         return None
 
     def close(self) -> None:

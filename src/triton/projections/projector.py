@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from typing import Any, Final, NamedTuple, Protocol
 
+from triton.checkpoints.lease import Lease
 from triton.errors import ExpiredError, HoleError
 from triton.events.entries import Page
 from triton.events.log import Checkpoint
 from triton.observe.logger import get_logger
 from triton.observe.signs import Part
-from triton.projections.checkpoint import Lease
 from triton.projections.rows import Piece, RowReader
 
 #: Events in one read: a longer one would hold the server, and with it every writer of the log. And so many
@@ -148,7 +148,7 @@ class Projector:
             await self._log.page(self._partition, at.position, count=1)
         except ExpiredError as error:
             until = int(error.details["until"])
-            await self.lease.fenced("advance", {"to": until, "digest": ""})
+            await self.lease.advance(until, "")
             self.lease.checkpoint = Checkpoint(at.epoch, until, "")
             get_logger("triton.projector").warning(
                 "projector.expired",

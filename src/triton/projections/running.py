@@ -8,15 +8,15 @@ from typing import Any
 
 import psycopg
 
+from triton.checkpoints.keeping import HALTED, STANDBY, Keeping, opened, released
+from triton.checkpoints.lease import LEASE_SECONDS
 from triton.collecting import collect_rarely
 from triton.errors import ConfigurationError
 from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.history import history_of
 from triton.observe.signs import Part, signs
-from triton.projections.checkpoint import LEASE_SECONDS
 from triton.projections.clickhouse import ClickHouseProjection
-from triton.projections.keeping import HALTED, STANDBY, Keeping, opened, released
 from triton.projections.postgres import PostgresProjection
 from triton.projections.projector import Projection, Projector
 from triton.projections.sweeping import run_sweeping

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
+from triton.checkpoints.lease import Connection
 from triton.errors import TritonError, UnavailableError
 from triton.observe.logger import get_logger
 from triton.postgres import connected
-from triton.projections.checkpoint import Connection
 from triton.projections.statements import sql
 from triton.settings import Settings
 

@@ -20,6 +20,8 @@ import redis.asyncio
 from psycopg.rows import tuple_row
 
 from triton import keys
+from triton.checkpoints.keeping import Keeping, released
+from triton.checkpoints.lease import Lease
 from triton.domain.connection import entered
 from triton.domain.statements import sql
 from triton.errors import QueueClosedError, TritonError, UnavailableError, ValidationError
@@ -31,8 +33,6 @@ from triton.events.log import Log
 from triton.events.render import show_entry
 from triton.events.scripts import Scripts, answers
 from triton.events.submission import Submission
-from triton.projections.checkpoint import Lease
-from triton.projections.keeping import Keeping, released
 from triton.settings import Settings
 from triton.submit import message_for, submission_of
 from triton.verdict import verdict_of

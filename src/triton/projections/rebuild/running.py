@@ -9,12 +9,12 @@ from typing import Final
 
 import msgspec
 
+from triton.checkpoints.lease import Connection
 from triton.errors import ConflictError, ValidationError
 from triton.events.client import connect_async
 from triton.events.log import Checkpoint, Log
 from triton.history import history_of
 from triton.postgres import connected
-from triton.projections.checkpoint import Connection
 from triton.projections.rebuild import shadow as shadows
 from triton.projections.rebuild.clickhouse_tables import ClickHouseTables
 from triton.projections.rebuild.fill import Reached, fill

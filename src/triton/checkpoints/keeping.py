@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final, TypeVar
 import psycopg
 from redis.exceptions import RedisError
 
+from triton.checkpoints.lease import LEASE_SECONDS, Lease
 from triton.errors import EvidenceError, FencedError, LogError, TritonError, UnavailableError
 from triton.events.log import Log
 from triton.events.troubles import Kind, note_trouble
@@ -22,7 +23,6 @@ from triton.observe.logger import get_logger
 from triton.observe.signs import Part, signs
 from triton.observe.statements import AsyncCursor
 from triton.postgres import connected
-from triton.projections.checkpoint import LEASE_SECONDS, Lease
 
 #: Seconds between two looks of a standby at its lease.
 STANDBY: Final = 1.0

@@ -6,9 +6,9 @@ from typing import Any, Final, Self, TypeAlias
 
 import psycopg
 
+from triton.checkpoints.statements import sql
 from triton.errors import FencedError
 from triton.events.log import Checkpoint, Entry
-from triton.projections.statements import sql
 
 #: A connection in autocommit mode; transactions are opened by name.
 Connection: TypeAlias = psycopg.AsyncConnection[Any]
@@ -86,17 +86,22 @@ class Lease:
         """Within the caller's transaction, move the checkpoint to an entry; answers the new one, which the
         caller sets after the commit. Raises FencedError."""
         to = self.checkpoint_at(last)
-        await self.fenced("advance", {"to": to.position, "digest": to.digest})
+        await self.advance(to.position, to.digest)
         return to
+
+    async def advance(self, position: int, digest: str) -> None:
+        """The same for any position and the digest of its entry, empty for none. Raises FencedError."""
+        await self.fenced(sql("advance"), {"to": position, "digest": digest})
 
     async def renew(self) -> None:
         """Stay the holder. Raises FencedError."""
-        await self.fenced("renew", {})
+        await self.fenced(sql("renew"), {})
 
-    async def fenced(self, name: str, values: dict[str, object]) -> None:
-        """Run a statement of `sql/` that touches one row for the holder, and none for who was replaced.
+    async def fenced(self, statement: bytes, values: dict[str, object]) -> None:
+        """Run a statement that touches one row for the holder, and none for who was replaced. It may name
+        `projector`, `partition`, `fence`, `from` (the checkpoint's position) and `seconds` besides `values`.
         Raises FencedError."""
-        cursor = await self.connection.execute(sql(name), {**self._key(), **values})
+        cursor = await self.connection.execute(statement, {**self._key(), **values})
         if cursor.rowcount != 1:
             raise FencedError(
                 f"projector {self.projector} of partition {self.partition} was replaced: its fence "
@@ -108,14 +113,6 @@ class Lease:
     async def release(self) -> None:
         """Let another begin at once. Does nothing for who was replaced."""
         await self.connection.execute(sql("release"), self._key())
-
-    async def parked_jobs(self) -> set[str]:
-        """The jobs whose later events are to be parked."""
-        cursor = await self.connection.execute(
-            "SELECT DISTINCT job FROM parked_events WHERE projector = %s AND partition = %s",
-            (self.projector, self.partition),
-        )
-        return {job for (job,) in await cursor.fetchall()}
 
     def _key(self) -> dict[str, object]:
         return {
