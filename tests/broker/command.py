@@ -78,5 +78,12 @@ class Command:
             found.append(Note(word, job, int(attempt), int(pid), float(at)))
         return found
 
+    def busy(self) -> bool:
+        """Whether a job that has begun in a process that lives has not noted its end."""
+        notes = self.notes()
+        ended = {(note.job, note.attempt) for note in notes if note.word == "end"}
+        begun = {note.pid for note in notes if (note.job, note.attempt) not in ended}
+        return any(Path(f"/proc/{pid}").exists() for pid in begun)
+
     def log(self) -> str:
         return self.log_path.read_text()

@@ -87,6 +87,20 @@ def history(redis_client: redis.Redis, namespace: str, partitions: int) -> Histo
 
 
 @pytest.fixture
+def quick_heart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of this process hear of a cancel soon, without leases that a slow machine would lose."""
+    monkeypatch.setattr("triton.broker.pulse.MAX_HEARTBEAT", 0.3)
+
+
+@pytest.fixture
+def told_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Idle workers of this process look around by themselves later than any test waits for: who gets a
+    job was told of it."""
+    for module in ("broker", "bells", "dispatcher"):
+        monkeypatch.setattr(f"triton.broker.{module}.IDLE_BLOCK", 100.0)
+
+
+@pytest.fixture
 def stock_middleware() -> Callable[[], list[dramatiq.Middleware]]:
     """Dramatiq's default middleware, new objects at each call."""
     return lambda: [middleware() for middleware in default_middleware]

@@ -104,7 +104,7 @@ def test_what_a_decorator_adds_is_not_asked_for(
         later.send()
     messages = [work.send(1), later.send(1)]
     with run(broker):
-        broker.join("default", timeout=5_000)
+        broker.join("default", timeout=30_000)
     for message in messages:
         assert history.of(message.message_id)[-1].data == Completed(result=1)
 
@@ -122,7 +122,7 @@ def test_a_callback_that_does_not_fit_is_a_job_that_failed(
 
     work.send()
     with run(broker):
-        broker.join("default", timeout=5_000)
+        broker.join("default", timeout=30_000)
     assert history.ended() == {"completed": 1, "failed": 1}
     failed = next(event.data for event in history.events() if isinstance(event.data, Failed))
     assert failed.error.type == "TypeError"
@@ -157,7 +157,7 @@ def test_what_no_worker_can_run_fails_and_the_queue_goes_on(
     replace_message(redis_client, keys.prefix(namespace, 0), broken.message_id, b"\x93no json")
     good = work.send(2)
     with run(broker):
-        broker.join("default", timeout=5_000)
+        broker.join("default", timeout=30_000)
     reasons = {}
     for message in (unknown, broken):
         failed = history.of(message.message_id)[-1].data

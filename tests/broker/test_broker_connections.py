@@ -39,20 +39,24 @@ def server(folder: Path) -> Iterator[OwnServer]:
     made.kill()
 
 
-def test_a_refused_connection_is_one_sentence_and_quick(make_broker: MakeBroker) -> None:
+def test_a_refused_connection_is_one_sentence_and_quick(
+    make_broker: MakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broker = make_broker(url="redis://127.0.0.1:1/0")
+    waits: list[float] = []
+    monkeypatch.setattr("redis.retry.sleep", waits.append)
 
     @dramatiq.actor
     def work() -> None:
         pass
 
     for call in (work.send, lambda: broker.join("default")):
-        began = time.monotonic()
+        waits.clear()
         with pytest.raises(
             ConnectionClosed, match=r"Redis does not answer \(.*\): is it running\?$"
         ):
             call()
-        assert time.monotonic() - began < 2
+        assert 0 < sum(waits) < 2
 
 
 def test_a_bad_url_says_what_is_expected(make_broker: MakeBroker) -> None:
@@ -90,7 +94,7 @@ def test_a_full_server_refuses_without_a_half_done_job(
             client.config_set("maxmemory", 1)
             client.config_set("maxmemory", 0)
             broker.enqueue(refused)
-            broker.join("default", timeout=10_000)
+            broker.join("default", timeout=30_000)
         history = History(client, namespace)
         history.check()
         assert history.ended() == {"completed": 2}
@@ -126,7 +130,7 @@ def test_what_follows_in_another_partition_is_not_lost_with_a_refusal(
             eventually(lambda: refusals(client) >= 2)
             client.config_set("maxmemory", 0)
             eventually(lambda: results == [7])
-            broker.join("default", timeout=10_000)
+            broker.join("default", timeout=30_000)
         history = History(client, namespace, partitions=2)
         history.check()
         assert history.ended() == {"completed": 2}
@@ -145,7 +149,7 @@ def test_outcomes_survive_a_restart_of_redis(
     def work(number: int) -> int:
         current_job().output("begun")
         runs.append(number)
-        go_on.wait(20)
+        go_on.wait(60)
         current_job().progress(99, "nearly")
         return number
 
@@ -160,7 +164,7 @@ def test_outcomes_survive_a_restart_of_redis(
         go_on.set()
         broker.join("default", timeout=20_000)
         assert [message.get_result() for message in messages] == [0, 1, 2]
-        assert work.send(3).get_result(block=True, timeout=10_000) == 3
+        assert work.send(3).get_result(block=True, timeout=30_000) == 3
     with redis.Redis.from_url(server.url) as client:
         history = History(client, namespace)
         history.check()
@@ -187,8 +191,8 @@ def test_a_worker_that_starts_before_redis_works_when_it_comes(
             time.sleep(0.2)
             server.start()
             work.send()
-            assert done.wait(10)
-            broker.join("default", timeout=5_000)
+            assert done.wait(30)
+            broker.join("default", timeout=30_000)
     finally:
         server.kill()
 
@@ -203,15 +207,15 @@ def test_a_worker_stops_although_redis_is_away(
     @dramatiq.actor
     def work() -> None:
         begun.set()
-        go_on.wait(20)
+        go_on.wait(60)
 
     work.send()
-    with run(broker):
-        assert begun.wait(5)
+    with run(broker) as worker:
+        threads = list(worker.workers)
+        assert begun.wait(30)
         server.kill()
         go_on.set()
-        began = time.monotonic()
-    assert time.monotonic() - began < 5
+    assert not any(thread.is_alive() for thread in threads), "it stopped, nobody gave up on it"
 
 
 @pytest.mark.one_partition
@@ -226,10 +230,10 @@ def test_an_emptied_server_gets_a_new_log(
 
     with run(broker), redis.Redis.from_url(server.url) as client:
         work.send()
-        broker.join("default", timeout=5_000)
+        broker.join("default", timeout=30_000)
         client.flushall()
         work.send()
-        broker.join("default", timeout=10_000)
+        broker.join("default", timeout=30_000)
         history = History(client, namespace)
         eventually(lambda: history.ended() == {"completed": 1})
         history.check()

@@ -58,11 +58,11 @@ def test_an_error_that_nobody_foresaw_ends_neither_claims_nor_heartbeats(
 
     message = work.send()
     with run(broker, threads=1):
-        assert begun.wait(10), "it is claimed in spite of the first error"
+        assert begun.wait(30), "it is claimed in spite of the first error"
         eventually(lambda: not fails)
         prefix = keys.prefix(namespace, 0)
         send(redis_client, [scripts.cancel(prefix, [message.message_id], op="op", by="user:u")])
-        eventually(lambda: history.types(message.message_id)[-1] == "cancelled", timeout=10)
+        eventually(lambda: history.types(message.message_id)[-1] == "cancelled", timeout=60)
     history.check()
 
 
@@ -80,17 +80,17 @@ def test_a_job_that_outlives_its_broker_gives_up_on_a_server_that_refuses(
             @dramatiq.actor
             def work() -> None:
                 begun.set()
-                go_on.wait(20)
+                go_on.wait(60)
 
             work.send()
             with run(broker, threads=1) as worker:
-                assert begun.wait(10)
+                assert begun.wait(30)
                 (thread,) = worker.workers
                 broker.close()
                 with redis.Redis.from_url(server.url) as client:
                     client.config_set("maxmemory", 1)
                 go_on.set()
-                worker.stop(timeout=10_000)
+                worker.stop(timeout=30_000)
                 assert not thread.is_alive(), "it says what it has to say for ever"
         finally:
             server.kill()
@@ -105,7 +105,7 @@ def test_an_ear_that_loses_its_connection_has_somebody_look() -> None:
     thread.start()
     bells.arm(60)
     try:
-        assert rung.wait(10)
+        assert rung.wait(30)
     finally:
         stopped.set()
         bells.hush()
@@ -122,11 +122,12 @@ class Lease:
         self.over = False
         self.answers = True
         self.reading, self.go_on = threading.Event(), threading.Event()
+        self.let_go = False
         self.reports = Reports("job", 2, "worker:w", wake=lambda _: self._take())
 
     def recorded_steps(self) -> Mapping[bytes, bytes]:
         self.reading.set()
-        self.go_on.wait(5)
+        self.let_go = self.go_on.wait(30)
         return {}
 
     def _take(self) -> None:
@@ -145,15 +146,14 @@ def test_steps_that_wait_for_what_was_recorded_let_other_coroutines_run() -> Non
 
     async def both() -> list[int]:
         first = asyncio.ensure_future(steps.run_async("one", seven))
-        assert await asyncio.to_thread(lease.reading.wait, 5)
+        assert await asyncio.to_thread(lease.reading.wait, 30)
         second = asyncio.ensure_future(steps.run_async("two", seven))
-        begun = time.monotonic()
         await asyncio.sleep(0.01)
-        assert time.monotonic() - begun < 4, "the loop stood still until the first one had read"
         lease.go_on.set()
         return [await first, await second]
 
     assert asyncio.run(both()) == [7, 7]
+    assert lease.let_go, "the loop stood still until the first one had waited in vain"
 
 
 def test_an_asynchronous_step_ends_where_nobody_answers_any_more() -> None:
@@ -161,7 +161,7 @@ def test_an_asynchronous_step_ends_where_nobody_answers_any_more() -> None:
     lease.answers, lease.over = False, True
 
     async def alone() -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             with pytest.raises(LeaseLost):
                 await Steps(lease, attempt=1).run_async("one", seven)
 

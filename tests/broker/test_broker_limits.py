@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import threading
 import time
@@ -21,9 +22,12 @@ from triton.events.types import Completed, Failed, RetryScheduled
 NOT_LIMITED = float("inf")
 
 
-def limited(make_broker: MakeBroker, **limits: float) -> TritonBroker:
-    """A broker whose clock is looked at every 10 ms."""
-    own = TimeLimits(**limits, interval=10)  # type: ignore[arg-type]
+def limits(**limits: float) -> TimeLimits:
+    """The clock is looked at every 10 ms."""
+    return TimeLimits(**limits, interval=10)  # type: ignore[arg-type]
+
+
+def limited(make_broker: MakeBroker, own: TimeLimits) -> TritonBroker:
     return make_broker(middleware=[own, Callbacks(), Retries(min_backoff=10, max_backoff=20)])
 
 
@@ -42,7 +46,7 @@ def error_of(history: History, job: str) -> tuple[str, str]:
 def test_a_soft_limit_lets_the_actor_clean_up(
     make_broker: MakeBroker, run: Run, history: History
 ) -> None:
-    broker = limited(make_broker, soft_time_limit=50)
+    broker = limited(make_broker, limits(soft_time_limit=50))
 
     @dramatiq.actor
     def work() -> str:
@@ -54,20 +58,20 @@ def test_a_soft_limit_lets_the_actor_clean_up(
 
     message = work.send()
     with run(broker):
-        broker.join("default", timeout=5_000)
+        broker.join("default", timeout=30_000)
     assert history.of(message.message_id)[-1].data == Completed(result="half of it")
 
 
 def test_limits_end_attempts_and_are_retried_as_any_error(
     make_broker: MakeBroker, run: Run, history: History
 ) -> None:
-    broker = limited(make_broker, soft_time_limit=100, time_limit=1_000, grace=NOT_LIMITED)
+    broker = limited(make_broker, limits(soft_time_limit=100, grace=NOT_LIMITED))
 
     @dramatiq.actor(max_retries=1)
     def soft() -> None:
         endless()
 
-    @dramatiq.actor(max_retries=0)
+    @dramatiq.actor(max_retries=0, time_limit=1_000, soft_time_limit=100)
     def hard() -> None:
         try:
             endless()
@@ -76,7 +80,7 @@ def test_limits_end_attempts_and_are_retried_as_any_error(
 
     messages = [soft.send(), hard.send()]
     with run(broker):
-        broker.join("default", timeout=5_000)
+        broker.join("default", timeout=30_000)
     assert error_of(history, messages[0].message_id) == ("time_limit", "SoftTimeLimit")
     assert error_of(history, messages[1].message_id) == ("time_limit", "TimeLimitExceeded")
     assert history.types(messages[0].message_id).count("retry_scheduled") == 1
@@ -110,9 +114,28 @@ def test_an_own_time_limit_takes_the_place_of_ours(make_broker: MakeBroker) -> N
     assert [each for each in broker.middleware if isinstance(each, TimeLimit)] == [own]
 
 
-def in_c_code(seconds: float) -> None:
-    """Blocks where no interrupt arrives; other threads run on."""
-    ctypes.CDLL(None).usleep(ctypes.c_uint(int(seconds * 1_000_000)))
+class CCode:
+    """Blocks where no interrupt arrives, until it is let go; other threads run on."""
+
+    def __init__(self) -> None:
+        self._reading, self._writing = os.pipe()
+
+    def wait(self) -> None:
+        ctypes.CDLL(None).read(self._reading, ctypes.create_string_buffer(1), 1)
+
+    def let_go(self) -> None:
+        os.write(self._writing, b"x")
+
+    def close(self) -> None:
+        os.close(self._reading)
+        os.close(self._writing)
+
+
+@pytest.fixture
+def c_code() -> Iterator[CCode]:
+    made = CCode()
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -150,10 +173,11 @@ class Noting(Middleware):
 @pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("retries", [0, 1])
 def test_an_attempt_that_no_interrupt_reaches_is_given_up(
-    make_broker: MakeBroker, run: Run, history: History, retries: int
+    make_broker: MakeBroker, run: Run, history: History, c_code: CCode, retries: int
 ) -> None:
     """Its thread is replaced, its outcome is told once, and what it says when it comes back is nothing."""
-    broker = limited(make_broker, time_limit=40, grace=40)
+    own = limits(time_limit=40, grace=40)
+    broker = limited(make_broker, own)
     seen: list[str] = []
     broker.add_middleware(Noting(seen))
     begun, back, told = [], threading.Event(), []
@@ -165,9 +189,11 @@ def test_an_attempt_that_no_interrupt_reaches_is_given_up(
     @dramatiq.actor(max_retries=retries, on_failure="callback")
     def stuck() -> str:
         begun.append(threading.get_ident())
+        # For the next attempt and the callback, which must not be late on a slow machine.
+        own.time_limit = 60_000
         try:
             if len(begun) == 1:
-                in_c_code(1.5)
+                c_code.wait()
             return "late"
         finally:
             if threading.get_ident() == begun[0]:
@@ -175,10 +201,11 @@ def test_an_attempt_that_no_interrupt_reaches_is_given_up(
 
     message = stuck.send()
     with run(broker, threads=1) as worker:
-        broker.join("default", timeout=5_000)
+        broker.join("default", timeout=30_000)
         assert not back.is_set(), "nobody waited for it"
         eventually(lambda: told)
-        assert back.wait(5)
+        c_code.let_go()
+        assert back.wait(30)
         eventually(lambda: begun[0] not in {each.ident for each in threading.enumerate()})
         assert [thread.is_alive() for thread in worker.workers] == [True]
     kinds = history.types(message.message_id)
@@ -197,20 +224,26 @@ def test_an_attempt_that_no_interrupt_reaches_is_given_up(
 
 @pytest.mark.usefixtures("untraced")
 def test_a_stopping_worker_does_not_start_another_thread(
-    make_broker: MakeBroker, run: Run, history: History
+    make_broker: MakeBroker, run: Run, history: History, c_code: CCode
 ) -> None:
-    broker = limited(make_broker, time_limit=200, grace=40)
+    broker = limited(make_broker, limits(time_limit=200, grace=40))
     begun = threading.Event()
 
     @dramatiq.actor(max_retries=0)
     def stuck() -> None:
         begun.set()
-        in_c_code(1.0)
+        c_code.wait()
 
     message = stuck.send()
     before = threading.active_count()
+
+    def let_go_when_given_up() -> None:
+        eventually(lambda: history.types(message.message_id)[-1] == "failed")
+        c_code.let_go()
+
     with run(broker, threads=1):
-        assert begun.wait(5)
+        assert begun.wait(30)
+        threading.Thread(target=let_go_when_given_up).start()
     assert error_of(history, message.message_id) == ("time_limit", "TimeLimitExceeded")
     eventually(lambda: threading.active_count() <= before)
 
@@ -218,7 +251,7 @@ def test_a_stopping_worker_does_not_start_another_thread(
 def test_a_limit_that_comes_as_the_actor_ends_is_too_late(
     make_broker: MakeBroker, run: Run, history: History
 ) -> None:
-    broker = limited(make_broker, time_limit=30, grace=30)
+    broker = limited(make_broker, limits(time_limit=30, grace=30))
 
     def ends(seconds: float) -> Callable[[], None]:
         return lambda: time.sleep(seconds)
@@ -229,7 +262,7 @@ def test_a_limit_that_comes_as_the_actor_ends_is_too_late(
 
     messages = [work.send(number) for number in range(40)]
     with run(broker, threads=4) as worker:
-        broker.join("default", timeout=10_000)
+        broker.join("default", timeout=30_000)
         assert all(thread.is_alive() for thread in worker.workers)
         assert len(worker.workers) == 4
     ended = {history.types(message.message_id)[-1] for message in messages}

@@ -50,7 +50,7 @@ def test_large_arguments_and_results_go_by_reference_and_come_back(
 
     message = work.send(LARGE, other="o", number=7)
     with run(broker):
-        result = message.get_result(block=True, timeout=5_000)
+        result = message.get_result(block=True, timeout=30_000)
     assert seen == [(LARGE, "o", 7)] * 2, "the retry carries the reference"
     assert result == {"text": LARGE, "bytes": b"\x00" * 10, "number": 7}
     bodies = []
@@ -84,7 +84,7 @@ def test_what_follows_from_a_large_result_gets_it(
     chain = grow.message(300_000) | measure.message()
     with run(broker):
         chain.run()
-        assert chain.get_result(block=True, timeout=5_000) == 300_000
+        assert chain.get_result(block=True, timeout=30_000) == 300_000
     history.check()
 
 
@@ -112,7 +112,7 @@ def test_arguments_that_are_not_what_they_were_fail_the_attempt(
         stored.chmod(0o644)
         stored.write_bytes(stored.read_bytes().replace(b'"kwargs"', b'"kwarks"'))
     with run(broker):
-        broker.join("default", timeout=5_000)
+        broker.join("default", timeout=30_000)
     data = [event.data for event in history.of(message.message_id)]
     assert sum(isinstance(each, RetryScheduled) for each in data) == 1
     failed = data[-1]
@@ -140,7 +140,7 @@ def test_a_large_step_is_recorded_by_reference(
 
     message = work.send()
     with run(broker):
-        assert message.get_result(block=True, timeout=5_000) == 1
+        assert message.get_result(block=True, timeout=30_000) == 1
     assert seen == [[LARGE, "end"]] * 2
     (done,) = [e.data for e in history.of(message.message_id) if isinstance(e.data, StepCompleted)]
     assert reference_in(done.result) is not None
@@ -155,7 +155,7 @@ def test_a_changed_result_is_noticed(archive: Path, make_broker: MakeBroker, run
 
     message = work.send()
     with run(broker):
-        broker.join("default", timeout=5_000)
+        broker.join("default", timeout=30_000)
     (stored,) = eventually(lambda: objects(archive))
     stored.chmod(0o644)
     stored.write_bytes(stored.read_bytes()[:-1] + b"z")
@@ -176,8 +176,8 @@ def test_without_an_archive_what_is_too_large_says_what_to_set(
     message = work.send("x" * 100_000)
     with run(broker):
         with pytest.raises(ResultMissing, match="set TRITON_ARCHIVE_URL"):
-            message.get_result(block=True, timeout=5_000)
-        broker.join("default", timeout=5_000)
+            message.get_result(block=True, timeout=30_000)
+        broker.join("default", timeout=30_000)
     assert history.types(message.message_id) == ["submitted", "started", "completed"]
 
 
@@ -209,7 +209,7 @@ def test_nobody_reads_what_is_another_s_by_its_reference(
         work.send(**secret)
     message = work.send(x=secret)
     with run(broker), pytest.raises(ResultMissing, match="which is Triton's own"):
-        message.get_result(block=True, timeout=5_000)
+        message.get_result(block=True, timeout=30_000)
 
 
 @pytest.mark.one_partition

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import signal
-import time
 from collections import Counter
 
+import pytest
 from broker_kit import MakeBroker, StartCommand
 from broker_log import History
+from command import Command
 from dramatiq import Message
 
 from eventually import eventually
@@ -26,24 +27,29 @@ def ready(broker: TritonBroker) -> TritonBroker:
 
 
 def test_sigterm_drains_and_gives_the_rest_back_at_once(
-    make_broker: MakeBroker, start: StartCommand, history: History
+    make_broker: MakeBroker,
+    start: StartCommand,
+    history: History,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broker = ready(make_broker())
-    broker.enqueue_many(messages(40, seconds=0.3))
+    # Fifteen seconds of work: it is not done before the signal arrives, and the second command hurries.
+    broker.enqueue_many(messages(400, seconds=0.3))
     command = start("--processes", "2", "--threads", "4")
-    eventually(lambda: len(command.notes()) >= 12, timeout=20)
+    eventually(lambda: len(command.notes()) >= 12, timeout=60)
     command.process.send_signal(signal.SIGTERM)
-    assert command.process.wait(10) == 0
+    assert command.process.wait(60) == 0
     left = broker.count("default")
     ended = history.ended()
     assert left["leases"] == 0, "nobody has to wait for a lease"
-    assert left["ready"] + ended["completed"] == 40
-    assert 0 < ended["completed"] < 40
+    assert left["ready"] + ended["completed"] == 400
+    assert 0 < ended["completed"] < 400
     begun = {note.job for note in command.notes()}
     assert len(begun) == ended["completed"], "what had begun was ended"
+    monkeypatch.setenv("PACE", "0")
     second = start("--processes", "2", "--threads", "8")
-    broker.join("default", timeout=30_000)
-    assert history.ended() == {"completed": 40}
+    broker.join("default", timeout=60_000)
+    assert history.ended() == {"completed": 400}
     assert {note.job for note in second.notes()}.isdisjoint(begun)
     history.check()
 
@@ -53,32 +59,35 @@ def test_sighup_starts_new_processes_and_goes_on(
 ) -> None:
     broker = ready(make_broker())
     command = start("--processes", "2", "--threads", "2")
-    rounds = 0
+    sent = 0
     before: set[int] = set()
-    while len(before) < 2:
-        # The quicker process may take all of the first.
-        assert (rounds := rounds + 1) < 20, command.log()
+
+    def both_work() -> set[int]:
+        """The two processes that are new; the quicker one may take all of the first."""
+        nonlocal sent
+        sent += 8
         broker.enqueue_many(messages(8, seconds=0.05))
-        broker.join("default", timeout=20_000)
-        before = {note.pid for note in command.notes()}
+        broker.join("default", timeout=30_000)
+        found = {note.pid for note in command.notes()} - before
+        assert len(found) == 2, command.log()
+        return found
+
+    before = eventually(both_work, timeout=60)
     broker.enqueue_many(messages(20, seconds=0.2))
     command.process.send_signal(signal.SIGHUP)
     broker.join("default", timeout=30_000)
-    broker.enqueue_many(messages(20, seconds=0.05))
-    broker.join("default", timeout=30_000)
-    after = {note.pid for note in command.notes()} - before
-    assert len(after) == 2, command.log()
+    eventually(both_work, timeout=60)
     assert command.process.poll() is None
     command.process.send_signal(signal.SIGTERM)
-    assert command.process.wait(10) == 0
-    assert history.ended() == {"completed": 40 + 8 * rounds}
+    assert command.process.wait(60) == 0
+    assert history.ended() == {"completed": 20 + sent}
     history.check()
 
 
 def test_every_job_ends_once_whatever_processes_are_killed(
     make_broker: MakeBroker, start: StartCommand, history: History
 ) -> None:
-    """300 jobs on three commands; one of them is killed every third of a second or so."""
+    """300 jobs on three commands; whoever is at work is killed now and then."""
     broker = ready(make_broker())
     commands = [
         start("--processes", "1", "--threads", "4", lease_ms=1500, max_deaths=20) for _ in range(3)
@@ -86,22 +95,30 @@ def test_every_job_ends_once_whatever_processes_are_killed(
     chance = random.Random(20)
     sent = messages(240, seconds=0.05) + messages(60, seconds=0.02, fails=True)
     chance.shuffle(sent)
-    for begin in range(0, 300, 50):
-        broker.enqueue_many(sent[begin : begin + 50])
-    kills = 0
-    deadline = time.monotonic() + 60
-    while history.ended().total() < 300:
-        assert time.monotonic() < deadline, history.ended()
+    given = 0
+
+    def at_work() -> list[Command]:
+        """Who runs a job; anybody, where all that were sent have ended already."""
         for command in commands:
             command.keep_alive()
-        time.sleep(chance.uniform(0.2, 0.5))
-        victim = chance.choice(commands)
-        if kills < 8 and victim.notes():
-            victim.kill()
-            kills += 1
+        running = [command for command in commands if command.busy()]
+        return running or (commands if history.ended().total() == given else [])
+
+    for begin in range(0, 280, 35):
+        # Some of them for each kill, so that there is work to be killed.
+        broker.enqueue_many(sent[begin : begin + 35])
+        given += 35
+        chance.choice(eventually(at_work, timeout=60)).kill()
+    broker.enqueue_many(sent[given:])
+
+    def done() -> bool:
+        for command in commands:
+            command.keep_alive()
+        return history.ended().total() == 300
+
+    eventually(done, timeout=60, interval=0.1)
     assert history.ended() == {"completed": 300}
     history.check()
-    assert kills >= 5, "the jobs were done too soon: little was tried"
     kinds = Counter(event.type for event in history.events())
     assert kinds["job.lease_lost"] > 0
     begun = Counter(
@@ -138,7 +155,7 @@ def test_a_job_that_kills_its_worker_each_time_ends_as_died(
     assert "2 leases lost" in failed.error.message
     (good,) = messages(1, seconds=0.01)
     broker.enqueue(good)
-    eventually(lambda: history.types(good.message_id)[-1:] == ["completed"], timeout=20)
+    eventually(lambda: history.types(good.message_id)[-1:] == ["completed"], timeout=60)
     assert [note.word for note in command.notes() if note.job == poison.message_id] == ["begin"] * 2
     history.check()
 
@@ -151,5 +168,5 @@ def test_a_job_that_kills_at_once_does_not_hang_the_command(
     (poison,) = messages(1, actor="suicide")
     broker.enqueue(poison)
     command = start("--processes", "1", "--threads", "1", app="slow_boot_app")
-    assert command.process.wait(30) != 0
+    assert command.process.wait(60) != 0
     assert history.types(poison.message_id)[:2] == ["submitted", "started"]

@@ -26,6 +26,7 @@ def living(url: str, namespace: str, partitions: int) -> list[LiveWorker]:
     return asyncio.run(read())
 
 
+@pytest.mark.usefixtures("quick_heart")
 @pytest.mark.parametrize("partitions", [1, 3])
 def test_a_worker_is_known_with_what_it_runs(
     make_broker: MakeBroker,
@@ -34,12 +35,12 @@ def test_a_worker_is_known_with_what_it_runs(
     namespace: str,
     partitions: int,
 ) -> None:
-    broker = make_broker(lease_ms=1_000, partitions=partitions)
+    broker = make_broker(lease_ms=3_000, partitions=partitions)
     go = threading.Event()
 
     @dramatiq.actor(queue_name="work")
     def work() -> None:
-        go.wait(10)
+        go.wait(60)
 
     def workers() -> list[LiveWorker]:
         return living(broker.url, namespace, partitions)
@@ -48,13 +49,13 @@ def test_a_worker_is_known_with_what_it_runs(
         (idle,) = eventually(workers)
         assert (idle.about.queues, idle.about.threads, idle.running) == (["work"], 2, [])
         assert idle.about.version == triton.__version__
-        sent = {work.send().message_id for _ in range(2)}
-        eventually(lambda: {running.job for w in workers() for running in w.running} == sent)
-        assert {running.actor for w in workers() for running in w.running} == {"work"}
+        sent = {(work.send().message_id, "work") for _ in range(2)}
+        eventually(
+            lambda: {(runs.job, runs.actor) for w in workers() for runs in w.running} == sent
+        )
         go.set()
-        broker.join("work", timeout=5_000)
-        eventually(lambda: [w.about.ended for w in workers()] == [{"work": 2}])
-        assert [w.running for w in workers()] == [[]]
+        broker.join("work", timeout=30_000)
+        eventually(lambda: [(w.about.ended, w.running) for w in workers()] == [({"work": 2}, [])])
     assert living(broker.url, namespace, partitions) == [], "it said that it goes"
     assert not redis_client.exists(keys.workers(keys.prefix(namespace, 0)))
 

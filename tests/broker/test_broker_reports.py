@@ -198,7 +198,7 @@ def test_a_thousand_outputs_are_tens_of_entries_before_the_outcome(
 
     message = talk.send()
     with run(broker):
-        broker.join("default", timeout=10_000)
+        broker.join("default", timeout=30_000)
     events = history.of(message.message_id)
     output = "".join(e.data.chunk for e in events if isinstance(e.data, Output))
     assert output == "".join(f"{number}\n" for number in range(1000))
@@ -228,7 +228,7 @@ def test_threads_of_an_actor_may_all_report(
 
     message = talk.send()
     with run(broker):
-        broker.join("default", timeout=10_000)
+        broker.join("default", timeout=30_000)
     text = "".join(
         e.data.chunk for e in history.of(message.message_id) if isinstance(e.data, Output)
     )
@@ -249,7 +249,7 @@ def test_a_new_attempt_begins_its_reports_anew(
 
     message = talk.send()
     with run(broker):
-        broker.join("default", timeout=5_000)
+        broker.join("default", timeout=30_000)
     output = [e.data for e in history.of(message.message_id) if isinstance(e.data, Output)]
     assert output == [Output(chunk="attempt 1"), Output(chunk="attempt 2")]
 
@@ -263,7 +263,7 @@ def test_a_percent_out_of_range_is_refused(
 
     messages = [work.send(101), work.send(-0.1)]
     with run(broker):
-        broker.join("default", timeout=5_000)
+        broker.join("default", timeout=30_000)
     for message in messages:
         assert history.types(message.message_id) == ["submitted", "started", "failed"]
 
@@ -288,7 +288,7 @@ def test_what_is_no_text_fails_its_job_and_not_the_worker(
     cases += [("percent", "thing"), ("output", "text")]
     messages = [work.send(*case) for case in cases]
     with run(broker):
-        broker.join("default", timeout=10_000)
+        broker.join("default", timeout=30_000)
     for message in messages[:-1]:
         failed = history.of(message.message_id)[-1].data
         assert isinstance(failed, Failed)

@@ -49,7 +49,7 @@ def test_a_policy_says_how_often_and_when(
 
     message = policed.send() if place == "actor" else stock.send_with_options(retry=QUICK)
     with run(broker):
-        broker.join("default", timeout=5_000)
+        broker.join("default", timeout=30_000)
     assert history.types(message.message_id) == [
         *("submitted", *("started", "retry_scheduled", "due") * 3, "started", "failed")
     ]
@@ -71,7 +71,7 @@ def test_a_name_and_single_options_can_be_mixed(
     one = work.send()
     none = work.send_with_options(retry="none")
     with run(broker):
-        broker.join("default", timeout=5_000)
+        broker.join("default", timeout=30_000)
     for message, retries in ((two, 2), (one, 1), (none, 0)):
         assert history.types(message.message_id).count("retry_scheduled") == retries
     assert 15 <= waits(history, one.message_id)[0] <= 16.5
@@ -102,7 +102,7 @@ def test_named_errors_end_the_job(
 
     message = work.send_with_options(no_retry=named)
     with run(broker):
-        broker.join("default", timeout=5_000)
+        broker.join("default", timeout=30_000)
     kinds = history.types(message.message_id)
     assert ("retry_scheduled" in kinds, kinds[-1]) == (retried, "failed")
     failed = history.of(message.message_id)[-1].data
@@ -124,7 +124,7 @@ def test_a_job_that_ends_as_its_actor_said_is_no_error_in_the_log(
     expected.send()
     once_more.send()
     with caplog.at_level("INFO"), run(broker):
-        broker.join("default", timeout=5_000)
+        broker.join("default", timeout=30_000)
     said = {record.levelname for record in caplog.records if "job_failed" in record.getMessage()}
     assert said == {"INFO", "WARNING"}
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
@@ -183,7 +183,7 @@ def test_a_snooze_counts_against_no_limit(broker: TritonBroker, run: Run, histor
 
     message = work.send()
     with run(broker):
-        assert message.get_result(block=True, timeout=5_000) == "done"
+        assert message.get_result(block=True, timeout=30_000) == "done"
     kinds = history.types(message.message_id)
     assert (kinds.count("snoozed"), kinds.count("retry_scheduled")) == (4, 1)
     history.check()

@@ -44,10 +44,10 @@ def test_what_goes_on_after_the_time_to_drain_is_released_once_its_process_is_go
     broker = ready(make_broker())
     quick, slow = message(0.3), message(60)
     broker.enqueue_many([quick, slow])
-    command = start("--processes", "1", "--threads", "2", **PLAIN, drain_ms=1500)
-    eventually(lambda: len(command.notes()) == 2, timeout=20)
+    command = start("--processes", "1", "--threads", "2", **PLAIN, drain_ms=3000)
+    eventually(lambda: len(command.notes()) == 2, timeout=60)
     command.process.send_signal(signal.SIGTERM)
-    assert command.process.wait(15) == 0, command.log()
+    assert command.process.wait(60) == 0, command.log()
     assert history.types(quick.message_id)[-1] == "completed", "it had the time to end"
     eventually(lambda: history.types(slow.message_id) == ["submitted", "started", "released"])
     released = history.of(slow.message_id)[-1].data
@@ -64,11 +64,11 @@ def test_a_dead_worker_s_jobs_do_not_wait_for_their_leases(
     job = message(60)
     broker.enqueue(job)
     first = start("--processes", "1", "--threads", "1", lease_ms=60_000)
-    (begun,) = eventually(first.notes, timeout=20)
+    (begun,) = eventually(first.notes, timeout=60)
     second = start("--processes", "1", "--threads", "1", lease_ms=60_000)
-    eventually(lambda: b"ready for action" in second.log_path.read_bytes(), timeout=20)
+    eventually(lambda: b"ready for action" in second.log_path.read_bytes(), timeout=60)
     os.kill(begun.pid, signal.SIGKILL)
-    eventually(second.notes, timeout=10)
+    eventually(second.notes, timeout=60)
     lost = next(e.data for e in history.of(job.message_id) if isinstance(e.data, LeaseLost))
     assert lost.deaths == 1, "it counts as a death"
 
@@ -76,9 +76,9 @@ def test_a_dead_worker_s_jobs_do_not_wait_for_their_leases(
 def test_an_idle_worker_ends_soon(make_broker: MakeBroker, start: StartCommand) -> None:
     ready(make_broker()).join("default")
     command = start("--processes", "1", "--threads", "4", **PLAIN)
-    eventually(lambda: b'"event":"ready"' in command.log_path.read_bytes(), timeout=20)
+    eventually(lambda: b'"event":"ready"' in command.log_path.read_bytes(), timeout=60)
     command.process.send_signal(signal.SIGTERM)
-    assert command.process.wait(10) == 0
+    assert command.process.wait(60) == 0
     said = command.log()
     assert "draining" in said
     assert '"event":"stopped"' in said
@@ -96,10 +96,10 @@ def test_a_worker_ends_although_its_redis_is_gone(
             command = start(
                 *("--processes", "1", "--threads", "2"), **PLAIN, redis_url=server.url, drain_ms=500
             )
-            eventually(command.notes, timeout=20)
+            eventually(command.notes, timeout=60)
             server.kill()
             command.process.send_signal(signal.SIGTERM)
-            command.process.wait(30)
+            command.process.wait(60)
         finally:
             server.kill()
 
@@ -147,6 +147,6 @@ def test_a_worker_with_a_wrong_setting_ends_with_one_sentence(
 ) -> None:
     make_broker(partitions=1).enqueue(message(0))
     command = start("--processes", "1", "--threads", "1", **PLAIN, **settings)
-    assert command.process.wait(30) != 0
+    assert command.process.wait(60) != 0
     assert said in command.log()
     assert "Traceback" not in command.log()

@@ -51,7 +51,7 @@ def work(seconds: float, fails: bool = False) -> str:
     note("begin")
     current_job().progress(50, "half")
     current_job().output("working\n")
-    time.sleep(seconds)
+    time.sleep(seconds * float(os.environ.get("PACE", "1")))
     if fails and current_job().attempt == 1:
         raise ValueError("the first attempt")
     note("end")
@@ -85,6 +85,17 @@ def keeps_the_interpreter(seconds: float) -> str:
     """No other thread of the process runs meanwhile: PyDLL does not let go of the interpreter."""
     note("begin")
     ctypes.PyDLL(None).usleep(ctypes.c_uint(int(seconds * 1_000_000)))
+    note("end")
+    return "done"
+
+
+@dramatiq.actor(max_retries=0)
+def keeps_it_until_told(path: str) -> str:
+    """The same until somebody writes into the pipe at `path`."""
+    gate = os.open(path, os.O_RDWR)
+    note("begin")
+    ctypes.PyDLL(None).read(gate, ctypes.create_string_buffer(1), 1)
+    os.close(gate)
     note("end")
     return "done"
 
