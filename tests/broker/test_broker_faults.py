@@ -22,11 +22,13 @@ from redis.retry import Retry
 from eventually import eventually
 from triton import LeaseLost, keys
 from triton.broker.bells import Bells
+from triton.broker.pulse import Bell
 from triton.broker.reports import Reports
 from triton.broker.steps import Steps
 from triton.events.client import connect, send
 from triton.events.scripts import Scripts
 from triton.payloads import Payloads
+from triton.stack.engines import Engines
 
 
 @pytest.mark.one_server
@@ -110,6 +112,59 @@ def test_an_ear_that_loses_its_connection_has_somebody_look() -> None:
         stopped.set()
         bells.hush()
         thread.join()
+
+
+@pytest.mark.one_server
+def test_a_bell_that_is_armed_again_as_soon_as_it_was_hushed_hears_of_what_is_new(
+    engines: Engines, redis_client: redis.Redis, namespace: str
+) -> None:
+    """It took the connection that `hush` had ended for a lost one, and was deaf for 0.2 seconds."""
+    first, second = f"{namespace}:first", f"{namespace}:second"
+    names = [first]
+    rung, stopped = threading.Event(), threading.Event()
+    client = connect(engines.redis_url, retry=Retry(NoBackoff(), 0), socket_timeout=90)
+    bell = Bell(client, names.copy, rung.set)
+    thread = threading.Thread(target=bell.listen, args=(stopped,))
+    thread.start()
+    try:
+        bell.arm(60)
+        eventually(lambda: redis_client.info("clients")["blocked_clients"])
+        names.append(second)
+        bell.hush()
+        bell.arm(60)
+        redis_client.lpush(second, 1)
+        assert rung.wait(30)
+        assert not redis_client.exists(second), "it rang of itself"
+    finally:
+        stopped.set()
+        bell.hush()
+        thread.join()
+
+
+def test_a_claim_that_finds_nothing_while_its_queue_is_subscribed_is_not_the_last(
+    make_broker: MakeBroker, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The subscriber hushed the bell after that claim had armed it, and nobody looked again."""
+    broker = make_broker()
+    done = threading.Event()
+
+    @dramatiq.actor
+    def work() -> None:
+        done.set()
+
+    bell = broker._get_dispatcher()._bell
+    hush, deadline = bell.hush, time.monotonic() + 0.5
+
+    def late() -> None:
+        while not bell.listening and time.monotonic() < deadline:
+            time.sleep(0.01)
+        hush()
+
+    monkeypatch.setattr(bell, "hush", late)
+    with run(broker, threads=1):
+        eventually(lambda: time.monotonic() >= deadline)
+        work.send()
+        assert done.wait(30)
 
 
 class Lease:

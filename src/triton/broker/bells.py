@@ -37,6 +37,8 @@ class Bells:
         self._changed = threading.Condition()
         #: Monotonic seconds until which it listens.
         self._until: float | None = None
+        #: How often it was hushed.
+        self._hushed = 0
 
     @property
     def listening(self) -> bool:
@@ -50,8 +52,9 @@ class Bells:
     def hush(self) -> None:
         with self._changed:
             self._until = None
+            self._hushed += 1
             self._changed.notify_all()
-        disconnect(self._client)
+            disconnect(self._client)
 
     def listen(self, stopped: threading.Event) -> None:
         """The thread's body. The ears are not waited for at its end: they hear of it within a second."""
@@ -71,13 +74,15 @@ class Bells:
 
     def _hear(self, prefix: str, stopped: threading.Event) -> None:
         while self._armed(stopped):
+            hushed = self._hushed
             names = [name for name in self._names() if name.startswith(prefix)]
             try:
                 if names and self._client.blpop(names, timeout=IDLE_BLOCK):
                     # Also where nobody listens any more: it was taken from other workers.
                     self._ring()
             except Exception as error:
-                if self.listening:
+                # A connection that `hush` took away ends in all kinds of errors.
+                if hushed == self._hushed:
                     _log.warning("bell_lost", error=str(error))
                     stopped.wait(0.2)
                     # It may have rung on the connection that was lost.

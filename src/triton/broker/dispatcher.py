@@ -134,13 +134,14 @@ class Dispatcher:
         with self._lock:
             self._inboxes[queue] = inbox
             self._prefetch[queue] = prefetch
+        # It may listen already, to the queues that there were before. Not after the claim, which arms it.
+        self._bell.hush()
+        with self._lock:
             self._claiming = True
             self._claim_wanted = True
             if self._run is None:
                 self._run = self._start()
             self._work.notify()
-        # It may listen already, to the queues that there were before.
-        self._bell.hush()
         return inbox
 
     def unsubscribe(self, queue: str, inbox: SimpleQueue[JobProxy]) -> None:

@@ -46,6 +46,9 @@ class Bell:
         self._rung = rung
         self._changed = threading.Condition()
         self._wait: float | None = None
+        #: How often it was hushed, and the same when the look began that is under way.
+        self._hushed = 0
+        self._looking: int | None = None
 
     @property
     def listening(self) -> bool:
@@ -57,12 +60,23 @@ class Bell:
         with self._changed:
             self._wait = wait
             self._changed.notify()
+            if self._looking not in (None, self._hushed):
+                # It went to the server just after `hush` had ended its connection, with the names of before.
+                self._cut()
 
     def hush(self) -> None:
-        """Stop listening at once, so that a ring goes to another worker."""
+        """Stop listening at once, so that a ring goes to another worker.
+
+        A ring that was heard and not told yet is lost: whoever claims afterwards has to look by itself.
+        """
         with self._changed:
             self._wait = None
             self._changed.notify()
+            self._cut()
+
+    def _cut(self) -> None:
+        # Under the lock, so that whoever loses a connection knows whether it was this.
+        self._hushed += 1
         disconnect(self._client)
 
     def listen(self, stopped: threading.Event) -> None:
@@ -71,22 +85,26 @@ class Bell:
             with self._changed:
                 while self._wait is None and not stopped.is_set():
                     self._changed.wait()
+                if stopped.is_set() or self._wait is None:
+                    return
                 wait = self._wait
-            if stopped.is_set() or wait is None:
-                return
+                self._looking = hushed = self._hushed
             names = self._names()
             try:
-                if wait > 0 and names:
+                if wait > 0 and names and hushed == self._hushed:
                     self._client.blpop(names, timeout=max(0.001, wait))
             except Exception as error:
                 # A connection that `hush` took away ends in all kinds of errors.
-                if self._wait is not None:
+                if hushed == self._hushed:
                     _log.warning("bell_lost", error=str(error))
                     stopped.wait(0.2)
             with self._changed:
-                hushed, self._wait = self._wait is None, None
-            if not hushed:
-                self._rung()
+                self._looking = None
+                if hushed != self._hushed:
+                    # Where it was armed again since, it listens anew, and to what there is now.
+                    continue
+                self._wait = None
+            self._rung()
 
 
 def beat_interval(lease_ms: int) -> float:
