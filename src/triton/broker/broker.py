@@ -6,6 +6,7 @@ connection, thread or id before the first use, so it may be created at import an
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 import time
@@ -314,7 +315,8 @@ class TritonBroker(Broker):
             args[0].leave(None, None)
             end_span(args[0])
         elif signal == "process_boot":
-            self._booted = True
+            # Also said by who runs a worker in a process of its own making, a test say.
+            self._booted = multiprocessing.parent_process() is not None
         super().emit_after(signal, *args, **kwargs)
         if signal in ("ack", "nack"):
             current_proxy.set(None)
