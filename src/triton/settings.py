@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from triton import setting_urls, setting_words
 from triton.errors import ConfigurationError
 
 PREFIX = "TRITON_"
@@ -38,7 +39,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     #: Empty: a key that is made below `data` on first start.
     signing_key: str = ""
     #: Name of this platform in its tree heads, such as example.com/triton: no spaces, no `+`. It stays.
-    origin: Annotated[str, msgspec.Meta(pattern=r"^[^\s+]{1,200}\Z")] = "triton"
+    origin: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[^\s+]{1,200}\Z", description="1 to 200 characters, no spaces, no +"
+        ),
+    ] = "triton"
     #: Events of one segment of the archive at most.
     seal_events: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 50_000
     #: Milliseconds after which an event is sealed into a segment, also a small one.
@@ -46,7 +52,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     #: Milliseconds after which a signed tree head covers a fresh event. When idle, one is signed each minute.
     head_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 1_000
     #: http(s):// URL that archivers post the newest signed tree head to, each minute; empty: to none.
-    heads_webhook: Annotated[str, msgspec.Meta(pattern=r"^(https?://\S+)?\Z")] = ""
+    heads_webhook: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^(https?://\S+)?\Z", description="an http:// or https:// URL, or nothing"
+        ),
+    ] = ""
     #: Witnesses (C2SP tlog-witness) that are asked to sign the heads of what is sealed: KEY URL, KEY URL.
     witnesses: str = ""
     #: The newest events that stay in Redis although they are archived, for each partition.
@@ -98,7 +109,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     #: Whom to tell of a weakness, for /.well-known/security.txt: addresses such as
     #: mailto:security@example.org or https://example.org/report, apart by spaces. Empty: there is none.
     security_contact: Annotated[
-        str, msgspec.Meta(pattern=r"^((https://|mailto:|tel:)\S+( (https://|mailto:|tel:)\S+)*)?\Z")
+        str,
+        msgspec.Meta(
+            pattern=r"^((https://|mailto:|tel:)\S+( (https://|mailto:|tel:)\S+)*)?\Z",
+            description="addresses that begin with https://, mailto: or tel:, apart by one space each",
+        ),
     ] = ""
     #: Open streams (and long polls) of one API process at most.
     streams: Annotated[int, msgspec.Meta(ge=1)] = 10_000
@@ -156,7 +171,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     #: File that holds that key.
     api_key_file: str = ""
     #: Prefix of every Redis key; two platforms can share one server under two namespaces.
-    namespace: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}\Z")] = "triton"
+    namespace: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[A-Za-z0-9_.-]{1,40}\Z",
+            description="1 to 40 letters (A to Z, a to z), digits, or the signs _ . and -",
+        ),
+    ] = "triton"
     #: Number of log partitions; fixed when the log is created.
     partitions: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     #: Milliseconds without a heartbeat after which a worker's jobs go to others.
@@ -242,14 +263,26 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
     }
     values.update({name: value for name, value in overrides.items() if value is not None})
     for name, value in values.items():
-        try:
-            msgspec.convert({name: value}, Settings, strict=False)
-        except msgspec.ValidationError as error:
-            shown = "set" if name in _OF_COMMANDS else f"{value!r}"
+        expected = _expected(name, value)
+        if expected is not None:
+            found = "set" if name in _OF_COMMANDS else repr(_shown(value))
             raise ConfigurationError(
-                f"{PREFIX}{name.upper()} is {shown}: {error}", setting=name
-            ) from error
+                f"TRITON_{name.upper()} is {found}: expected {expected}", setting=name
+            )
     return msgspec.convert(values, Settings, strict=False)
+
+
+def _expected(name: str, value: object) -> str | None:
+    """What a setting expects where a value is none of it."""
+    try:
+        msgspec.convert({name: value}, Settings, strict=False)
+    except msgspec.ValidationError:
+        return setting_words.expected_by(Settings, name)
+    return setting_urls.expected_of(name, value) if isinstance(value, str) else None
+
+
+def _shown(value: object) -> object:
+    return setting_urls.shown(value) if isinstance(value, str) else value
 
 
 def traces_exporter(environ: Mapping[str, str] | None = None) -> str:

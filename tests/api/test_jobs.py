@@ -340,7 +340,9 @@ def test_a_person_says_why(api: LiveApi, hand: Hand) -> None:
     for body in (None, {}, {"reason": " \n"}):
         answer = api.http.post(f"{JOBS}/{job}/cancel", json=body)
         assert answer.status_code == 422
-        assert answer.json()["message"].startswith("reason is empty: say why, in your words")
+        assert answer.json()["message"].startswith(
+            'reason is missing or empty: say why as {"reason": "..."} in the JSON body'
+        )
         assert answer.json()["details"]["fields"][0]["field"] == "reason"
     assert api.http.get(f"{JOBS}/{job}").json()["state"] == "pending"
     assert api.http.post(f"{JOBS}/{job}/requeue", json={}).status_code == 422

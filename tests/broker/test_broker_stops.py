@@ -139,7 +139,7 @@ def test_a_wrong_number_of_partitions_leaves_nothing_behind(
     ("settings", "said"),
     [
         ({"partitions": 4}, "was created with 1 partitions, but TRITON_PARTITIONS is 4"),
-        ({"archive_url": "nowhere"}, "The archive URL is 'nowhere'"),
+        ({"archive_url": "nowhere"}, "TRITON_ARCHIVE_URL is 'nowhere': expected file://"),
     ],
 )
 def test_a_worker_with_a_wrong_setting_ends_with_one_sentence(

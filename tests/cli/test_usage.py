@@ -100,8 +100,11 @@ def test_without_a_stack_the_sentence_says_how_to_start_one(
         (["jobs", "requeue", "x", "--dry-run"], "not both"),
         (["jobs", "requeue", "--actor", "a", "--json"], "--json asks nothing"),
         (["jobs", "requeue", "--status", "pending"], "pending"),
-        (["jobs", "cancel", "x"], "--reason is empty: say why"),
-        (["jobs", "requeue", "--all", "--yes", "--reason", " "], "--reason is empty: say why"),
+        (["jobs", "cancel", "x"], "--reason is missing or empty: say why,"),
+        (
+            ["jobs", "requeue", "--all", "--yes", "--reason", " "],
+            "--reason is missing or empty: say why,",
+        ),
         (["jobs", "--data", "x", "explain", "y"], "write the options behind `explain`"),
         (["dead", "--by", "shoe"], "shoe"),
         (["up", "--port", "70000"], "65535"),
@@ -159,6 +162,23 @@ def test_bad_setting_is_named(invoke: Invoke) -> None:
     result = invoke("up", env={"TRITON_PORT": "many"})
     assert result.exit_code == 2
     assert result.stderr.startswith("error: TRITON_PORT is 'many'")
+
+
+def test_up_looks_at_what_it_is_given_before_it_starts_anything(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    for name, url, status, said in (
+        ("ARCHIVE", f"file://{__file__}", 2, "The archive"),
+        ("REDIS", "redis://127.0.0.1:1/0", 3, "Redis does not answer"),
+        ("DATABASE", "postgresql://127.0.0.1:1/none", 3, "PostgreSQL does not answer"),
+        ("DATABASE", "postgresql://h/none?no_option=1", 2, "PostgreSQL's URL cannot be used"),
+        ("CLICKHOUSE", "http://127.0.0.1:1/none", 3, "ClickHouse does not answer"),
+    ):
+        result = invoke("up", "--data", str(data), "--port", "0", env={f"TRITON_{name}_URL": url})
+        assert (result.exit_code, result.stderr.count("\n")) == (status, 1), result.stderr
+        assert result.stderr.startswith(f"error: {said}")
+    assert not data.exists()
 
 
 @pytest.mark.parametrize("role", ["api", "worker", "projector"])

@@ -13,6 +13,11 @@ from triton import errors, keys
 from triton.errors import ConfigurationError, TritonError
 from triton.settings import Settings, load
 
+NAMESPACE = "1 to 40 letters (A to Z, a to z), digits, or the signs _ . and -"
+POSTGRES = "postgresql://user:password@host:port/database"
+REDIS = "redis://host:port/db, rediss://..., unix:///path/to/socket?db=0"
+CLICKHOUSE = "http(s)://user:password@host:port/database"
+ARCHIVE = "file:///folder or s3://bucket/prefix"
 names = st.text(max_size=30)
 NAMED = (keys.job, keys.body, keys.steps, keys.ready, keys.due, keys.leases, keys.bell, keys.claim)
 SINGLE = (keys.log, keys.meta, keys.queues)
@@ -69,20 +74,36 @@ def test_modules_are_a_list_of_names() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("port", "http", "Expected `int`"),
-        ("port", "65536", "<= 65535"),
-        ("port", "-1", ">= 0"),
-        ("port", "", "Expected `int`"),
-        ("partitions", "0", ">= 1"),
-        ("partitions", "257", "<= 256"),
-        ("partitions", "1.5", "Expected `int`"),
-        ("lease_ms", "999", ">= 1000"),
-        ("namespace", "", "matching regex"),
-        ("namespace", "a b", "matching regex"),
-        ("namespace", "{a}", "matching regex"),
-        ("namespace", "a\n", "matching regex"),
-        ("namespace", "a" * 41, "matching regex"),
-        ("worker_threads", "0", ">= 1"),
+        ("port", "http", "a whole number from 0 to 65535"),
+        ("port", "65536", "a whole number from 0 to 65535"),
+        ("port", "-1", "a whole number from 0 to 65535"),
+        ("port", "", "a whole number from 0 to 65535"),
+        ("partitions", "0", "a whole number from 1 to 256"),
+        ("partitions", "257", "a whole number from 1 to 256"),
+        ("partitions", "1.5", "a whole number from 1 to 256"),
+        ("lease_ms", "999", "a whole number, at least 1000"),
+        ("worker_threads", "0", "a whole number, at least 1"),
+        ("docs", "maybe", "true or false"),
+        ("log_level", "loud", "one of debug, error, info, warning"),
+        *(("namespace", bad, NAMESPACE) for bad in ("", "a b", "{a}", "a\n", "a" * 41)),
+        ("heads_webhook", "example.org", "an http:// or https:// URL, or nothing"),
+        ("database_url", "postgresql://h/a?b/c?c=d", POSTGRES),
+        ("database_url", "postgresql://h:x/a", POSTGRES),
+        ("database_url", "postgresql://h:1,h:65536/a", POSTGRES),
+        ("database_url", "postgresql://h%2/a", POSTGRES),
+        ("database_url", "host=h dbname=a", POSTGRES),
+        ("outbox_url", "mysql://h/a", POSTGRES),
+        ("redis_url", "localhost:6379", REDIS),
+        ("redis_url", "redis://h:x/0", REDIS),
+        ("redis_url", "redis+cluster://", REDIS),
+        ("redis_url", "unix://relative", REDIS),
+        ("clickhouse_url", "h:8123", CLICKHOUSE),
+        ("clickhouse_url", "http://h:80800/", CLICKHOUSE),
+        ("clickhouse_url", "https:///d", CLICKHOUSE),
+        ("archive_url", "/srv/archive", ARCHIVE),
+        ("archive_url", "s3:///prefix", ARCHIVE),
+        ("subject_keys", "s3://b", "file:///folder (the same for all) or postgresql://"),
+        ("api_url", "localhost:8000", "http(s)://host:port"),
     ],
 )
 def test_a_bad_value_names_the_variable_and_what_was_expected(
@@ -90,9 +111,36 @@ def test_a_bad_value_names_the_variable_and_what_was_expected(
 ) -> None:
     with pytest.raises(ConfigurationError) as found:
         load({f"TRITON_{name.upper()}": value})
-    assert found.value.message.startswith(f"TRITON_{name.upper()} is {value!r}: ")
-    assert expected in found.value.message
+    said = f"TRITON_{name.upper()} is {value!r}: expected {expected}"
+    assert found.value.message.startswith(said)
     assert found.value.details == {"setting": name}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("database_url", "postgres://u:p%40w#?@h1:1,[::1]:2,h3/a"),
+        ("database_url", "postgresql:///a?host=/run/x&port=5&connect_timeout=60"),
+        ("database_url", "postgresql://u@%2Frun%2Fx/a?sslmode=verify-full"),
+        ("database_url", "postgresql://"),
+        ("redis_url", "rediss://u:p%40w@[::1]:1/3"),
+        ("redis_url", "unix:///run/x?db=1"),
+        ("redis_url", "redis+cluster://u:p@a:1,[::1]:2"),
+        ("clickhouse_url", "https://u:p@h/d?verify=false"),
+        ("archive_url", "s3://b/p?endpoint_url=http://h:1&lock_days=3"),
+        ("signing_key", "kms:arn:aws:kms:eu:1:key/2"),
+    ],
+)
+def test_a_url_of_every_kind_is_taken(name: str, value: str) -> None:
+    assert getattr(load({f"TRITON_{name.upper()}": value}), name) == value
+
+
+def test_no_error_shows_a_password() -> None:
+    for name in ("redis_url", "database_url", "clickhouse_url"):
+        for url in ("ftp://me:sec:r@et@h:x/", "redis://me:secret@h:x", "http://:secret@h:99999"):
+            with pytest.raises(ConfigurationError) as found:
+                load({f"TRITON_{name.upper()}": url})
+            assert "sec" not in found.value.message
 
 
 def test_an_unknown_argument_is_refused() -> None:

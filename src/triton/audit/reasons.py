@@ -14,11 +14,16 @@ MAX: Final = 2000
 
 
 def given(reason: str, *, name: str = "reason") -> str:
-    """The reason without blanks around it. Raises ValidationError where there is none, or too much."""
+    """The reason without blanks around it. Raises ValidationError where there is none, or too much.
+
+    `name` is what the asker calls it: the field of a request's body, or an option such as `--reason`.
+    """
     said = reason.strip()
     if not said:
+        place = "" if name.startswith("-") else f' as {{"{name}": "..."}} in the JSON body'
         raise _invalid(
-            name, "is empty: say why, in your words; it is kept in the event, with who did it"
+            name,
+            f"is missing or empty: say why{place}, in your words; it is kept in the event, with who did it",
         )
     if len(said) > MAX:
         raise _invalid(name, f"has {len(said)} characters, at most {MAX} are kept")

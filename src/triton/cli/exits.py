@@ -78,6 +78,9 @@ def ending_of(error: Exception) -> Ending | None:
         hint = "; TRITON_API_KEY or TRITON_API_KEY_FILE gives a key."
         asked = hint if isinstance(error, UnauthenticatedError) else ""
         return Ending(_status_of(error), one_sentence(error.message) + asked)
+    if package == "psycopg" and type(error).__name__ == "ProgrammingError":
+        # Of no server: libpq does not know an option of the URL.
+        return Ending(USAGE, f"PostgreSQL's URL cannot be used: {one_sentence(str(error))}.")
     if package in _DRIVERS:
         said = (one_sentence(str(error)) or type(error).__name__).rstrip(".")
         return Ending(AWAY, f"{_DRIVERS[package]}: {said}{LOOK}")

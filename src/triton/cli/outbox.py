@@ -111,7 +111,7 @@ def _url(given: str | None) -> str:
     from triton import settings
     from triton.errors import ConfigurationError
 
-    url = given or settings.load().outbox_url
+    url = settings.load(outbox_url=given).outbox_url
     if not url:
         raise ConfigurationError(
             "no database is named: give --database-url, or set TRITON_OUTBOX_URL",

@@ -10,6 +10,7 @@ import msgspec
 from triton import settings
 from triton.errors import ConfigurationError, UnavailableError
 from triton.identity import credentials
+from triton.setting_urls import expected_of
 from triton.settings import Settings
 from triton.stack.folder import DataFolder, RunningStack, running_stack
 
@@ -30,9 +31,11 @@ def api_url(data: str | None, url: str | None) -> str:
     """Where the API answers: `url`, or that of the stack on a folder that was named; else TRITON_API_URL, the
     stack on the default folder, or what TRITON_HOST and TRITON_PORT say where all engines are outside ones.
 
-    Raises UnavailableError when nothing runs on the folder.
+    Raises UnavailableError when nothing runs on the folder, ConfigurationError for a `url` that is none.
     """
     if url:
+        if expected := expected_of("api_url", url):
+            raise ConfigurationError(f"--url is {url!r}: expected {expected}")
         return url.rstrip("/")
     chosen = settings.load(data=data)
     if chosen.api_url and data is None:

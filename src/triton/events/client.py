@@ -37,6 +37,7 @@ from triton.events.scripts import Call
 from triton.events.sources import Script
 from triton.events.timed import AsyncRedis, Redis
 from triton.observe.slow import calls as slow
+from triton.setting_urls import REDIS, shown
 
 #: Seconds without an answer after which a call is repeated on a new connection.
 SOCKET_TIMEOUT: Final = 10.0
@@ -88,8 +89,7 @@ def _options(retry: object, options: dict[str, Any]) -> dict[str, Any]:
 
 def _bad_url(url: str, error: ValueError) -> ConfigurationError:
     return ConfigurationError(
-        f"the Redis URL {url!r} cannot be used: {error}; expected redis://host:port/db, "
-        "rediss://..., unix:///path/to/socket?db=0, or redis+cluster://host:port,host:port"
+        f"the Redis URL {shown(url)!r} cannot be used: {error}; expected {REDIS}"
     )
 
 

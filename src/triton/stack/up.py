@@ -23,6 +23,7 @@ from triton.identity.first_start import check_auth, embedded_key
 from triton.settings import Settings, secret_names
 from triton.stack.engines import Engines
 from triton.stack.folder import already_runs, running_stack
+from triton.stack.outside import check_outside
 from triton.stack.processes import Exit, Spec
 
 #: Seconds within which the API must answer after its start.
@@ -74,10 +75,12 @@ class Stack:
         self.stop()
 
     def start(self) -> None:
-        """Returns when the API answers. Raises StartupError, and leaves nothing running then."""
+        """Returns when the API answers. Raises StartupError, ConfigurationError and UnavailableError, and
+        leaves nothing running then."""
         self._listener = listener = self._listen()
         try:
             check_auth(self._given.auth, listener.getsockname()[0])
+            check_outside(self._given)
             self.engines.start()
             self.settings = msgspec.structs.replace(
                 self._given,
