@@ -184,6 +184,16 @@ def test_numbers_that_no_database_holds_are_refused(api: LiveApi) -> None:
         assert answer.status_code in (201, 400, 422), (number[:9], answer.text)
 
 
+@pytest.mark.parametrize("depth", [120, 450, 900])
+def test_what_is_nested_too_deep_is_refused(api: LiveApi, depth: int) -> None:
+    nested = '{"a":[' * (depth // 2) + "1" + "]}" * (depth // 2)
+    headers = {"Content-Type": "application/json"}
+    body = f'{{"name": "N", "attributes": {{"x": {nested}}}}}'
+    refused = api.http.post(url("clients", tenant()), content=body, headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation")
+    assert refused.json()["details"]["fields"][0]["field"] == "attributes"
+
+
 def test_pages_hold_every_record_once_and_filters_choose(api: LiveApi) -> None:
     whose = tenant()
     made = [

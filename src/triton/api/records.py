@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -30,6 +30,9 @@ from triton.events.envelope import to_datetime, to_microseconds
 from triton.events.types import RecordChanged
 from triton.identity import organizations
 
+#: Levels of objects and lists in a document.
+MAX_DEPTH: Final = 100
+
 
 class Asker(NamedTuple):
     """Who asks, in whose name, and why."""
@@ -48,9 +51,9 @@ async def read_written(request: Request, kind: Kind) -> Write:
 
 
 def check_document(name: str, value: Any) -> None:
-    """Raises ValidationError for JSON that PostgreSQL does not hold."""
-    if _has_nul(value):
-        message = "holds the character U+0000, which the database does not take"
+    """Raises ValidationError for JSON that PostgreSQL does not hold, or that is nested too deep to be written
+    again."""
+    if message := _wrong_with(value):
         raise ValidationError(f"{name}: {message}", fields=[{"field": name, "message": message}])
 
 
@@ -164,9 +167,19 @@ async def noted(
     )
 
 
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(_has_nul(key) or _has_nul(below) for key, below in value.items())
-    return isinstance(value, list) and any(map(_has_nul, value))
+def _wrong_with(value: Any) -> str:
+    """Why a document is not taken; empty where it is. Level by level: calls would run out."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for one in level:
+            if isinstance(one, str) and "\0" in one:
+                return "holds the character U+0000, which the database does not take"
+            if isinstance(one, dict):
+                below += (*one.keys(), *one.values())
+            elif isinstance(one, list):
+                below += one
+        if not below:
+            return ""
+        level = below
+    return f"is nested deeper than {MAX_DEPTH} levels"
