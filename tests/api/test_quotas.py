@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from live_api import Hand, LiveApi
 
@@ -120,6 +124,26 @@ def test_stored_bytes_are_limited(api: LiveApi) -> None:
     counted = f'triton_quota_refused_total{{quota="max_stored_bytes",tenant="{whose}"}} 2.0'
     assert counted in api.http.get("/metrics").text
     assert api.http.get(f"/api/v1/quotas?tenant={whose}").json()["stored_bytes"] == 100
+
+
+def test_uploads_that_come_at_once_share_what_is_left(api: LiveApi) -> None:
+    whose = tenant()
+    limit(api, whose, max_stored_bytes=100)
+    both = threading.Barrier(2, timeout=60)
+
+    def halves() -> Iterator[bytes]:
+        yield b"x" * 30
+        both.wait()
+        yield b"x" * 30
+
+    def upload(_: int) -> int:
+        return httpx.post(
+            f"{api.url}/api/v1/documents?tenant={whose}", content=halves(), timeout=60
+        ).status_code
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(upload, range(2))) == [201, 413]
+    assert api.http.get(f"/api/v1/quotas?tenant={whose}").json()["stored_bytes"] == 60
 
 
 def test_streams_are_limited(api: LiveApi) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 from psycopg.rows import dict_row
 
 from triton.api.services import Services
+from triton.archive.store import too_large
 from triton.domain.connection import tenant_connection
 from triton.domain.statements import sql
+from triton.domain.store import Connection
 from triton.events.submission import Submission
 
 
@@ -47,11 +50,34 @@ async def room(services: Services, tenant: str, most: int) -> int:
     return min(most, limit - used)
 
 
+@asynccontextmanager
+async def storing(services: Services, tenant: str, size: int) -> AsyncIterator[Connection | None]:
+    """The tenant's transaction in which a document of `size` bytes is stored, one at a time; None where there
+    is no quota. What came meanwhile is counted: the quota holds however many come at once.
+
+    Raises TooLargeError where it is more than what is left, QuotaError where nothing is.
+    """
+    limit = (await services.limits.of(tenant)).max_stored_bytes
+    if limit is None:
+        yield None
+        return
+    async with services.gate.turn(tenant), tenant_connection(services.pool, tenant) as connection:
+        await connection.execute(sql("stored_bytes_turn"), {"tenant": tenant})
+        used = await _stored(connection, tenant)
+        if used >= limit:
+            raise services.gate.refuse(tenant, "max_stored_bytes", limit, used=used)
+        if used + size > limit:
+            raise too_large(limit - used)
+        yield connection
+
+
 async def stored_bytes(services: Services, tenant: str) -> int:
-    async with (
-        tenant_connection(services.pool, tenant) as connection,
-        connection.cursor(row_factory=dict_row) as cursor,
-    ):
+    async with tenant_connection(services.pool, tenant) as connection:
+        return await _stored(connection, tenant)
+
+
+async def _stored(connection: Connection, tenant: str) -> int:
+    async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(sql("stored_bytes"), {"tenant": tenant})
         row = await cursor.fetchone()
     return int(row["bytes"]) if row else 0

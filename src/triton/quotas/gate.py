@@ -6,12 +6,14 @@ drift: the set of jobs that were let in is swept of those that ended when it is 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Final, Literal, TypeAlias, cast
+from weakref import WeakValueDictionary
 
 import redis.asyncio
 
@@ -43,6 +45,7 @@ class Gate:
         self._partitions = partitions
         self._admit = client.register_script(_script())
         self._swept: dict[str, float] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         #: How often each tenant was refused, by quota: since this process began.
         self.refused: Counter[tuple[str, Quota]] = Counter()
 
@@ -59,6 +62,10 @@ class Gate:
             )
         if word == "pending":
             raise self.refuse(tenant, "max_pending", limits.max_pending or 0, used=number)
+
+    def turn(self, tenant: str) -> asyncio.Lock:
+        """What one request of a tenant at a time holds here: those that wait for it hold no connection."""
+        return self._turns.setdefault(tenant, asyncio.Lock())
 
     def count(self, tenant: str, quota: Quota) -> None:
         """One more was refused, in words of its own."""

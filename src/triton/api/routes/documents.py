@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Annotated, Final, TypeVar
 
@@ -106,27 +107,14 @@ async def upload(
     Nothing is kept of an upload that breaks off or is too large."""
     file = File(filename=filename or DEFAULT_NAME)
     whose = identity.writes_as(tenant)
-    most = await quotas.room(services, whose, services.settings.max_document_bytes)
+    longest = services.settings.max_document_bytes
+    most = await quotas.room(services, whose, longest)
     try:
-        stored = await _store(request, services, file, most)
-    except TooLargeError:
-        if most < services.settings.max_document_bytes:
+        document = await _store(request, services, file, most, whose, identity.by)
+    except TooLargeError as error:
+        if error.details["max_bytes"] < longest:
             services.gate.count(whose, "max_stored_bytes")
         raise
-    document = Document(
-        id=str(uuid_utils.uuid7()),
-        tenant=whose,
-        filename=file.filename,
-        media_type=file.media_type,
-        sha256=stored.sha256,
-        size=stored.size,
-        archive_key=stored.key,
-        uploaded_at=datetime.now(UTC),
-        uploaded_by=identity.by,
-    )
-    await organizations.ensure(services.accounts, identity.by, whose)
-    async with tenant_connection(services.pool, whose) as connection:
-        await listing.add(connection, document)
     view = _view(document)
     return Json(view, 201, {"Location": view.links["self"]})
 
@@ -210,19 +198,46 @@ async def read(
     return Json(_view(found))
 
 
-async def _store(request: Request, services: Services, file: File, limit: int) -> Stored:
+async def _store(
+    request: Request, services: Services, file: File, limit: int, tenant: str, by: str
+) -> Document:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit + _ENVELOPE:
         raise too_large(limit)
     with await asyncio.to_thread(services.archive.upload, max_bytes=limit) as incoming:
-        buffer = bytearray()
+        size, buffer = 0, bytearray()
         async for chunk in chunks(request, file, filename=file.filename):
             buffer += chunk
+            size += len(chunk)
             if len(buffer) >= CHUNK_BYTES:
                 await asyncio.to_thread(incoming.write, bytes(buffer))
                 buffer.clear()
         await asyncio.to_thread(incoming.write, bytes(buffer))
-        return await asyncio.to_thread(incoming.finish)
+        await organizations.ensure(services.accounts, by, tenant)
+        async with AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(quotas.storing(services, tenant, size))
+            document = _document(await asyncio.to_thread(incoming.finish), file, tenant, by)
+            if connection is None:
+                # Only a quota is worth a connection that waits for the archive.
+                connection = await stack.enter_async_context(
+                    tenant_connection(services.pool, tenant)
+                )
+            await listing.add(connection, document)
+    return document
+
+
+def _document(stored: Stored, file: File, tenant: str, by: str) -> Document:
+    return Document(
+        id=str(uuid_utils.uuid7()),
+        tenant=tenant,
+        filename=file.filename,
+        media_type=file.media_type,
+        sha256=stored.sha256,
+        size=stored.size,
+        archive_key=stored.key,
+        uploaded_at=datetime.now(UTC),
+        uploaded_by=by,
+    )
 
 
 def _place(following: str) -> Place:
