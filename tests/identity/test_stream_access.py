@@ -207,6 +207,17 @@ def test_a_token_of_a_tenant_shows_all_of_it_and_nothing_else(
         assert next(counters).name == "triton.hello"
 
 
+def test_a_token_shows_no_queues_to_who_may_not_see_them(
+    api: LiveApi, make_key: MakeKey, make_token: Make
+) -> None:
+    key = make_key("developer", "acme", scopes=("events.read",))
+    token = make_token(key, tenant="acme")
+    batch(api, token)
+    for more in ({"params": {"token": token}}, {"headers": bearer(key)}):
+        refused = api.http.get("/api/v1/queues/subscribe", **more)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+
+
 @pytest.mark.parametrize(
     ("asked", "status", "field"),
     [

@@ -49,7 +49,7 @@ async def holder(request: Request, services: Services, text: str) -> Principal:
         said = "has expired" if found == "expired" else "is not known here"
         raise UnauthenticatedError(f"this stream token {said}: {_AGAIN}", reason=found)
     permissions = {Permission.EVENTS_READ}
-    if found.scope.whole:
+    if found.scope.whole and found.scope.queues:
         permissions.add(Permission.QUEUES_READ)
     who = Principal(
         by=f"stream:{found.id}",

@@ -37,6 +37,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     jobs: tuple[str, ...] = ()
     batches: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
+    #: Whether who made it may see queues.
+    queues: bool = True
 
     @property
     def whole(self) -> bool:

@@ -84,6 +84,7 @@ async def make_stream_token(
             jobs=tuple(dict.fromkeys(asked.jobs)),
             batches=tuple(dict.fromkeys(asked.batches)),
             types=tuple(dict.fromkeys(asked.types)),
+            queues=who.may(Permission.QUEUES_READ),
         ),
         issued_at=int(now),
         expires_at=math.ceil(now + asked.ttl),
