@@ -312,6 +312,10 @@ def test_a_private_address_is_refused_at_delivery(
             "fd00:ec2::254",
             "ff02::1",
             "2001:db8::1",
+            "fec0::1",
+            "64:ff9b:1::a00:1",
+            "5f00::1",
+            "3fff::1",
         ),
         *(
             "::ffff:127.0.0.1",

@@ -21,6 +21,11 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Lookup: TypeAlias = Callable[[str, int], Sequence[str]]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: What Pythons call global, or some of them, and is not: site-local (RFC 3879), local translation (RFC 8215),
+#: segment routing (RFC 9602), documentation (RFC 9637).
+_LOCAL = tuple(
+    ipaddress.IPv6Network(one) for one in ("fec0::/10", "64:ff9b:1::/48", "5f00::/16", "3fff::/20")
+)
 
 
 class Destination(NamedTuple):
@@ -76,6 +81,8 @@ def is_public(text: str) -> bool:
     inner = _inner(address)
     if inner is not None:
         return is_public(str(inner))
+    if any(address in network for network in _LOCAL):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
