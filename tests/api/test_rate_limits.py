@@ -49,6 +49,15 @@ def test_a_key_has_a_bucket_of_its_own_and_its_address_one_for_all(limited: Live
     assert asked(limited, 1) == {429: 1}
 
 
+def test_a_key_has_one_bucket_however_it_is_written(limited: LiveApi) -> None:
+    written = [
+        {"Authorization": f"{said}{' ' * n}one"} for n in (1, 3) for said in ("Bearer", "bEARER")
+    ]
+    asked = [*written, {"X-API-Key": "one"}, {"X-API-Key": "one"}]
+    codes = [limited.http.get(WORKERS, headers=headers).status_code for headers in asked]
+    assert codes == [200] * 5 + [429]
+
+
 def test_a_refusal_says_when_to_ask_again(limited: LiveApi) -> None:
     first = limited.http.get(WORKERS, headers={"X-API-Key": "k"})
     assert (first.headers["ratelimit-limit"], first.headers["ratelimit-remaining"]) == ("5", "4")

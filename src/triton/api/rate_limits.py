@@ -111,8 +111,9 @@ class RateLimitMiddleware:
         if scope["path"] in FREE:
             return found
         headers = Headers(scope=scope)
-        credential = headers.get("authorization") or headers.get("x-api-key")
-        if self._per_key is not None and credential:
+        # As it is read later: the same key in other blanks or letters has no bucket of its own.
+        named = headers.get("authorization", "").partition(" ")[2] or headers.get("x-api-key", "")
+        if self._per_key is not None and (credential := named.strip()):
             digest = hashlib.sha256(credential.encode()).hexdigest()[:32]
             found[keys.rate(self._prefix, f"key:{digest}")] = self._per_key
         if self._per_address is not None and scope.get("client"):
