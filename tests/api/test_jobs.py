@@ -54,6 +54,14 @@ def test_a_submitted_job_is_found_at_once_without_any_projector(api: LiveApi) ->
     assert view["version"] == 1
 
 
+def test_nobody_has_a_webhook_signed_by_submitting_its_delivery(api: LiveApi) -> None:
+    wanted = {"actor": "webhooks.deliver", "kwargs": {"target": "t", "event": "e", "payload": {}}}
+    refused = api.http.post("/api/v1/jobs", json=wanted)
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation")
+    many = api.http.post("/api/v1/jobs/bulk", json={"jobs": [wanted], "mode": "partial"}).json()
+    assert (many["accepted"], many["rejected"]) == (0, 1)
+
+
 def test_what_a_worker_gets_is_a_plain_dramatiq_message(api: LiveApi, hand: Hand) -> None:
     reply = submit(
         api, args=[1], kwargs={"a": 2}, options={"max_retries": 7, "tenant": "acme", "priority": 3}

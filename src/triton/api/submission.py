@@ -17,6 +17,7 @@ from triton.signature import Signature, check_call
 from triton.submit import MAX_NAME, message_for, submission_of
 from triton.terms import Terms, terms_of
 from triton.uniqueness import MAX_KEY, Conflict
+from triton.webhooks import ACTOR as DELIVERY
 
 if TYPE_CHECKING:
     from triton.erasure.messages import Sealing
@@ -140,8 +141,14 @@ def submission_for(
     is personal.
 
     Raises ValidationError for a message that is too large, a name that is not printable, a time that is
-    past, and arguments that do not fit the actor's signature.
+    past, arguments that do not fit the actor's signature, and the actor that delivers webhooks.
     """
+    if request.actor == DELIVERY:
+        # Who could submit it could have anything signed with a secret that they may not see.
+        why = "is submitted by the platform alone"
+        raise ValidationError(
+            f"the actor {request.actor} {why}", fields=[{"field": "actor", "message": why}]
+        )
     if signature is not None:
         check_call(signature, request.actor, request.args, request.kwargs)
     options = msgspec.to_builtins(request.options)
