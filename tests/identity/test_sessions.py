@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from doors import MakeKey, bearer
 from live_api import LiveApi
 
+from eventually import eventually
 from triton.api.problems import STATUS
 from triton.errors import UnauthenticatedError
 from triton.events.client import connect_async
@@ -292,6 +293,56 @@ def test_a_new_password_ends_the_other_sessions(api: LiveApi, user: Make) -> Non
     assert me(api, other["access_token"]).status_code == 401
     assert login(api, name).status_code == 401
     assert login(api, name, wanted["password"]).status_code == 200
+
+
+def waits(database: psycopg.Connection) -> bool:
+    """Whether somebody waits for what a transaction of ours holds."""
+    asked = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return database.execute(asked).fetchone() is not None
+
+
+def test_an_old_password_that_is_being_looked_at_opens_nothing_any_more(
+    api: LiveApi, user: Make, database: psycopg.Connection, settings: Settings
+) -> None:
+    one, other = user(), user(password="another " + PASSWORD)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(settings.database_url) as held,
+    ):
+        held.execute(
+            "UPDATE users u SET password_hash = o.password_hash FROM users o WHERE u.id = %s AND o.id = %s",
+            (one["id"], other["id"]),
+        )
+        # It reads the password as it was, and waits only where it would begin a session.
+        begun = pool.submit(login, api, one["login"])
+        eventually(lambda: waits(database))
+        held.commit()
+        assert begun.result().status_code == 401
+    assert login(api, one["login"], "another " + PASSWORD).status_code == 200
+
+
+def test_who_is_disabled_is_not_let_in_again_by_another_change(
+    api: LiveApi,
+    user: Make,
+    admin: dict[str, str],
+    database: psycopg.Connection,
+    settings: Settings,
+) -> None:
+    path = f"/api/v1/users/{user()['id']}"
+    with (
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(settings.database_url) as held,
+    ):
+        held.execute(
+            "UPDATE users SET disabled_at = clock_timestamp(), role = 'viewer' WHERE id = %s",
+            (path.rpartition("/")[2],),
+        )
+        renamed = pool.submit(api.http.patch, path, json={"name": "A"}, headers=admin)
+        eventually(lambda: waits(database))
+        held.commit()
+        assert renamed.result().status_code == 200
+    now = api.http.get(path, headers=admin).json()
+    assert (now["name"], now["disabled"], now["role"]) == ("A", True, "viewer")
 
 
 def part(value: Any) -> str:

@@ -74,7 +74,7 @@ async def change(accounts: Accounts, who: Principal, user: str, wanted: UserChan
         check_new(wanted.password)
     hashed = await accounts.passwords.hashed(wanted.password) if wanted.password else None
     async with transaction(accounts.pool) as connection:
-        found = await _seen(connection, who, user)
+        found = await _seen(connection, who, user, hold=True)
         if found["id"] == who.user and (wanted.role or wanted.disabled is not None):
             raise ConflictError("nobody changes their own role, or disables themselves")
         before, tenant = Role(found["role"]), found["tenant"]
@@ -130,6 +130,7 @@ async def change_password(
     await accounts.sessions.confirm(found, wanted.current, address)
     hashed = await accounts.passwords.hashed(wanted.password)
     async with transaction(accounts.pool) as connection:
+        await row(connection, "user_hold", user=who.user)
         found = await _row(connection, who.user)
         await rows(
             connection,
@@ -170,8 +171,14 @@ async def _row(connection: Connection, user: str) -> dict[str, Any]:
     return found
 
 
-async def _seen(connection: Connection, who: Principal, user: str) -> dict[str, Any]:
-    found = await row(connection, "user_find", user=user.lower() if "@" in user else user)
+async def _seen(
+    connection: Connection, who: Principal, user: str, *, hold: bool = False
+) -> dict[str, Any]:
+    """With `hold` nobody else changes the user until the end of the transaction."""
+    named = user.lower() if "@" in user else user
+    if hold:
+        await row(connection, "user_hold", user=named)
+    found = await row(connection, "user_find", user=named)
     if found is None or not who.sees(found["tenant"]):
         raise NotFoundError(f"there is no user {user!r}", user=user)
     return found

@@ -99,15 +99,24 @@ class Sessions:
             raise UnauthenticatedError(_WRONG)
         session = str(uuid_utils.uuid7())
         async with transaction(self._pool) as connection:
-            await throttle.forgive(connection, login, network)
-            await rows(connection, "login_done", user=user, hash=checked.upgraded)
-            await rows(connection, "session_add", session=session, user=user)
-            await rows(connection, "sessions_forget", session_ms=self._lifetimes.session_ms)
-            pair = await self._pair(connection, user, session)
-            # Before the commit: a login that is not in the log is none.
-            accepted = LoginAccepted(user=user, session=session, network=network)
-            await self._note(accepted, op=f"login:{session}", by=f"user:{user}", tenant=tenant)
-        return pair
+            done = await row(
+                connection,
+                "login_done",
+                user=user,
+                checked=known["password_hash"],
+                hash=checked.upgraded,
+            )
+            if done is not None:
+                await throttle.forgive(connection, login, network)
+                await rows(connection, "session_add", session=session, user=user)
+                await rows(connection, "sessions_forget", session_ms=self._lifetimes.session_ms)
+                pair = await self._pair(connection, user, session)
+                # Before the commit: a login that is not in the log is none.
+                accepted = LoginAccepted(user=user, session=session, network=network)
+                await self._note(accepted, op=f"login:{session}", by=f"user:{user}", tenant=tenant)
+                return pair
+        # A new password ends all sessions, and must not meet one that began with the old one a moment later.
+        return await self.login(login, password, address)
 
     async def confirm(self, user: Mapping[str, Any], password: str, address: str) -> None:
         """That who is logged in knows the password. Raises ForbiddenError, TooManyLoginsError."""
