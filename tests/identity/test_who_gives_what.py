@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,18 @@ def test_a_key_of_ones_own_may_no_more_than_oneself(api: LiveApi, make_key: Make
     assert api.http.delete(path, headers=bearer(token)).status_code == 204
     assert api.http.delete(path, headers=bearer(admin)).status_code == 204
     assert api.http.get("/api/v1/auth/me", headers=bearer(made["key"])).status_code == 401
+
+
+def test_a_key_makes_none_that_outlives_it(api: LiveApi, make_key: MakeKey) -> None:
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    key = make_key(Role.ADMIN, "acme", expires_at=ends)
+
+    later = (ends + timedelta(seconds=1)).isoformat()
+    refused = post(api, "keys", key, name="k", expires_at=later)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    for asked in ({}, {"expires_at": (ends - timedelta(seconds=1)).isoformat()}):
+        made = post(api, "keys", key, name="k", **asked).json()
+        assert datetime.fromisoformat(made["expires_at"]) <= ends
 
 
 def test_nobody_changes_their_own_standing(api: LiveApi, make_key: MakeKey) -> None:

@@ -38,6 +38,7 @@ async def make(accounts: Accounts, who: Principal, wanted: KeyWrite) -> KeyMade:
         raise ValidationError(
             "expires_at is past", fields=[{"field": "expires_at", "message": "is past"}]
         )
+    expires_at = _ends(who, wanted.expires_at)
     key = new_key()
     async with transaction(accounts.pool) as connection:
         if owner:
@@ -57,7 +58,7 @@ async def make(accounts: Accounts, who: Principal, wanted: KeyWrite) -> KeyMade:
                 scopes=[str(one) for one in scopes],
                 owner=owner,
                 by=who.by,
-                expires_at=wanted.expires_at,
+                expires_at=expires_at,
             )
         except psycopg.errors.ForeignKeyViolation as error:
             raise NotFoundError(
@@ -68,7 +69,7 @@ async def make(accounts: Accounts, who: Principal, wanted: KeyWrite) -> KeyMade:
             role=role.value,
             scopes=[str(one) for one in scopes],
             owner=owner,
-            expires=to_microseconds(wanted.expires_at) if wanted.expires_at else 0,
+            expires=to_microseconds(expires_at) if expires_at else 0,
             reason=wanted.reason,
         )
         # Before the commit: a key that is not in the log is none.
@@ -119,6 +120,20 @@ async def revoke(accounts: Accounts, who: Principal, prefix: str, reason: str) -
     accounts.verifier.keys.forget(prefix)
     event = ApiKeyRevoked(prefix=prefix, owner=found[0]["owner"], reason=reason)
     await accounts.note(event, op=f"revoke:{prefix}", by=who.by, tenant=found[0]["tenant"])
+
+
+def _ends(who: Principal, wanted: datetime | None) -> datetime | None:
+    """When a new key ends: one that is made with a key ends with that at the latest. Who has a copy of it
+    would otherwise be in for ever. Raises ForbiddenError."""
+    if not who.by.startswith("key:") or who.expires_at_ms is None:
+        return wanted
+    most = datetime.fromtimestamp(who.expires_at_ms / 1000, UTC)
+    if wanted is not None and wanted > most:
+        raise ForbiddenError(
+            f"{who.by} ends at {most.isoformat()} and makes none that ends later: log in, or use another",
+            expires_at=most.isoformat(),
+        )
+    return wanted or most
 
 
 def _page(**given: Any) -> dict[str, Any]:
