@@ -121,7 +121,7 @@ class MadeArchive:
     def seal(self, new: Sequence[bytes], *, block: int = 64, signed: bool = True) -> None:
         """Writes the next segment of these records, its tiles, manifest and head."""
         first, last = self.frontier.size + 1, self.frontier.size + len(new)
-        data = packed(new, first, block)
+        data = packed(new, first, block, self.tree.partition, self.tree.epoch)
         hashes = tree.leaf_hashes(new)
         self.records += new
         self.hashes += hashes
@@ -182,28 +182,35 @@ class MadeArchive:
         return bytes(proofs.Proof(position - 1, hashes, self.head(), self.records[position - 1]))
 
 
-def packed(new: Sequence[bytes], first: int, block: int) -> bytes:
+def packed(
+    new: Sequence[bytes], first: int, block: int, partition: int = 0, epoch: str = "e1"
+) -> bytes:
     """A segment file of any records, also of some that the archiver would never write."""
     frames = []
-    blocks = []
+    blocks, jobs = [], []
     offset = 0
     for start in range(0, len(new), block):
         part = new[start : start + block]
         raw = by_columns(part, first + start)
         frames.append(zstandard.ZstdCompressor(level=6, write_checksum=True).compress(raw))
-        blocks.append([offset, len(frames[-1]), first + start, len(part), 0, 0])
+        rows = list(map(msgspec.msgpack.decode, part))
+        times = int(rows[0][5]), int(rows[-1][5])
+        blocks.append([offset, len(frames[-1]), first + start, len(part), *times])
+        jobs.append(triton_verify.index_of({row[2] for row in rows}))
         offset += len(frames[-1])
-    footer = {
-        "partition": 0,
-        "epoch": "",
-        "blocks": blocks,
-        "jobs": [""] * len(blocks),
-        "format": 1,
-    }
+    footer = {"partition": partition, "epoch": epoch, "blocks": blocks, "jobs": jobs, "format": 1}
+    return b"".join(frames) + end_of_segment(footer)
+
+
+def end_of_segment(footer: dict[str, Any]) -> bytes:
+    """The frame with the footer."""
     body = zlib.compress(json.dumps(footer).encode())
-    end = len(body).to_bytes(4) + b"TRS1"
-    skippable = (0x184D2A54).to_bytes(4, "little") + (len(body) + 8).to_bytes(4, "little")
-    return b"".join([*frames, skippable, body, end])
+    return skippable(body + len(body).to_bytes(4) + b"TRS1")
+
+
+def skippable(content: bytes) -> bytes:
+    """A zstd frame that readers pass over."""
+    return (0x184D2A54).to_bytes(4, "little") + len(content).to_bytes(4, "little") + content
 
 
 def by_columns(part: Sequence[bytes], first: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +13,21 @@ import msgspec
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from made_archive import MadeArchive, expiry, packed, records, rotation, verify
+from made_archive import (
+    MadeArchive,
+    end_of_segment,
+    expiry,
+    packed,
+    records,
+    rotation,
+    skippable,
+    verify,
+)
 
 from triton.evidence import keyring, layout, lives, manifest, notes, tree
 from triton.evidence.notes import TreeHead, VerifierKey
 from triton.evidence.signing import KeySigner
+from triton.verifier import triton_verify
 from triton.verifier.triton_verify import main
 
 WHOLE, TAMPERED, INCOMPLETE, UNKNOWN = range(4)
@@ -116,6 +127,36 @@ def test_re_time(made: MadeArchive) -> None:
     assert code == TAMPERED
     # Position 401 is in the tile hash of 257 to 512: no closer without hashes of single events.
     assert (report["position"], report["until"]) == (301, 512)
+
+
+def test_a_footer_that_shows_readers_something_else(made: MadeArchive) -> None:
+    """Who reads a segment goes by its footer, and no root covers that."""
+    path = made.segments[1]
+    whole = path.read_bytes()
+    size = int.from_bytes(whole[-8:-4])
+    footer = json.loads(zlib.decompress(whole[-8 - size : -8]))
+    frames = whole[: sum(block[1] for block in footer["blocks"])]
+    part = [with_time(record, 1) for record in made.records[300:364]]
+    forged = packed(part, 301, 64)
+    hidden = forged[: next(triton_verify.zstd_frames(forged))[1]]
+
+    def says(**changes: object) -> str:
+        made_up = frames + skippable(hidden) + end_of_segment({**footer, **changes})
+        path.write_bytes(made_up)
+        said = {"sha256": manifest.digest(made_up), "size": len(made_up)}
+        forge_manifests(made, {1: said})
+        code, report = verify(made.root, "--key", KEY)
+        assert code in (WHOLE, TAMPERED)
+        assert code == WHOLE or (report["position"], report["until"]) == (301, 800)
+        return str(report["sentence"])
+
+    first, *others = footer["blocks"]
+    assert says().startswith("whole")  # nobody looks there
+    elsewhere = [len(frames) + 8, len(hidden), *first[2:]]
+    assert "other blocks" in says(blocks=[elsewhere, *others])
+    assert "other blocks" in says(blocks=[[*first[:4], 1, 2], *others])
+    assert "other jobs" in says(jobs=[triton_verify.index_of(set()), *footer["jobs"][1:]])
+    assert "other epoch" in says(epoch="e2")
 
 
 def test_re_time_with_new_tiles_and_roots(made: MadeArchive) -> None:

@@ -92,12 +92,6 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True):
             )
         return bisect_right(self.blocks, position, key=lambda block: block.first_position) - 1
 
-    def blocks_between(self, first_at: int, last_at: int) -> range:
-        """The indexes of the blocks that may hold events of these times, both included."""
-        begin = _first(self.blocks, lambda block: block.last_at >= first_at)
-        end = _first(self.blocks, lambda block: block.first_at > last_at)
-        return range(begin, max(begin, end))
-
     def blocks_of(self, job: str) -> list[int]:
         """The indexes of the blocks that may hold events of a job; of a job that is not in the segment,
         none but for one block in millions."""
@@ -221,6 +215,8 @@ def read_footer(read: ReadRange, size: int) -> Footer:
         raise _damaged(f"its footer cannot be read ({error})") from error
     if not footer.blocks or len(footer.jobs) != len(footer.blocks):
         raise _damaged("its footer has no index of its blocks")
+    if not _follow(footer.blocks, size - _END.size - length - _SKIPPABLE.size):
+        raise _damaged("its footer names other blocks than it has")
     return footer
 
 
@@ -258,9 +254,19 @@ def records_of(page: Page) -> list[bytes]:
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
+def _follow(blocks: Sequence[Block], end: int) -> bool:
+    """Whether the blocks are all of the file up to `end`: nothing is hidden between two of them."""
+    offset, position = 0, blocks[0].first_position
+    for block in blocks:
+        if (block.offset, block.first_position) != (offset, position):
+            return False
+        offset, position = offset + block.size, position + block.count
+    return offset == end
+
+
 def _decompressed(frame: bytes) -> bytes:
     try:
-        return zstandard.ZstdDecompressor().decompress(frame)
+        return zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise _damaged(f"a block cannot be unpacked ({error})") from error
 
@@ -288,10 +294,6 @@ def _holds(packed: str, wanted: int) -> bool:
         (raw[count + at], raw[2 * count + at], raw[3 * count + at]) == rest
         for at in range(begin, end)
     )
-
-
-def _first(blocks: Sequence[Block], fits: Callable[[Block], bool]) -> int:
-    return next((index for index, block in enumerate(blocks) if fits(block)), len(blocks))
 
 
 def _damaged(what: str) -> EvidenceError:

@@ -22,6 +22,7 @@ import os
 import re
 import struct
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import (
     Any,
@@ -1000,12 +1001,15 @@ class TreeReport:
         #: Of sizes that heads were signed for; SHA-256 of each manifest; the tree at the end.
         self.roots: dict[int, bytes] = {}
         self.manifests: dict[tuple[int, int], str] = {}
+        #: The manifests themselves; and the last position that events declare to have expired.
+        self.described: dict[tuple[int, int], dict[str, Any]] = {}
+        self.declared = 0
         self.frontier = Frontier()
         #: Each head, and the number of the newest key that signed it.
         self.signed: list[tuple[Head, int]] = []
 
     def document(self) -> dict[str, Any]:
-        inner = ("roots", "manifests", "frontier", "signed")
+        inner = ("roots", "manifests", "described", "declared", "frontier", "signed")
         return {name: value for name, value in vars(self).items() if name not in inner}
 
 
@@ -1240,6 +1244,7 @@ class Tree:
                 continue
             manifest, previous = self.read_manifest(first, last, previous)
             self.report.manifests[first, last] = previous
+            self.report.described[first, last] = manifest
             manifest["stored"] = "zst" in kinds
             manifest["leaves"] = "leaves" in kinds
             self.manifests[first, last] = manifest
@@ -1409,6 +1414,7 @@ class Tree:
             if chained
         ]
         until, newest = max(chains, default=(0, 0))
+        self.report.declared = max([until, *(last for _, last in self.proved)])
         for manifest in self.gone:
             first, last = manifest["first_position"], manifest["last_position"]
             if (first, last) in self.proved:
@@ -1461,9 +1467,12 @@ class Tree:
         altered = bool(manifest) and named != (len(raw), hashlib.sha256(raw).hexdigest())
         changed = ", and the file is not the one that its manifest names" if altered else ""
         seen = Seen()
+        held: list[list[int]] = []
+        jobs: list[str] = []
         position = first
         try:
-            for block in blocks(raw, self.options.unpack):
+            for place, block in blocks(raw, self.options.unpack):
+                seen.jobs = set()
                 hashes, wrong = leaf_hashes(block, position, seen)
                 if wrong is not None:
                     at = position + len(hashes)
@@ -1482,6 +1491,9 @@ class Tree:
                     )
                 self.grow(hashes, changed)
                 self.take_declared(block, seen)
+                times = _at(next(split_records(block))), _at(seen.last)
+                held.append([*place, position - len(hashes), len(hashes), *times])
+                jobs.append(index_of(seen.jobs))
         except BadDataError as error:
             self.stop(position, last, f"the segment {name}.zst is damaged ({error}){changed}")
         if position <= last:
@@ -1493,6 +1505,21 @@ class Tree:
         self.report.last = last
         if manifest:
             self.check_manifest(manifest, seen, altered)
+        self.check_footer(first, last, raw, {"blocks": held, "jobs": jobs})
+
+    def check_footer(self, first: int, last: int, raw: bytes, held: dict[str, Any]) -> None:
+        """Triton's readers find a segment's blocks by its footer, which no root covers: it must say what is
+        so, or they are shown other events than these."""
+        name = name_of(first, last)
+        held.update(partition=self.report.partition, epoch=self.report.epoch)
+        try:
+            footer = footer_of(raw)
+        except BadDataError as error:
+            self.stop(first, last, f"the segment {name}.zst has no whole footer ({error})")
+        for field, value in held.items():
+            if footer.get(field) != value:
+                text = f"the footer of the segment {name}.zst says other {field} than it holds"
+                self.stop(first, last, f"{text}: who reads by it is shown something else")
 
     def grow(self, hashes: list[bytes], changed: str) -> None:
         """Adds leaf hashes, and looks at each size of which a head was signed."""
@@ -1698,6 +1725,8 @@ class Seen:
 
     def __init__(self) -> None:
         self.types: dict[bytes, int] = {}
+        #: The jobs' ids of the block that is read.
+        self.jobs: set[bytes] = set()
         self.first = self.last = b""
         self.declared = 0
 
@@ -1730,12 +1759,42 @@ BLOCK_HEAD = struct.Struct(">4sIQ")
 COUNT_MAX = 1 << 20
 
 
-def blocks(segment: bytes, unpack: Unpack) -> Iterator[bytes]:
-    """Unpacked frames as records behind their lengths."""
+def blocks(segment: bytes, unpack: Unpack) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """Offset and size of each frame, and its records behind their lengths."""
     for start, end, skippable in zstd_frames(segment):
         if not skippable:
             block = unpack(segment[start:end])
-            yield rows_of(block) if block[:3] == BY_COLUMNS[:3] else block
+            rows = rows_of(block) if block[:3] == BY_COLUMNS[:3] else block
+            yield (start, end - start), rows
+
+
+def footer_of(segment: bytes) -> dict[str, Any]:
+    """What the footer says: `blocks` as [offset, size, first position, count, first time, last time], `jobs`
+    as `index_of` each block's. Raises BadDataError."""
+    size = int.from_bytes(segment[-8:-4], "big")
+    if segment[-4:] != b"TRS1" or size + 8 > len(segment):
+        raise BadDataError("the file does not end as a segment does")
+    unpacker = zlib.decompressobj()
+    try:
+        said = json_of(unpacker.decompress(segment[-8 - size : -8], FRAME_MAX))
+    except (zlib.error, ValueError) as error:
+        raise BadDataError(str(error)) from None
+    if not isinstance(said, dict):
+        raise BadDataError("it says nothing")
+    return said
+
+
+def index_of(jobs: set[bytes]) -> str:
+    """Jobs' ids as a footer has them: the sorted CRC-32, all highest bytes first, in base64."""
+    numbers = sorted({zlib.crc32(job) for job in jobs})
+    raw = b"".join(number.to_bytes(4, "big") for number in numbers)
+    return base64.b64encode(b"".join(raw[byte::4] for byte in range(4))).decode()
+
+
+def _at(record: bytes) -> int:
+    at = unpack_record(record)["at"]
+    assert isinstance(at, int)
+    return at
 
 
 def rows_of(block: bytes) -> bytes:
@@ -1950,7 +2009,7 @@ def split_records(block: bytes) -> Iterator[bytes]:
 
 def leaf_hashes(block: bytes, position: int, seen: Seen) -> tuple[list[bytes], str | None]:
     """Of each record until one that is not at its position, and then what is there instead."""
-    sha256, types = hashlib.sha256, seen.types
+    sha256, types, found_job = hashlib.sha256, seen.types, seen.jobs.add
     hashes: list[bytes] = []
     append, count = hashes.append, types.get
     at, end, begin = 0, len(block), 0
@@ -1972,6 +2031,11 @@ def leaf_hashes(block: bytes, position: int, seen: Seen) -> tuple[list[bytes], s
                 start = begin + skip
                 name = block[start : start + block[start - 1]]
                 types[name] = count(name, 0) + 1
+                start += len(name)
+                if block[start] == 0xC4:
+                    found_job(block[start + 2 : start + 2 + block[start + 1]])
+                else:
+                    found_job(_msgpack(block, start)[0])
                 position += 1
     except (struct.error, IndexError):
         raise BadDataError("a record is cut off") from None
