@@ -170,6 +170,38 @@ def test_a_segment_that_postgresql_forgot_is_named(
     assert "PostgreSQL does not know the segment" in report.findings[0].sentence
 
 
+def test_what_readers_go_by_must_be_as_it_was_sealed(
+    archived: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    """Readers ask Redis first, and then go where PostgreSQL says: neither is under the signed root."""
+    writer.history(23, 23)
+    archive_and_project(archived)
+
+    def found() -> list[tuple[str, int]]:
+        report, _ = run(verified(archived))
+        return [(each.verdict, each.position) for each in report.findings]
+
+    assert found() == []
+    second = "first_position = (SELECT min(last_position) + 1 FROM segments)"
+    (begin,) = postgres.execute(
+        f"SELECT first_position FROM segments WHERE {second}"
+    ).fetchone() or (0,)
+    for change, back in (
+        ("key = 'objects/' || key", "key = substr(key, 9)"),
+        ("last_at = last_at + interval '1 day'", "last_at = last_at - interval '1 day'"),
+        ("expired_at = now()", "expired_at = NULL"),
+    ):
+        postgres.execute(f"UPDATE segments SET {change} WHERE {second}")
+        assert ("tampered", begin) in found(), change
+        postgres.execute(f"UPDATE segments SET {back} WHERE {second}")
+    entries = writer.client.execute_command("XRANGE", writer.stream, "-", "+")
+    writer.client.delete(writer.stream)
+    for number, (name, fields) in enumerate(entries):
+        changed = [*fields[:-1], b"\x80"] if number == 5 else fields
+        writer.client.execute_command("XADD", writer.stream, name, *changed)
+    assert found() == [("tampered", 6)]
+
+
 def test_both_lives_of_an_adopted_log_are_whole(archived: Settings, writer: LogWriter) -> None:
     writer.history(20, 20)
     run(archive_once(archived))

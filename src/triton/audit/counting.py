@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from triton.audit.statements import sql
 from triton.checkpoints.lease import Connection
@@ -21,7 +21,20 @@ class Row(NamedTuple):
     last: int
     manifest_sha256: str
     #: `sealed` for one that is to be there.
-    state: str = "sealed"
+    state: str
+    #: Whether nobody reads it any more.
+    expired: bool
+    #: What its manifest says too.
+    key: str
+    size: int
+    sha256: str
+    root: str
+    first_at: int
+    last_at: int
+
+
+#: What readers go by, and the manifest says.
+_SAID: Final = ("key", "size", "sha256", "root", "first_at", "last_at")
 
 
 async def segment_rows(connection: Connection) -> list[Row]:
@@ -30,9 +43,14 @@ async def segment_rows(connection: Connection) -> list[Row]:
     return [Row(*row) for row in await cursor.fetchall()]
 
 
-def compare_rows(report: Report, namespace: str, rows: Sequence[Row]) -> None:
-    """Each sealed one must have its manifest in the archive; and PostgreSQL must know each that is there,
-    because it tells all readers where to look."""
+def compare_rows(
+    report: Report, namespace: str, rows: Sequence[Row], *, partly: bool = False
+) -> None:
+    """Each sealed one must have its manifest in the archive, say the same, and be readable unless an event
+    declares that it expired; and PostgreSQL must know each that is there. It tells all readers where to look.
+
+    Where records were read `partly`, not all such events are known.
+    """
     trees = {(each.partition, each.epoch): each for each in report.trees}
     for row in rows:
         if row.state != "sealed":
@@ -40,7 +58,12 @@ def compare_rows(report: Report, namespace: str, rows: Sequence[Row]) -> None:
         path = f"{namespace}/{row.partition}/{row.epoch}"
         found = trees.get((row.partition, row.epoch))
         held = found.manifests.get((row.first, row.last)) if found else None
-        if held == row.manifest_sha256 or (held is None and _is_known(report, path, row.first)):
+        if found and held == row.manifest_sha256:
+            declared = partly or row.last <= found.declared
+            if text := _differs(row, found.described[row.first, row.last], declared=declared):
+                report.findings.append(Finding(TAMPERED, path, row.first, row.last, text))
+            continue
+        if held is None and _is_known(report, path, row.first):
             continue
         verdict = INCOMPLETE if held is None else TAMPERED
         what = "is not in the archive" if held is None else "is another one in the archive"
@@ -64,6 +87,22 @@ def compare_rows(report: Report, namespace: str, rows: Sequence[Row]) -> None:
                 )
                 path = f"{namespace}/{partition}/{epoch}"
                 report.findings.append(Finding(INCOMPLETE, path, first, last, text))
+
+
+def _differs(row: Row, manifest: dict[str, Any], *, declared: bool) -> str:
+    """What PostgreSQL says of a segment and should not; empty for nothing."""
+    for name in _SAID:
+        if getattr(row, name) != manifest[name]:
+            return (
+                f"PostgreSQL says {name} {getattr(row, name)!r} of the segment {row.first} to {row.last}, "
+                f"its manifest {manifest[name]!r}: readers go by PostgreSQL"
+            )
+    if row.expired and not declared:
+        return (
+            f"PostgreSQL says that the segment {row.first} to {row.last} expired, and no event of the log "
+            "does: nobody can read it"
+        )
+    return ""
 
 
 def _is_known(report: Report, path: str, position: int) -> bool:

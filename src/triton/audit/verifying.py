@@ -17,10 +17,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from triton.archive import ArchiveStore
+from triton.audit.overlap import compare_live
 from triton.errors import EvidenceError, HoleError, NotFoundError
 from triton.events.log import Log
 from triton.evidence import columns, segment, tree
 from triton.evidence.tree import Frontier
+from triton.history.whole import WholeLog
 from triton.verifier import triton_verify
 from triton.verifier.triton_verify import (
     INCOMPLETE,
@@ -98,9 +100,9 @@ def verify_archive(
     )
 
 
-async def verify_log(report: Report, archive: ArchiveStore, log: Log) -> None:
-    """Goes on from the last segment of each partition to the end of the live log: dense, and with the roots
-    that were signed. Adds what is wrong to the report."""
+async def verify_log(report: Report, archive: ArchiveStore, log: WholeLog) -> None:
+    """Compares what Redis still holds of the segments, and goes on from the last one of each partition to the
+    end of the live log: dense, and with the roots that were signed. Adds what is wrong to the report."""
     keys = triton_verify.Keys([triton_verify.parse_key(text) for text in report.keys], check)
     source = Source(archive)
     for partition in range(log.partitions):
@@ -109,6 +111,8 @@ async def verify_log(report: Report, archive: ArchiveStore, log: Log) -> None:
         if any(each.log == path and each.verdict == TAMPERED for each in report.findings):
             continue  # what does not hold together is not gone on from
         await _follow(report, source, log, keys, partition, found)
+        if found is not None:
+            await compare_live(report, archive, log, found)
 
 
 async def _follow(

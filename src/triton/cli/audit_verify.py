@@ -112,7 +112,7 @@ async def _verify(
         rows = await counting.segment_rows(connection)
         report = await asyncio.to_thread(offline)
         await verifying.verify_log(report, archive, log)
-        counting.compare_rows(report, settings.namespace, rows)
+        counting.compare_rows(report, settings.namespace, rows, partly=bool(since))
         counts = await counting.count_stores(report, connection, clickhouse, log)
         # What was not found out is no finding.
         if not since and report.verdict != triton_verify.UNKNOWN:
