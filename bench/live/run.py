@@ -16,6 +16,7 @@ from bench.accounting import Foreign, cpu_seconds
 from bench.live import sides
 from bench.live.clients import Clients
 from bench.live.sides import Side, Triton
+from bench.live.told import told
 from bench.live.watched import watched
 from bench.scale import Scale
 from bench.servers import engines
@@ -40,6 +41,7 @@ def run(scale: Scale) -> list[str]:
             for clients, rate in scale.live_cells:
                 table += _cell(started, client, clients, rate, scale)
             table += _alone(started, client, scale)
+            table += told(started, client, scale)
             table += watched(started, client, scale)
     return table
 
