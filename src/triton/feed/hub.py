@@ -21,9 +21,9 @@ from triton.feed.tail import Tail
 from triton.feed.topics import Topic, kind_of
 
 #: Seconds between two ringings at most.
-TICK: Final = 0.05
+TICK: Final = 0.06
 #: Seconds of sending that a stream costs, with as much again and more left for other work.
-_COST: Final = 0.00005
+_COST: Final = 0.00006
 
 #: Why a stream is closed before its end, or not opened. `log`: the log broke a promise.
 Closing: TypeAlias = Literal[
@@ -49,6 +49,9 @@ class Subscription:
         self.pending = 0
         self.closing: Closing | None = None
         self.bell = bell
+
+
+_NOBODY: Final[frozenset[Subscription]] = frozenset()
 
 
 class Hub:
@@ -231,16 +234,24 @@ class Hub:
 
     def _announce(self, ring: Ring, entries: Sequence[Entry]) -> None:
         """New entries for the ring: notes for whom, and rings their bells now or soon."""
+        if not entries:
+            return
+        partition = entries[0].partition
         others = [kind for kind in topics.COLUMNS if self._kinds[kind]]
+        #: Where each topic came first, in this order.
+        first: dict[Topic, int] = {}
         for entry in entries:
             found = ring.append(entry)
             for topic in (*found, *topics.others(entry, others)) if others else found:
-                for stream in self._streams.get((entry.partition, topic), ()):
-                    if stream.pending == 0:
-                        stream.pending = entry.position
-                    self._woken.add(stream)
-        if self._on_entries is not None and entries:
-            self._on_entries(self.epoch(entries[0].partition), entries)
+                first.setdefault(topic, entry.position)
+        for topic, position in first.items():
+            streams = self._streams.get((partition, topic), _NOBODY)
+            for stream in streams:
+                if stream.pending == 0:
+                    stream.pending = position
+            self._woken |= streams
+        if self._on_entries is not None:
+            self._on_entries(self.epoch(partition), entries)
         if self._woken and self._timer is None:
             loop = asyncio.get_running_loop()
             delay = self._ring_again - loop.time()
