@@ -239,7 +239,7 @@ def test_only_the_settings_read_the_environment() -> None:
 
     assert reading <= {
         "settings",
-        "worker",
+        "worker_role",
         "keeper.parent",
         *(n for n in reading if top(n) in {"stack", "cli"}),
     }

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from triton.observe.beginning import beating, playing
 from triton.observe.signs import signs
 from triton.settings import Settings
-from triton.worker import run_worker
+from triton.worker_role import run_worker
 
 __all__ = ["run_api", "run_archiver", "run_projector", "run_relay", "run_worker"]
 

@@ -24,7 +24,7 @@ from triton.settings import Settings
 from triton.signature import check_call, decode
 from triton.terms import decode_declared
 from triton.verdict import verdict_of
-from triton.worker import check_url
+from triton.worker_role import check_url
 
 #: Queues of actors that no worker has declared yet.
 DEFAULT_QUEUE: Final = "default"

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import sys
 
 import dramatiq
-import msgspec
 from dramatiq import Middleware, Worker
 from dramatiq.broker import Broker
 from dramatiq.errors import ConnectionClosed
@@ -23,9 +21,9 @@ from triton.broker.drain import Drain
 from triton.errors import ConfigurationError, UnavailableError
 from triton.observe import tracing
 from triton.observe.beginning import begin
-from triton.observe.logs import format_for
 from triton.observe.signs import REDIS, signs
 from triton.settings import Settings, load
+from triton.worker_role import check_url
 
 
 def broker_of(settings: Settings) -> TritonBroker:
@@ -82,17 +80,6 @@ def check_stores(settings: Settings, broker: TritonBroker) -> None:
         open_archive(settings.archive_url)
 
 
-def check_url(settings: Settings) -> None:
-    """Raises ConfigurationError where it is not said which Redis to work for."""
-    if not settings.redis_url:
-        # Never a server that merely happens to listen where Redis usually does.
-        raise ConfigurationError(
-            "TRITON_REDIS_URL is not set, and a worker starts no engines by itself: set it, or run "
-            "`triton up`, which starts all of them",
-            setting="redis_url",
-        )
-
-
 def load_actors(settings: Settings) -> None:
     """Import the modules that declare actors. Raises ConfigurationError naming the one that fails."""
     if "" not in sys.path:
@@ -107,31 +94,3 @@ def load_actors(settings: Settings) -> None:
                 "give importable names, comma-separated",
                 module=name,
             ) from error
-
-
-def command(settings: Settings) -> tuple[str, ...]:
-    """The command line of the worker role."""
-    return (
-        sys.executable,
-        "-m",
-        "triton.worker_command",
-        "triton.worker:setup",
-        # In each of its processes `setup` does that.
-        "--skip-logging",
-        "--processes",
-        str(settings.worker_processes),
-        "--threads",
-        str(settings.worker_threads),
-        "--worker-shutdown-timeout",
-        str(settings.drain_ms),
-    )
-
-
-def run_worker(settings: Settings) -> None:
-    """Become the worker role. Does not return. Raises ConfigurationError where no Redis is named."""
-    check_url(settings)
-    # A worker process cannot tell: it writes through a pipe of its parent.
-    chosen = format_for(settings, sys.stderr)
-    os.environ.update(msgspec.structs.replace(settings, log_format=chosen).environment())
-    argv = command(settings)
-    os.execv(argv[0], argv)  # noqa: S606

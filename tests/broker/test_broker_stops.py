@@ -23,7 +23,7 @@ from triton import TritonBroker
 from triton.errors import ConfigurationError
 from triton.events.types import LeaseLost, Released
 from triton.settings import load
-from triton.worker import run_worker
+from triton.worker_role import run_worker
 
 WORKER = "triton.worker:setup"
 PLAIN: dict[str, Any] = {"app": WORKER, "modules": "plain_app"}

@@ -16,7 +16,7 @@ from typing import Final, Self
 
 import msgspec
 
-from triton import migrate, worker
+from triton import migrate, worker_role
 from triton.api.listener import listen, url_of
 from triton.errors import StartupError
 from triton.identity.first_start import check_auth, embedded_key
@@ -164,7 +164,7 @@ class Stack:
         if self.settings.outbox_url:
             roles.append(Spec(name="relay", argv=(*this, "relay"), env=env, stage=2, grace=4.0))
         if self.settings.worker_processes:
-            argv = worker.command(self.settings)
+            argv = worker_role.command(self.settings)
             # Whoever presses ctrl-C waits for it.
             quick = {**env, "TRITON_DRAIN_MS": str(min(_DRAIN_MS, self.settings.drain_ms))}
             roles.append(Spec(name="worker", argv=argv, env=quick, stage=3, grace=5.0))
