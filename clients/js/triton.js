@@ -15,6 +15,8 @@ const HEARTBEAT = 15_000;
 const SILENCE = 2.5;
 const TERMINAL = new Set(["completed", "failed", "cancelled"]);
 const ENDS = new Set(["job.completed", "job.failed", "job.cancelled"]);
+/** States that no stream leaves. */
+const FINAL = new Set(["ended", "closed", "failed"]);
 
 /** What the server refused for good: `status`, and `code`, `details` and `requestId` as the server said them. */
 export class TritonError extends Error {
@@ -134,6 +136,7 @@ class Stream {
     this._heartbeat = HEARTBEAT;
     this._retry = null;
     this._expired = false;
+    this._fault = null;
     this.cursor = undefined;
     this.state = "connecting";
     /** The jobs whose snapshots came, each as far as it was followed. */
@@ -184,6 +187,8 @@ class Stream {
     } finally {
       deaf();
       this._outer?.removeEventListener("abort", stop);
+      // Who left the loop early closed it.
+      if (!FINAL.has(this.state)) this._become("closed");
     }
   }
 
@@ -207,14 +212,14 @@ class Stream {
         if (event) yield event;
         if (frame.id) {
           this.cursor = frame.id;
-          await this._store.save(this._key, frame.id);
+          await this._save(frame.id);
         }
         if (this.over) return;
       }
       clearTimeout(watch);
       await this._pause();
     } catch (error) {
-      if (error instanceof TritonError || this.closed) throw error;
+      if (error instanceof TritonError || error === this._fault || this.closed) throw error;
       // The network's errors have many names; none of them is an answer.
       clearTimeout(watch);
       await this._pause();
@@ -279,7 +284,7 @@ class Stream {
       case "snapshot":
         this.jobs.set(data.id, data);
         this._versions.set(data.id, data.version);
-        this._tell.onSnapshot?.(data);
+        this._say(this._tell.onSnapshot, data);
         break;
       case "caught-up":
         this._become("live");
@@ -287,7 +292,7 @@ class Stream {
       case "reset":
         this._forget();
         this.jobs.clear();
-        this._tell.onReset?.(data.reason);
+        this._say(this._tell.onReset, data.reason);
         break;
       case "bye":
         this._retry = data.retry_ms ?? this._retry;
@@ -327,7 +332,31 @@ class Stream {
   _become(state) {
     if (this.state === state) return;
     this.state = state;
-    this._tell.onState?.(state);
+    this._say(this._tell.onState, state);
+  }
+
+  /** Tells the application. What it throws is its own error, and no reason to connect again. */
+  _say(listener, said) {
+    try {
+      listener?.(said);
+    } catch (error) {
+      this._fault = error;
+      throw error;
+    }
+  }
+
+  async _save(cursor) {
+    try {
+      await this._store.save(this._key, cursor);
+    } catch (error) {
+      this._fault = error;
+      throw error;
+    }
+  }
+
+  /** What the application threw while it handled an event ends the stream. */
+  fail() {
+    if (!this.closed) this._become("failed");
   }
 }
 
@@ -371,7 +400,12 @@ class Subscription {
   async _run(onEvent, onEnd) {
     try {
       for await (const event of this._stream.events())
-        await onEvent?.(event, this._stream.jobs.get(event.subject) ?? null);
+        try {
+          await onEvent?.(event, this._stream.jobs.get(event.subject) ?? null);
+        } catch (error) {
+          this._stream.fail();
+          throw error;
+        }
     } finally {
       this._stream.close();
     }
@@ -448,7 +482,13 @@ export function memoryStore() {
 export function webStore(storage = globalThis.sessionStorage) {
   return {
     load: (key) => storage.getItem(key) ?? undefined,
-    save: (key, cursor) => storage.setItem(key, cursor),
+    save: (key, cursor) => {
+      try {
+        storage.setItem(key, cursor);
+      } catch {
+        // It is full, or may not be written: a reload goes on from the cursor before.
+      }
+    },
     remove: (key) => storage.removeItem(key),
   };
 }

@@ -201,6 +201,7 @@ def test_the_rest_of_the_surface(api: LiveApi, hand: Hand) -> None:
         "same": True,
         "once": [1, 2],
         "kept": ["c0"],
+        "thrown": [["RangeError", "failed", 1]] * 4,
     }
 
 

@@ -75,6 +75,8 @@ def test_each_cursor_that_is_none_is_a_reset_and_in_json_a_refusal(
     with Subscriber(f"{served.url}{MANY}", cursor=good) as stream:
         names = [event.name for event in stream.until("triton.caught-up")]
     assert "triton.reset" not in names
+    for empty in ("from", "last_event_id"):
+        assert served.http.get(MANY, params={empty: ""}, headers=JSON).json()["events"] == []
     for cursor, reason in cursors.items():
         with Subscriber(f"{served.url}{MANY}", query=cursor) as stream:
             assert stream.status == 200

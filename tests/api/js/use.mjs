@@ -39,5 +39,24 @@ const kept = [];
 const store = { load: () => undefined, save: (_, cursor) => kept.push(cursor), remove: () => {} };
 for await (const _ of repeating.follow("j", { store })) break;
 said.kept = kept;
+
+// What the application's own functions throw is told, and does not look like a network that is away.
+said.thrown = [];
+const broken = () => {
+  throw new RangeError("mine");
+};
+for (const own of [{ onSnapshot: broken }, { onReset: broken }, { onEvent: broken }, { store: { ...store, save: broken } }]) {
+  let asked = 0;
+  const frames = "event: triton.reset\ndata: {}\n\nevent: triton.snapshot\ndata: {}\n\n" + text;
+  const client = new Triton({
+    fetch: async () => {
+      asked += 1;
+      return new Response(frames, { headers: { "Content-Type": "text/event-stream" } });
+    },
+  });
+  const failing = client.subscribe("j", own);
+  const name = await failing.done.catch((error) => error.name);
+  said.thrown.push([name, failing.state, asked]);
+}
 process.stdout.write(JSON.stringify(said));
 process.exit(0);

@@ -104,7 +104,7 @@ def start_of(
 ) -> Start:
     """Raises ValidationError for a time without a zone."""
     cursor = last_event_id or last_event_id_query or None
-    if from_ == "now":
+    if from_ in ("", "now"):
         return Start(cursor, "now")
     if from_ == "earliest":
         return Start(cursor, "earliest")
