@@ -24,7 +24,7 @@ from sse_reader import Received, Subscriber
 from eventually import eventually
 from triton.api.job_reader import JobReader
 from triton.api.services import FeedOptions
-from triton.events.types import StreamTokenRevoked
+from triton.events.types import StreamTokenMade, StreamTokenRevoked
 from triton.feed.contract import Timing
 from triton.settings import Settings
 
@@ -480,12 +480,14 @@ def reason_of(api: LiveApi, path: str, token: str) -> str:
     return str(reason)
 
 
-def revoked(settings: Settings, token: str) -> list[tuple[str, str]]:
-    """By whom a token was taken back, and in which tenant, as the log has it."""
+def told(settings: Settings, token: str) -> list[tuple[str, str, list[str] | None]]:
+    """By whom a token was made, in which tenant, and for which jobs, and by whom it was taken back, as the
+    log has it."""
     return [
-        (event.by, event.tenant)
+        (event.by, event.tenant, getattr(event.data, "jobs", None))
         for event in log_events(settings, "")
-        if isinstance(event.data, StreamTokenRevoked) and event.data.token == token
+        if isinstance(event.data, StreamTokenMade | StreamTokenRevoked)
+        and event.data.token == token
     ]
 
 
@@ -511,9 +513,13 @@ def test_a_token_that_is_taken_back_ends_its_streams_and_no_other(
             assert answer.status_code == 204
             assert reason_of(api, "events/subscribe", one["token"]) == expected
         api.http.delete(f"/api/v1/stream-tokens/{one['id']}", headers=bearer(developer))
-        assert revoked(settings, one["id"]) == [
-            (f"key:{key.split('_')[1]}", tenant)
-            for key, tenant in ((rival, "rival"), (developer, "acme"))
+        assert told(settings, one["id"]) == [
+            (f"key:{key.split('_')[1]}", tenant, jobs)
+            for key, tenant, jobs in (
+                (developer, "acme", [job]),
+                (rival, "rival", None),
+                (developer, "acme", None),
+            )
         ], "each act is an event of the tenant's, once"
         assert [event.json.get("reason") for event in first] == ["expired"]
         hand.run(job)

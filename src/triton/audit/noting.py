@@ -8,7 +8,7 @@ import redis.asyncio
 
 from triton import keys
 from triton.events.client import send_async
-from triton.events.scripts import Scripts
+from triton.events.scripts import NOTE_MS, Scripts
 from triton.events.types import AdministrativeData
 
 
@@ -23,12 +23,13 @@ async def note(
     tenant: str = "",
     partition: int = 0,
     correlation: str = "",
+    known_ms: int = NOTE_MS,
 ) -> int:
     """Append one and answer its position; the log is open.
 
-    `op` names it: within a day the same op again appends nothing and answers the same. `by` is who caused
-    it (`user:NAME`, `key:ID`, `system`), `tenant` whom it concerns, empty for all; `correlation` is
-    the id of the request that it came of. What concerns no one partition goes into the first. Raises
+    `op` names it: within `known_ms` (a day) the same op again appends nothing and answers the same. `by` is
+    who caused it (`user:NAME`, `key:ID`, `system`), `tenant` whom it concerns, empty for all; `correlation`
+    is the id of the request that it came of. What concerns no one partition goes into the first. Raises
     RedisError.
     """
     call = scripts.note(
@@ -38,5 +39,6 @@ async def note(
         by=by,
         tenant=tenant,
         correlation=correlation,
+        known_ms=known_ms,
     )
     return cast("int", (await send_async(client, [call]))[0])

@@ -80,6 +80,7 @@ _ADMINISTRATIVE: Final = {
     "session.ended": "ended the session {session} of the user {user} ({why})",
     "api_key.made": "made the API key {prefix} ({role})",
     "api_key.revoked": "revoked the API key {prefix}",
+    "stream_token.made": "made the stream token {token}",
     "stream_token.revoked": "took back the stream token {token}",
     "token_key.made": "made the key {key} for access tokens ({algorithm})",
     "key.rotated": "rotated the signing key from {previous} to {key}, which signs from size {size} on",

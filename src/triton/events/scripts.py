@@ -251,13 +251,14 @@ class Scripts:
         by: str,
         tenant: str = "",
         correlation: str = "",
+        known_ms: int = NOTE_MS,
     ) -> Call:
         """Append an administrative event. Answers its position (int). `correlation` is what it came of: the
         id of a request.
 
-        `op` names it: within NOTE_MS the same op again appends nothing and gets the same position.
+        `op` names it: within `known_ms` the same op again appends nothing and gets the same position.
         """
-        header = _pack((op, type_of(data), by, tenant, NOTE_MS, correlation))
+        header = _pack((op, type_of(data), by, tenant, known_ms, correlation))
         return self._call("note", prefix, header, encode_data(data))
 
     def reserve(self, prefix: str, epoch: str, partitions: int) -> Call:

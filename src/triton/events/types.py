@@ -365,6 +365,19 @@ class ApiKeyRevoked(Administrative, frozen=True, tag="api_key.revoked"):
     reason: str = ""
 
 
+class StreamTokenMade(Administrative, frozen=True, tag="stream_token.made"):
+    """Whoever holds a stream token may follow events from here on: of these jobs or batches, of these types;
+    where none is named, of all that the tenant has. `expires` in microseconds since 1970. It ends with what
+    made it: `session`, or the API key that `by` names."""
+
+    token: str
+    expires: int
+    jobs: list[str] = []
+    batches: list[str] = []
+    types: list[str] = []
+    session: str = ""
+
+
 class StreamTokenRevoked(Administrative, frozen=True, tag="stream_token.revoked"):
     """A stream token opens nothing any more. `token` is its id; whether there was such a one is not known."""
 
@@ -419,6 +432,7 @@ AdministrativeData: TypeAlias = (
     | SessionEnded
     | ApiKeyMade
     | ApiKeyRevoked
+    | StreamTokenMade
     | StreamTokenRevoked
     | TokenKeyMade
 )

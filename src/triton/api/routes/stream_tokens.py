@@ -15,10 +15,12 @@ from starlette.responses import Response
 from triton.api import openapi, views
 from triton.api.access import requires
 from triton.api.parameters import Name
+from triton.api.request_id import current_request
 from triton.api.services import Services, services_of
 from triton.api.wire import Json, read_json
+from triton.audit.noting import note
 from triton.errors import ValidationError
-from triton.events.types import TYPES, StreamTokenRevoked
+from triton.events.types import TYPES, StreamTokenMade, StreamTokenRevoked
 from triton.identity import stream_tokens
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
@@ -28,6 +30,8 @@ from triton.submit import MAX_NAME
 
 #: Seconds that a token lives, where nothing is said.
 TTL: Final = 900
+#: Milliseconds within which the event of a token may be sent again: no other ever has its id.
+_RESENT_MS: Final = 60_000
 router = APIRouter(prefix=f"{views.PREFIX}/stream-tokens", tags=["events"])
 _log: Final = get_logger("triton.api")
 
@@ -72,7 +76,7 @@ async def make_stream_token(
 ) -> Response:
     """For a browser's EventSource, which can send no header. The token can follow what it names, and nothing
     else; it may be used again until it expires, also by who was not meant to have it: keep `ttl` short. It is
-    not asked whether the jobs exist: they may be submitted later."""
+    not asked whether the jobs exist: they may be submitted later. Each token is an event of the tenant."""
     asked = await read_json(request, StreamTokenRequest)
     _check(asked, services.settings.stream_token_ms // 1000)
     now = time.time()
@@ -93,6 +97,18 @@ async def make_stream_token(
     text = stream_tokens.write(token, services.settings.namespace, services.stream_keys.signing())
     if len(text) > MAX_LENGTH:
         raise _invalid("jobs", "these names make too long a token: name a batch, or fewer jobs")
+    # In the log before it counts, as every right.
+    await note(
+        services.redis,
+        services.scripts,
+        services.settings.namespace,
+        _made(token),
+        op=f"stream-made:{token.id}",
+        by=token.by,
+        tenant=token.scope.tenant,
+        correlation=current_request(),
+        known_ms=_RESENT_MS,
+    )
     _log.info(
         "stream_token_made",
         token_id=token.id,
@@ -134,6 +150,17 @@ async def take_back(
     event = StreamTokenRevoked(token=token_id)
     await services.accounts.note(event, op=f"stream:{named}:{token_id}", by=who.by, tenant=named)
     return Response(status_code=204)
+
+
+def _made(token: StreamToken) -> StreamTokenMade:
+    return StreamTokenMade(
+        token=token.id,
+        expires=token.expires_at * 1_000_000,
+        jobs=list(token.scope.jobs),
+        batches=list(token.scope.batches),
+        types=list(token.scope.types),
+        session=token.session,
+    )
 
 
 def _check(asked: StreamTokenRequest, longest: int) -> None:
