@@ -19,7 +19,8 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_PARAGRAPH = re.compile(r"(?:[^\n]\n?)+")
+# By the line: one that looks at each character keeps the interpreter for seconds where no line is blank.
+_PARAGRAPH = re.compile(r"[^\n]++(?:\n[^\n]++)*+\n?")
 
 
 def decode(data: bytes, *, cut: bool = False) -> tuple[str, str]:
