@@ -58,11 +58,20 @@ class CuttingProxy:
                 continue
             with self._lock:
                 self._open |= {client, server}
-            for source, target, cuts in ((client, server, False), (server, client, True)):
-                passing = threading.Thread(
-                    target=self._pass_on, args=(source, target, cuts), daemon=True
-                )
-                passing.start()
+            threading.Thread(target=self._connect, args=(client, server), daemon=True).start()
+
+    def _connect(self, client: socket.socket, server: socket.socket) -> None:
+        # Closed when both ways have ended: a thread that is about to read would read from whatever got the
+        # same descriptor meanwhile, and that connection would wait for ever.
+        with client, server:
+            there = threading.Thread(
+                target=self._pass_on, args=(client, server, False), daemon=True
+            )
+            there.start()
+            self._pass_on(server, client, True)
+            there.join()
+            with self._lock:
+                self._open -= {client, server}
 
     def _pass_on(self, source: socket.socket, target: socket.socket, cuts: bool) -> None:
         with contextlib.suppress(OSError):
@@ -74,12 +83,10 @@ class CuttingProxy:
         self._end(source)
         self._end(target)
 
-    def _end(self, each: socket.socket) -> None:
-        with self._lock:
-            self._open.discard(each)
+    @staticmethod
+    def _end(each: socket.socket) -> None:
         with contextlib.suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)
-        each.close()
 
 
 def main() -> None:

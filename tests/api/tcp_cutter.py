@@ -26,6 +26,9 @@ class Cutter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Closed alone, it would go on for as long as a thread waits in `accept`.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _accept(self) -> None:
@@ -34,13 +37,22 @@ class Cutter:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._port))
             room = self._random.randint(1, self._most) if self._left > 0 else None
             self._left -= 1
-            for source, target, limit in ((client, server, None), (server, client, room)):
-                threading.Thread(
-                    target=self._pass_on, args=(source, target, limit), daemon=True
-                ).start()
+            threading.Thread(target=self._connect, args=(client, room), daemon=True).start()
+
+    def _connect(self, client: socket.socket, room: int | None) -> None:
+        # Closed when both ways have ended: a thread that is about to read would read from whatever got the
+        # same descriptor meanwhile, and that connection would wait for ever.
+        with (
+            client,
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", self._port)) as server,
+        ):
+            there = threading.Thread(target=self._pass_on, args=(client, server, None), daemon=True)
+            there.start()
+            self._pass_on(server, client, room)
+            there.join()
 
     def _pass_on(self, source: socket.socket, target: socket.socket, room: int | None) -> None:
         with contextlib.suppress(OSError):
@@ -54,4 +66,3 @@ class Cutter:
         for each in (source, target):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-            each.close()
