@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Final
 
 import hypothesis
 import psycopg
@@ -34,8 +35,21 @@ LONG = (
     "tests/stack/test_engines.py",
 )
 
-#: `--hypothesis-profile long` is for `make soak-live`.
-hypothesis.settings.register_profile("long")
+# The same cases in every run, however slow the machine: what is landed must not be refused by a rare one
+# that has nothing to do with it. `--hypothesis-profile explore` draws others each time, and so does `long`,
+# which is for `make soak-live`.
+_PATIENT: Final = hypothesis.settings(
+    deadline=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.filter_too_much,
+        hypothesis.HealthCheck.data_too_large,
+    ],
+)
+for name in ("explore", "long"):
+    hypothesis.settings.register_profile(name, parent=_PATIENT)
+hypothesis.settings.register_profile("same", parent=_PATIENT, derandomize=True, database=None)
+hypothesis.settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
