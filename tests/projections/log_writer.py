@@ -156,7 +156,10 @@ class LogWriter:
         return [job.job for job in done]
 
     def history(self, seed: int, events: int) -> None:
-        """At least so many events of random lives, with odd texts and values; all but time is the seed's."""
+        """At least so many events of random lives, with odd texts and values; all but time is the seed's.
+
+        Leases are over at once or never: what happens depends on no clock.
+        """
         chance = random.Random(seed)
         jobs: list[str] = []
         held: dict[str, tuple[Claimed, int]] = {}
@@ -178,7 +181,7 @@ class LogWriter:
                 }
                 jobs.append(self.submit(**odd))
             case 3 | 4:
-                for job in self.claim(chance.randrange(1, 4), lease_ms=chance.choice([1, 60_000])):
+                for job in self.claim(chance.randrange(1, 4), lease_ms=chance.choice([0, 60_000])):
                     held[job.job] = (job, 0)
             case 5 if held:
                 job, seq = held[chance.choice(sorted(held))]

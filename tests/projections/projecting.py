@@ -39,8 +39,8 @@ BOTH: tuple[Make, ...] = (postgres_projection, clickhouse_projection)
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run to the end, within 30 seconds."""
-    return asyncio.run(asyncio.wait_for(coroutine, 30))
+    """Run to the end, within 100 seconds."""
+    return asyncio.run(asyncio.wait_for(coroutine, 100))
 
 
 @asynccontextmanager
@@ -64,7 +64,7 @@ async def acquired(
 ) -> Lease:
     """The lease, for an owner of its own: what a dead one's session still does must not take it back."""
     owner = owner or secrets.token_hex(4)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         lease = await Lease.acquire(
             connection, name, 0, epoch=log.epochs[0], owner=owner, seconds=seconds
@@ -124,7 +124,7 @@ async def await_projection(
     position: int,
     *,
     partition: int = 0,
-    seconds: float = 10.0,
+    seconds: float = 60.0,
     interval: float = 0.01,
 ) -> None:
     """Wait until a projector's checkpoint has reached a position."""

@@ -113,7 +113,8 @@ def test_the_newest_and_the_youngest_events_stay(
 def test_an_event_is_sealed_by_its_age_or_by_its_number(
     settings: Settings, writer: LogWriter, tmp_path: Path, postgres: psycopg.Connection
 ) -> None:
-    grow(writer, 13)
+    writer.run(4)
+    writer.submit()
     run(archive_once(with_archive(settings, tmp_path, seal_ms=3_600_000)))
     assert postgres.execute("SELECT max(last_position) FROM segments").fetchone() == (10,)
     run(archive_once(with_archive(settings, tmp_path, seal_ms=0)))

@@ -42,7 +42,7 @@ async def archiver(settings: Settings) -> AsyncIterator[None]:
 
 
 async def until(check: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not check():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -129,7 +129,7 @@ class Stuck(FileArchive):
     def put_new(self, key: str, data: Data, *, max_bytes: int | None = None) -> Stored:
         if "/segments/" in key:
             self.reached.set()
-            self.go.wait(20)
+            self.go.wait(60)
         return super().put_new(key, data, max_bytes=max_bytes)
 
 
@@ -146,7 +146,7 @@ def test_heads_are_signed_while_the_store_is_slow_and_nothing_is_trimmed(
             made = Archiver(log, store, lease, signer, archived, projectors=())
             task = asyncio.create_task(made.run(stop))
             await asyncio.to_thread(writer.history, 1, 12)
-            assert await asyncio.to_thread(store.reached.wait, 10)
+            assert await asyncio.to_thread(store.reached.wait, 60)
             await asyncio.to_thread(writer.history, 2, 30)
             await until(lambda: signed(postgres) == writer.position)
             assert sealed(postgres) == 0

@@ -120,7 +120,7 @@ def test_a_backup_under_load_is_the_platform_again(
     assert not list(folder.rglob("abc"))
 
     (done,) = run(
-        restoring.fill(new, folder, made, by="user:tester", reason="a test", patience=1.0)
+        restoring.fill(new, folder, made, by="user:tester", reason="a test", patience=20.0)
     )
     assert (done.plan.end, done.plan.remade, done.plan.lost_from) == (part.end, 0, 0)
     # Every entry is as it was, and every job that was acknowledged before waits again.

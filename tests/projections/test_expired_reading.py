@@ -187,7 +187,7 @@ def test_a_restore_begins_behind_what_expired(
 
     async def one() -> None:
         async with open_restore(archived) as restoring:
-            (found,) = await restoring.run(by="user:tester", reason="a test", patience=1.0)
+            (found,) = await restoring.run(by="user:tester", reason="a test", patience=20.0)
             assert found.unreadable == []
 
     run(one())

@@ -141,7 +141,7 @@ def test_an_archiver_does_it_by_itself_where_a_retention_is_set(
         return [state for (state,) in postgres.execute("SELECT state FROM expiries")]
 
     async def until(check: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not check():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 

@@ -119,7 +119,7 @@ def test_who_died_is_not_waited_for(settings: Settings) -> None:
             async with opened(settings) as (_, dying):
                 first = await acquired(log, dying, "postgres", "first", seconds=600)
                 dying.pgconn.finish()
-            deadline = asyncio.get_running_loop().time() + 5
+            deadline = asyncio.get_running_loop().time() + 30
             while True:
                 second = await Lease.acquire(
                     connection, "postgres", 0, epoch=log.epochs[0], owner="second", seconds=600
@@ -137,10 +137,10 @@ def test_who_stands_still_in_a_transaction_is_not_waited_for(settings: Settings)
 
     async def scene() -> None:
         async with opened(settings) as (log, connection), opened(settings) as (_, stopped):
-            first = await acquired(log, stopped, "postgres", "first", seconds=0.1)
+            first = await acquired(log, stopped, "postgres", "first", seconds=0.5)
             await stopped.execute("BEGIN")
             await first.renew()
-            second = await acquired(log, connection, "postgres", "second", seconds=0.1)
+            second = await acquired(log, connection, "postgres", "second", seconds=0.5)
             assert second.fence == first.fence + 1
             with pytest.raises(psycopg.OperationalError):
                 await stopped.execute("COMMIT")
@@ -159,7 +159,7 @@ def test_a_standby_takes_over_when_the_first_dies(settings: Settings, writer: Lo
                     settings.database_url,
                     lambda: postgres_projection(settings),
                     0,
-                    lease_seconds=3.0,
+                    lease_seconds=60.0,
                     standby_seconds=0.05,
                     block_ms=100,
                     pause=0,
@@ -195,11 +195,17 @@ async def _fences(connection: psycopg.AsyncConnection[Any]) -> list[int]:
 
 
 async def _others(connection: psycopg.AsyncConnection[Any]) -> list[int]:
-    cursor = await connection.execute(
-        "SELECT pid FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
-    return [pid for (pid,) in await cursor.fetchall()]
+    """The one session that is left, once those of others before have ended in their own time."""
+    for _ in range(1000):
+        cursor = await connection.execute(
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        )
+        if len(found := await cursor.fetchall()) == 1:
+            break
+        await asyncio.sleep(0.02)
+    return [pid for (pid,) in found]
 
 
 def test_a_second_projector_does_not_undo_an_open_intent(

@@ -142,7 +142,7 @@ def test_all_but_the_archive_is_lost(own: Settings, writer: LogWriter) -> None:
 
     async def restored() -> Any:
         async with open_restore(own) as opened:
-            return await opened.run(by="user:tester", reason="a test", patience=1.0)
+            return await opened.run(by="user:tester", reason="a test", patience=20.0)
 
     (found,) = run(restored())
     assert (found.plan.archived, found.plan.end, found.unreadable) == (end, end, [])
@@ -200,7 +200,7 @@ def test_segments_that_postgresql_forgot_are_read_and_known_again(
 
     async def restored() -> Any:
         async with open_restore(archived) as restore:
-            return await restore.run(by="user:tester", reason="a test", patience=1.0)
+            return await restore.run(by="user:tester", reason="a test", patience=20.0)
 
     (found,) = run(restored())
     assert (found.plan.archived, found.plan.end) == (end, end)

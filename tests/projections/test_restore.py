@@ -53,7 +53,7 @@ def archived(settings: Settings, tmp_path: Path) -> Settings:
 def restored(settings: Settings) -> Restored:
     async def one() -> list[Restored]:
         async with open_restore(settings) as opened:
-            return await opened.run(by="user:tester", reason="a test", patience=1.0)
+            return await opened.run(by="user:tester", reason="a test", patience=20.0)
 
     (found,) = run(one())
     assert isinstance(found, Restored)
