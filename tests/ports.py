@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import secrets
 import socket
 
 
@@ -10,7 +10,8 @@ def free_port() -> int:
     """One below the range from which the kernel serves outgoing connections: while the server is away, no
     client of a test beside it comes to own the port."""
     while True:
-        port = random.randrange(10_000, 32_000)
+        # Not from `random`: Hypothesis seeds that, and two tests at once would choose the same ones.
+        port = 10_000 + secrets.randbelow(22_000)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

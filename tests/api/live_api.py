@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
-import socket
 import threading
-import time
 import uuid
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -67,13 +65,10 @@ class LiveApi:
         self.http.close()
         self.stop()
 
-    def stop(self) -> float:
-        """Seconds that the server took to end."""
-        begun = time.monotonic()
+    def stop(self) -> None:
         self.server.handle_exit(signal.SIGTERM, None)
         self._thread.join(timeout=30)
         assert not self._thread.is_alive(), "the server did not end"
-        return time.monotonic() - begun
 
     @property
     def services(self) -> Services:
@@ -261,10 +256,3 @@ def log_events(settings: Settings, job: str) -> list[Any]:
             return [event async for event in log.history(job)]
 
     return list(_apart(read()))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

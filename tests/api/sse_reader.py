@@ -26,7 +26,7 @@ class Subscriber:
     """One connection. `ids` is what a browser would remember, `raw` every byte that came."""
 
     def __init__(
-        self, url: str, *, cursor: str | None = None, query: str | None = None, timeout: float = 10
+        self, url: str, *, cursor: str | None = None, query: str | None = None, timeout: float = 30
     ) -> None:
         headers = {"Accept": "text/event-stream"}
         if cursor is not None:

@@ -50,7 +50,7 @@ def caddy(folder: Path, api: int) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         child.terminate()
-        child.wait(timeout=10)
+        child.wait(timeout=60)
 
 
 def test_a_browser_behind_caddy_outlives_an_api_that_was_killed(
@@ -84,12 +84,12 @@ def test_a_browser_behind_caddy_outlives_an_api_that_was_killed(
             child.wait()
             life()
             # The proxy answers for the API that is away: a 200, and the stream is open for a moment.
-            page.wait_for_function("window.opened >= 2", timeout=20_000)
+            page.wait_for_function("window.opened >= 2", timeout=60_000)
             plain = httpx.get(f"{url}/api/v1/jobs")
             assert plain.status_code == 502, "only streams are answered for"
         with process(settings):
             life()
-            page.wait_for_function("window.told.length >= 12", timeout=30_000)
+            page.wait_for_function("window.told.length >= 12", timeout=60_000)
             life()
             page.wait_for_function("window.told.length >= 16")
             assert page.evaluate("window.told") == expected

@@ -43,7 +43,7 @@ class Follower:
             ["node", HERE / "follow.mjs", *arguments], stdout=subprocess.PIPE, text=True
         )
 
-    def lines(self, timeout: float = 30) -> list[dict[str, Any]]:
+    def lines(self, timeout: float = 60) -> list[dict[str, Any]]:
         late = threading.Timer(timeout, self._process.kill)
         late.start()
         assert self._process.stdout is not None
@@ -189,7 +189,7 @@ def test_the_rest_of_the_surface(api: LiveApi, hand: Hand) -> None:
         ["node", HERE / "use.mjs", api.url, done, running],
         capture_output=True,
         check=True,
-        timeout=30,
+        timeout=60,
     ).stdout
     assert json.loads(told) == {
         "waited": "completed",
@@ -241,7 +241,7 @@ def test_frames_are_the_same_however_they_come() -> None:
         input=json.dumps(asked).encode(),
         capture_output=True,
         check=True,
-        timeout=30,
+        timeout=60,
     ).stdout
     for found in json.loads(told):
         assert [(f["event"], f["data"], f["id"], f["retry"]) for f in found] == FRAMES

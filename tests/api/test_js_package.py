@@ -118,7 +118,7 @@ def test_hooks_in_real_react(installed: Path, api: LiveApi, hand: Hand) -> None:
                 return seen
         raise AssertionError(f"no {wanted} in {seen}")
 
-    late = threading.Timer(20, page.kill)
+    late = threading.Timer(100, page.kill)
     late.start()
     try:
         first = until(state="live", many="live", job={"state": "processing", "percent": 0})
@@ -135,7 +135,7 @@ def test_hooks_in_real_react(installed: Path, api: LiveApi, hand: Hand) -> None:
         assert last["seen"] == [3, 4]
         eventually(lambda: api.services.hub.open_streams == 0)
         page.stdin.close()
-        assert page.wait(timeout=10) == 0, "something keeps the process alive"
+        assert page.wait(timeout=60) == 0, "something keeps the process alive"
     finally:
         late.cancel()
         page.kill()

@@ -58,7 +58,7 @@ def nginx(folder: Path, api: int) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         child.terminate()
-        child.wait(timeout=10)
+        child.wait(timeout=60)
 
 
 def test_a_browser_behind_nginx_outlives_an_api_that_was_killed(
@@ -74,7 +74,8 @@ def test_a_browser_behind_nginx_outlives_an_api_that_was_killed(
     page = browser.new_page(bypass_csp=True)
     with nginx(tmp_path, settings.port) as url:
         with process(settings) as (child, _):
-            eventually(lambda: httpx.get(f"{url}/health").status_code == 200)
+            with httpx.Client(base_url=url, timeout=10) as http:
+                eventually(lambda: _answers(http))
             page.goto(f"{url}/health")
             page.evaluate(FOLLOW, "/api/v1/events/subscribe")
             page.wait_for_function("window.opened === 1")
@@ -84,10 +85,10 @@ def test_a_browser_behind_nginx_outlives_an_api_that_was_killed(
             child.wait()
             life()
             # The proxy answers for the API that is away: a 200, and the stream is open for a moment.
-            page.wait_for_function("window.opened >= 2", timeout=20_000)
+            page.wait_for_function("window.opened >= 2", timeout=60_000)
         with process(settings):
             life()
-            page.wait_for_function("window.told.length >= 12", timeout=30_000)
+            page.wait_for_function("window.told.length >= 12", timeout=60_000)
             life()
             page.wait_for_function("window.told.length >= 16")
             assert page.evaluate("window.told") == expected

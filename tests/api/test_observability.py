@@ -223,7 +223,8 @@ def test_each_request_is_one_line_and_a_stream_two(api: LiveApi, said: Said, han
     said.forget()
     job = hand.submit(queue="nobody")
     api.http.get(f"/api/v1/jobs/{job}", headers={"X-Request-ID": "mine-1"})
-    (line,) = said.lines("request", route="/api/v1/jobs/{job_id}")
+    # Its line may come after its answer.
+    (line,) = eventually(lambda: said.lines("request", route="/api/v1/jobs/{job_id}"))
     assert (line["method"], line["status"], line["request_id"]) == ("GET", 200, "mine-1")
     assert (line["by"], line["tenant"], line["level"]) == ("user:anonymous", "default", "info")
     assert line["ms"] > 0

@@ -22,9 +22,9 @@ WORKERS = "/api/v1/workers"
 
 
 @pytest.fixture
-def settings(module_settings: Settings, request: pytest.FixtureRequest) -> Settings:
+def settings(module_settings: Settings, namespace: str) -> Settings:
     # A bucket that nobody has asked of, and that is not filled again while a test runs.
-    name = f"{module_settings.namespace}.{abs(hash(request.node.name)) % 10**6}"
+    name = f"{module_settings.namespace}.{namespace}"
     return msgspec.structs.replace(
         module_settings, namespace=name, rate_limit_key="0.01/5", rate_limit_address="0.01/12"
     )

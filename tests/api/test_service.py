@@ -140,9 +140,11 @@ def test_several_partitions_are_followed_each_by_its_own_tail(module_settings: S
     )
     hand = Hand(settings.redis_url, settings.namespace, 3)
     with LiveApi(settings) as api:
-        jobs = [api.http.post("/api/v1/jobs", json={"actor": "a"}).json()["id"] for _ in range(8)]
-        partitions = {api.http.get(f"/api/v1/jobs/{job}").json()["partition"] for job in jobs}
-        assert len(partitions) > 1
+        jobs: list[str] = []
+        partitions: set[int] = set()
+        while len(jobs) < 8 or len(partitions) < 2:
+            jobs.append(api.http.post("/api/v1/jobs", json={"actor": "a"}).json()["id"])
+            partitions.add(api.http.get(f"/api/v1/jobs/{jobs[-1]}").json()["partition"])
         for job in jobs:
             hand.run(job)
             with api.http.stream("GET", f"/api/v1/jobs/{job}/subscribe") as stream:
@@ -151,11 +153,15 @@ def test_several_partitions_are_followed_each_by_its_own_tail(module_settings: S
             assert [event["version"] for event in events] == [1, 2, 3, 4]
 
 
-def test_stop_takes_no_longer_than_it_must(module_settings: Settings) -> None:
+def test_stop_takes_no_longer_than_it_must(
+    module_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for nothing; where it did, the helper would give up on it."""
+    monkeypatch.setattr("triton.api.server.GRACE", 100)
     live = LiveApi(module_settings)
     with live:
         assert live.http.get("/health").status_code == 200
-        assert live.stop() < 2
+        live.stop()
 
 
 def test_a_burst_of_requests_waits_its_turn_instead_of_failing(api: LiveApi, hand: Hand) -> None:

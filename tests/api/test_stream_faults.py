@@ -175,7 +175,7 @@ def test_clients_that_are_cut_at_random_see_the_log_exactly_once(
         for job in jobs:
             hand.complete(job)
         for thread in threads:
-            thread.join(timeout=20)
+            thread.join(timeout=60)
         eventually(lambda: api.services.hub.open_streams == 0)
     for number, mine in enumerate(seen):
         versions = [json.loads(data)["version"] for data in mine]
@@ -205,7 +205,7 @@ def test_silence_is_a_comment_and_a_log_that_moves_on_is_a_named_cursor(
         with httpx.stream("GET", url_of(api, hand.submit("still")), timeout=10) as response:
             for chunk in response.iter_raw():
                 raw += chunk
-                if raw.endswith(b"\n\n:\n:\n"):
+                if b"\n\n:\n:\n" in raw:
                     break
         assert b":\n\n" not in raw
 
@@ -220,8 +220,13 @@ def test_a_connection_is_rotated_with_bye_and_goes_on_exactly(
         assert (bye.name, bye.json["reason"]) == ("triton.bye", "rotate")
         assert stream.retry == bye.json["retry_ms"]
         hand.run(job)
-        with Subscriber(url_of(api, job), cursor=stream.last_id) as again:
-            assert [e.json["version"] for e in again if not e.name] == [2, 3, 4]
+        told, cursor = [bye], stream.last_id
+        while told[-1].name == "triton.bye":
+            # On a slow machine this one is rotated, too.
+            with Subscriber(url_of(api, job), cursor=cursor) as again:
+                told += again
+                cursor = again.last_id
+        assert [e.json["version"] for e in told if not e.name] == [2, 3, 4]
 
 
 def test_overload_is_an_answer_that_a_browser_survives(
@@ -274,7 +279,7 @@ def test_sigterm_drains_open_streams_and_the_process_ends_in_order(
         for stream in streams:
             bye = list(stream)[-1]
             assert (bye.name, bye.json["reason"]) == ("triton.bye", "draining")
-        assert child.wait(timeout=20) == 0
+        assert child.wait(timeout=60) == 0
         assert len({stream.retry for stream in streams}) > 1
 
 
@@ -359,14 +364,14 @@ def test_a_snapshot_that_is_ahead_of_the_ring_is_not_repeated(
         async def thaw() -> None:
             hub._tasks = [asyncio.create_task(tail.run()) for tail in hub._tails]
 
-        asyncio.run_coroutine_threadsafe(freeze(), loop).result(timeout=5)
+        asyncio.run_coroutine_threadsafe(freeze(), loop).result(timeout=30)
         hand.start(job)
         hand.progress(job, 50)
         with Subscriber(url_of(api, job)) as stream:
             snapshot = stream.until("triton.caught-up")[1]
             assert snapshot.json["version"] == 3
             assert hub.ring(0).last == still
-            asyncio.run_coroutine_threadsafe(thaw(), loop).result(timeout=5)
+            asyncio.run_coroutine_threadsafe(thaw(), loop).result(timeout=30)
             hand.complete(job)
             rest = [event for event in stream if event.name != "triton.cursor"]
         assert [event.name for event in rest] == ["", "triton.end"]

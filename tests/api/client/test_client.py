@@ -18,10 +18,11 @@ import httpx
 import msgspec
 import pytest
 from api_process import process
-from live_api import Hand, LiveApi, free_port, log_events, project
+from live_api import Hand, LiveApi, log_events, project
 from tcp_cutter import Cutter
 
 from eventually import eventually
+from ports import free_port
 from triton.api.routes.documents import DocumentView
 from triton.api.routes.events import EventPage
 from triton.api.routes.jobs import JobPage
@@ -205,7 +206,7 @@ def test_waiting_ends_in_time_and_closing_in_a_moment(client: Client, hand: Hand
     reading.start()
     eventually(lambda: following.state == "live")
     following.close()
-    reading.join(timeout=5)
+    reading.join(timeout=30)
     assert not reading.is_alive(), "the reader was waiting for a byte that never came"
     assert states == ["replaying", "live", "closed"]
 
@@ -229,7 +230,7 @@ def test_connections_cut_at_any_byte_lose_and_double_nothing(
                 coming = pool.submit(followed, proxy.url, job, from_="earliest")
             hand.output(job, *("x" * chance.randint(1, 400) for _ in range(100)))
             hand.complete(job)
-            found = coming.result(timeout=30)
+            found = coming.result(timeout=60)
         assert proxy.cuts > 5
         log = log_events(api.settings, job)
     assert versions(found) == list(range(1, len(log) + 1))
@@ -248,7 +249,7 @@ def test_an_api_that_is_killed_and_comes_back(module_settings: Settings, hand: H
             followed_async(url, jobs, from_="earliest"),  # type: ignore[arg-type]
         )
         waiting = pool.submit(Client(url).wait_for, jobs[1], 60)
-        eventually(lambda: httpx.get(f"{url}/health/ready").json()["streams"] == 3)
+        eventually(lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["streams"] == 3)
         for job in jobs:
             hand.start(job)
         child.kill()
@@ -256,10 +257,10 @@ def test_an_api_that_is_killed_and_comes_back(module_settings: Settings, hand: H
             hand.complete(job, job)
         eventually(lambda: one.state == "waiting")
         with process(settings):
-            assert versions(coming.result(timeout=30)) == [2, 3]
-            told = [event.id for event in many.result(timeout=30)]
+            assert versions(coming.result(timeout=60)) == [2, 3]
+            told = [event.id for event in many.result(timeout=60)]
             assert sorted(told) == sorted(f"{job}/{n}" for job in jobs for n in (1, 2, 3))
-            assert waiting.result(timeout=30).result == jobs[1]
+            assert waiting.result(timeout=60).result == jobs[1]
     assert breaks
 
 

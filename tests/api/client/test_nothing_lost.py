@@ -171,6 +171,6 @@ def nothing_follows(each: Follower) -> bool:
     if "events/subscribe" not in each.path:
         return True
     params = {**each.params, "last_event_id": each.cursor}
-    answer = httpx.get(each.path, params=params, headers={"Accept": "application/json"})
+    answer = httpx.get(each.path, params=params, headers={"Accept": "application/json"}, timeout=30)
     assert answer.status_code == 200, answer.text
     return answer.json()["events"] == []

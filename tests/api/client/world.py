@@ -11,10 +11,11 @@ from typing import Any, Self
 
 import msgspec
 from api_process import process
-from live_api import Hand, free_port, project
+from live_api import Hand, project
 from own_valkey import valkey
 
 from archived_log import ArchivedLog
+from ports import free_port
 from triton.api.services import FeedOptions
 from triton.events.entries import Page
 from triton.events.render import show_entry
@@ -119,7 +120,7 @@ class World:
 
     def drain_the_api(self) -> None:
         self._child.terminate()
-        assert self._child.wait(timeout=20) == 0
+        assert self._child.wait(timeout=60) == 0
         self._api.close()
         self.burst(10)
         self._start_api()
