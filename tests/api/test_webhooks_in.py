@@ -139,6 +139,14 @@ def test_a_source_is_of_one_tenant_and_can_be_switched_off(api: LiveApi) -> None
     assert send(api, source).status_code == 401
 
 
+def test_a_tenant_that_is_let_in_no_more_sends_none(api: LiveApi) -> None:
+    source = make(api)
+    path = f"/api/v1/organizations/{source.tenant}"
+    for disabled, status in ((True, 401), (False, 202)):
+        assert api.http.patch(path, json={"disabled": disabled}).status_code == 200
+        assert send(api, source).status_code == status
+
+
 def test_a_new_secret_ends_the_old_one_and_goes_with_its_source(api: LiveApi) -> None:
     source = make(api)
     fresh = renew(api, source.tenant, source.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -55,18 +56,24 @@ async def ensure(accounts: Accounts, by: str, tenant: str) -> None:
 async def change(
     accounts: Accounts, who: Principal, tenant: str, wanted: OrganizationChange
 ) -> OrganizationView:
-    """Raises NotFoundError."""
-    async with transaction(accounts.pool) as connection:
-        await rows(connection, "organization_change", id=tenant, disabled=wanted.disabled)
-        found = await row(connection, "organizations", id=tenant)
-        if found is None:
-            raise NotFoundError(f"there is no organization {tenant!r}", tenant=tenant)
-    accounts.verifier.keys.forget()
-    accounts.verifier.sessions.forget()
+    """Who is let in again is so once the log says it; who is not any more, before. Raises NotFoundError."""
     event = OrganizationChanged(
         organization=tenant,
         change="disabled" if wanted.disabled else "enabled",
         reason=wanted.reason,
     )
-    await accounts.note(event, op=f"tenant:{uuid_utils.uuid7()}", by=who.by, tenant=tenant)
+    told = partial(
+        accounts.note, event, op=f"tenant:{uuid_utils.uuid7()}", by=who.by, tenant=tenant
+    )
+    async with transaction(accounts.pool) as connection:
+        await rows(connection, "organization_change", id=tenant, disabled=wanted.disabled)
+        found = await row(connection, "organizations", id=tenant)
+        if found is None:
+            raise NotFoundError(f"there is no organization {tenant!r}", tenant=tenant)
+        if not wanted.disabled:
+            await told()
+    accounts.verifier.keys.forget()
+    accounts.verifier.sessions.forget()
+    if wanted.disabled:
+        await told()
     return msgspec.convert(found, OrganizationView)

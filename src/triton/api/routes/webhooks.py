@@ -32,6 +32,7 @@ from triton.domain.key_ring import RingFile
 from triton.domain.kinds import Kind
 from triton.domain.statements import sql
 from triton.errors import ConflictError, NotFoundError, UnauthenticatedError
+from triton.identity import organizations
 from triton.identity.permissions import Permission
 from triton.webhooks import signing
 from triton.webhooks.records import (
@@ -226,5 +227,8 @@ async def _verified(
     message = signing.verified(secret, request.headers, body, now=time.time())
     assert isinstance(found, WebhookSource)
     if message is None or not found.enabled:
+        raise refusal
+    # Asked last: who is nobody costs no second question.
+    if any(one.disabled for one in await organizations.listed(services.accounts, tenant)):
         raise refusal
     return found, message
