@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import hypothesis
 import psycopg
@@ -29,11 +29,18 @@ LONG = (
     "tests/cluster/test_delivery.py",
     "tests/api/client/test_nothing_lost.py",
     "tests/api/test_contract.py",
+    "tests/cli/",
     "tests/api/test_hostile.py",
     "tests/cluster/",
     "tests/projections/test_archiver_crashes.py",
     "tests/stack/test_engines.py",
 )
+
+#: What shares a fixture that is dear to make, and would be made once in each worker of the tests.
+TOGETHER = {
+    "tests/cli/": ("tests/cli/test_usage.py", "tests/cli/test_doctor_keys.py"),
+    "tests/audit/": (),
+}
 
 # The same cases in every run, however slow the machine: what is landed must not be refused by a rare one
 # that has nothing to do with it. `--hypothesis-profile explore` draws others each time, and so does `long`,
@@ -79,6 +86,24 @@ def pytest_configure() -> None:
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    """`--dist loadscope`, whose scopes are modules, but for what is `TOGETHER`."""
+    if config.getoption("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFixture(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module: str = super()._split_scope(nodeid)
+            for start, alone in TOGETHER.items():
+                if module.startswith(start) and module not in alone:
+                    return start
+            return module
+
+    return ByFixture(config, log)
 
 
 def pytest_sessionstart() -> None:
