@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,14 @@ from triton.errors import ConfigurationError
 PREFIX = "TRITON_"
 #: What no other process needs but the API, and no error may show.
 _OF_COMMANDS = frozenset({"api_key", "api_key_file", "admin_password", "admin_password_file"})
+
+_Rate: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^\s*(\d{1,6}(\.\d{1,3})?/\d{1,6})?\s*\Z",
+        description="requests a second and how many may come at once, such as 50/200; empty for no limit",
+    ),
+]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,9 +109,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     request_ms: Annotated[int, msgspec.Meta(ge=1000)] = 60_000
     #: Requests a second of one API key or token, and how many may come at once, such as 50/200; empty: no
     #: limit.
-    rate_limit_key: str = ""
+    rate_limit_key: _Rate = ""
     #: The same of one address (of IPv6, of a /64), with a key or without.
-    rate_limit_address: str = ""
+    rate_limit_address: _Rate = ""
     #: Seconds for which browsers are told to use TLS only for this host name; 0 says nothing.
     hsts_seconds: Annotated[int, msgspec.Meta(ge=0)] = 0
     #: Whom to tell of a weakness, for /.well-known/security.txt: addresses such as

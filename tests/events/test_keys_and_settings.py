@@ -87,6 +87,7 @@ def test_modules_are_a_list_of_names() -> None:
         ("log_level", "loud", "one of debug, error, info, warning"),
         *(("namespace", bad, NAMESPACE) for bad in ("", "a b", "{a}", "a\n", "a" * 41)),
         ("heads_webhook", "example.org", "an http:// or https:// URL, or nothing"),
+        ("rate_limit_key", "50", "requests a second and how many may come at once, such as 50/200"),
         ("database_url", "postgresql://h/a?b/c?c=d", POSTGRES),
         ("database_url", "postgresql://h:x/a", POSTGRES),
         ("database_url", "postgresql://h:1,h:65536/a", POSTGRES),
