@@ -19,7 +19,7 @@ from triton.feed.cursor import Cursor, Reason, epoch_id
 from triton.feed.hub import Closing, Hub, Subscription
 from triton.feed.ring import Frame
 from triton.feed.wanted import Begin, Wanted
-from triton.history.actors import Actors, Ask
+from triton.history.actors import Actors, AskedOnce
 from triton.history.filters import JOB, only
 from triton.history.reader import History
 
@@ -48,7 +48,7 @@ class ManyReader:
         wanted: Wanted,
         tenant: str,
         turn: asyncio.Semaphore,
-        actors: Ask,
+        actors: AskedOnce,
     ) -> None:
         self.bell = Bell()
         self._hub = hub
@@ -63,7 +63,7 @@ class ManyReader:
         self._seen = [0] * (partitions[-1] - partitions[0] + 1)
         self._skip: dict[str, int] = {}
         asked = wanted.chosen.actors
-        self._actors = Actors(asked, actors) if asked is not None else None
+        self._actors = Actors(asked, actors, actors.told_by) if asked is not None else None
         # A ready frame has the cursor of one partition and of its event's tenant.
         self._ready = len(self._seen) == 1 and bool(tenant)
         self._turns = 0

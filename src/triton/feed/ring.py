@@ -97,6 +97,8 @@ class Ring:
         self._batch = NOTHING
         #: The answers of `chosen` since the last entry.
         self._chosen: dict[tuple[int, Chooses], Choice] = {}
+        #: Those of `choice`, by the first position and the mask.
+        self._masked: dict[tuple[int, bytes], Choice] = {}
         #: What readers made of choices since then, by whatever tells theirs apart.
         self.made: dict[tuple[object, ...], bytes] = {}
 
@@ -110,6 +112,7 @@ class Ring:
         self.last = entry.position
         self._asked = None
         self._chosen.clear()
+        self._masked.clear()
         self.made.clear()
         self._slots[self.last % self._capacity] = slot
         self._bytes += slot.size
@@ -167,10 +170,15 @@ class Ring:
         """What a mask leaves of a page up to the ring's end."""
         if page is None:
             return Choice((), b"", self.last, frozenset(), ends=False)
-        frames = tuple(map(self.frame, compress(page.positions, mask)))
-        jobs = frozenset(map(bytes.decode, compress(page.columns[JOB], mask)))
-        ends = any(frame.type in TERMINAL for frame in frames)
-        return Choice(frames, b"".join([each.raw for each in frames]), self.last, jobs, ends)
+        asked = page.positions[0], bytes(mask)
+        found = self._masked.get(asked)
+        if found is None:
+            frames = tuple(map(self.frame, compress(page.positions, mask)))
+            jobs = frozenset(map(bytes.decode, compress(page.columns[JOB], mask)))
+            ends = any(frame.type in TERMINAL for frame in frames)
+            raw = b"".join([each.raw for each in frames])
+            found = self._masked[asked] = Choice(frames, raw, self.last, jobs, ends)
+        return found
 
     def page(self, partition: int, after: int, most: int) -> Page | None:
         """The entries after a position, oldest first, up to a number of them; None for no entries.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from triton.errors import DecodeError
 from triton.events.entries import Entry, Page
@@ -18,6 +18,28 @@ _SUBMITTED: Final = b"job.submitted"
 _ENDS: Final = frozenset(name.encode() for name in TERMINAL)
 
 
+class Told(NamedTuple):
+    """What a page says by itself."""
+
+    jobs: frozenset[bytes]
+    #: Of those that were submitted in it.
+    actors: dict[bytes, str]
+    ended: list[bytes]
+
+
+def told_by(page: Page) -> Told:
+    types, jobs = page.columns[TYPE], page.columns[JOB]
+    return Told(
+        frozenset(jobs),
+        {
+            job: _actor(page.entry(index))
+            for index, (kind, job) in enumerate(zip(types, jobs, strict=True))
+            if kind == _SUBMITTED
+        },
+        [job for kind, job in zip(types, jobs, strict=True) if kind in _ENDS],
+    )
+
+
 class AskedOnce:
     """The same, with a memory for many who ask: a job's actor never changes."""
 
@@ -26,6 +48,13 @@ class AskedOnce:
         self._most = most
         self._known: dict[str, str] = {}
         self._turn = asyncio.Lock()
+        self._read: tuple[Page, Told] | None = None
+
+    def told_by(self, page: Page) -> Told:
+        """`told_by`, once for all who look at the same page one after the other."""
+        if self._read is None or self._read[0] is not page:
+            self._read = page, told_by(page)
+        return self._read[1]
 
     async def __call__(self, jobs: Collection[str]) -> dict[str, str]:
         if any(job not in self._known for job in jobs):
@@ -43,41 +72,39 @@ class AskedOnce:
 class Actors:
     """Learns from pages in order. Keeps only jobs that have not ended; for others it asks again."""
 
-    def __init__(self, wanted: frozenset[str], ask: Ask) -> None:
+    def __init__(
+        self, wanted: frozenset[str], ask: Ask, read: Callable[[Page], Told] = told_by
+    ) -> None:
         self._wanted = wanted
         self._ask = ask
+        self._read = read
         self._fits: dict[bytes, bool] = {b"": False}
         self._ended: list[bytes] = []
 
     async def learn(self, page: Page) -> None:
         """Makes sure that `fits` knows each job of the page."""
-        unknown = self._look(page)
-        if unknown:
+        told = self._read(page)
+        if unknown := self._look(told):
             found = await self._ask([job.decode() for job in unknown])
             for job in unknown:
                 self._fits[job] = found.get(job.decode()) in self._wanted
-        self._learned(page)
+        self._ended = told.ended
 
     def learn_alone(self, page: Page) -> bool:
         """The same without asking; False where it has to."""
-        if self._look(page):
+        told = self._read(page)
+        if self._look(told):
             return False
-        self._learned(page)
+        self._ended = told.ended
         return True
 
-    def _look(self, page: Page) -> set[bytes]:
+    def _look(self, told: Told) -> frozenset[bytes]:
         """The jobs of which neither the page nor what came before says the actor."""
         for job in self._ended:
             self._fits.pop(job, None)
-        types, jobs = page.columns[TYPE], page.columns[JOB]
-        for index, (kind, job) in enumerate(zip(types, jobs, strict=True)):
-            if kind == _SUBMITTED:
-                self._fits[job] = _actor(page.entry(index)) in self._wanted
-        return {job for job in jobs if job not in self._fits}
-
-    def _learned(self, page: Page) -> None:
-        types, jobs = page.columns[TYPE], page.columns[JOB]
-        self._ended = [job for kind, job in zip(types, jobs, strict=True) if kind in _ENDS]
+        for job, actor in told.actors.items():
+            self._fits[job] = actor in self._wanted
+        return told.jobs - self._fits.keys()
 
     def fits(self, job: bytes) -> bool:
         return self._fits[job]
