@@ -180,6 +180,29 @@ def test_a_bcrypt_hash_is_accepted_and_replaced(
     assert login(api, made["login"]).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "$2b$04$" + "a" * 53,
+        "$2b$31$" + bcrypt.gensalt(4).decode()[7:] + "a" * 31,
+        "$argon2id$v=19$m=65536,t=4294967295,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA",
+        "$argon2id$v=19$m=4194304,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA",
+        "$argon2i$v=19$m=256,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA",
+        "$argon2id$v=x$m=1$c2FsdA$aGFzaA",
+    ],
+)
+def test_no_hash_is_taken_that_cannot_be_looked_at_in_time(
+    api: LiveApi, user: Make, admin: dict[str, str], database: psycopg.Connection, stored: str
+) -> None:
+    """Two of them would keep everybody out: so many are looked at at once."""
+    wanted = {"login": "x", "role": "viewer", "password_hash": stored}
+    refused = api.http.post("/api/v1/users", json=wanted, headers=admin)
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation")
+    made = user()
+    database.execute("UPDATE users SET password_hash = %s WHERE id = %s", (stored, made["id"]))
+    assert login(api, made["login"]).status_code == 401
+
+
 @pytest.mark.parametrize("password", ["short", "x" * 257])
 def test_a_password_has_a_length(api: LiveApi, admin: dict[str, str], password: str) -> None:
     wanted = {"login": "x", "role": "viewer", "password": password}

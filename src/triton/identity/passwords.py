@@ -23,7 +23,14 @@ MOST: Final = 256
 _AT_ONCE: Final = 2
 #: bcrypt knows no more bytes of a password.
 _BCRYPT_BYTES: Final = 72
-_BCRYPT: Final = re.compile(r"\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}", re.ASCII)
+_BCRYPT: Final = re.compile(
+    r"(\$2[aby]\$)([0-9]{2})\$([./A-Za-z0-9]{22})[./A-Za-z0-9]{31}", re.ASCII
+)
+#: What a hash from elsewhere may cost: who brings one that takes hours could have everybody wait for it.
+_BCRYPT_COST: Final = range(4, 15)
+_ARGON_KIB: Final = 262_144
+_ARGON_PASSES: Final = 16
+_ARGON_LANES: Final = 16
 
 
 class Checked(NamedTuple):
@@ -54,6 +61,8 @@ class Passwords:
     def _check(self, stored: str | None, password: str) -> Checked:
         self._nobodys = self._nobodys or self._hasher.hash("nobody's password")
         given = _normal(password)
+        if stored is not None and not self._bearable(stored):
+            stored = None
         if stored is not None and is_bcrypt(stored):
             right = bcrypt.checkpw(given.encode()[:_BCRYPT_BYTES], stored.encode())
             return Checked(right, self._hasher.hash(given) if right else "")
@@ -66,6 +75,10 @@ class Passwords:
         weak = self._hasher.check_needs_rehash(stored)
         return Checked(True, self._hasher.hash(given) if weak else "")
 
+    def _bearable(self, stored: str) -> bool:
+        # What is ours is as costly as it was set.
+        return _is_usable(stored, max(self._hasher.memory_cost, _ARGON_KIB))
+
 
 def check_new(password: str) -> None:
     """Raises ValidationError for a password that is too short or too long."""
@@ -77,18 +90,37 @@ def check_new(password: str) -> None:
 
 
 def check_hash(stored: str) -> None:
-    """Raises ValidationError for what is no hash of argon2id or bcrypt."""
-    if is_bcrypt(stored):
+    """Raises ValidationError for what is no hash of argon2id or bcrypt, or a too costly one."""
+    if _is_usable(stored, _ARGON_KIB):
         return
-    try:
-        known = argon2.extract_parameters(stored)
-        if known.type is argon2.Type.ID:
-            return
-    except argon2.exceptions.InvalidHashError:
-        pass
-    message = "is no hash of argon2id or bcrypt: expected $argon2id$... or $2b$..."
+    message = (
+        "is no hash of argon2id or bcrypt that is taken: expected $argon2id$... (at most "
+        f"m={_ARGON_KIB},t={_ARGON_PASSES},p={_ARGON_LANES}) or $2b$... (a cost of {_BCRYPT_COST.start} to "
+        f"{_BCRYPT_COST.stop - 1})"
+    )
     raise ValidationError(
         f"password_hash {message}", fields=[{"field": "password_hash", "message": message}]
+    )
+
+
+def _is_usable(stored: str, most_kib: int) -> bool:
+    """Whether a password can be compared with it, in bearable time."""
+    if found := _BCRYPT.fullmatch(stored):
+        try:
+            # The least costly hash of the same salt says whether that is one.
+            bcrypt.hashpw(b"", f"{found[1]}04${found[3]}".encode())
+        except ValueError:
+            return False
+        return int(found[2]) in _BCRYPT_COST
+    try:
+        known = argon2.extract_parameters(stored)
+    except argon2.exceptions.InvalidHashError:
+        return False
+    return (
+        known.type is argon2.Type.ID
+        and known.memory_cost <= most_kib
+        and known.time_cost <= _ARGON_PASSES
+        and known.parallelism <= _ARGON_LANES
     )
 
 
