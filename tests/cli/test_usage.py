@@ -169,13 +169,15 @@ def test_up_looks_at_what_it_is_given_before_it_starts_anything(
 ) -> None:
     data = tmp_path / "data"
     for name, url, status, said in (
-        ("ARCHIVE", f"file://{__file__}", 2, "The archive"),
-        ("REDIS", "redis://127.0.0.1:1/0", 3, "Redis does not answer"),
-        ("DATABASE", "postgresql://127.0.0.1:1/none", 3, "PostgreSQL does not answer"),
-        ("DATABASE", "postgresql://h/none?no_option=1", 2, "PostgreSQL's URL cannot be used"),
-        ("CLICKHOUSE", "http://127.0.0.1:1/none", 3, "ClickHouse does not answer"),
+        ("ARCHIVE_URL", f"file://{__file__}", 2, "The archive"),
+        ("REDIS_URL", "redis://127.0.0.1:1/0", 3, "Redis does not answer"),
+        ("DATABASE_URL", "postgresql://127.0.0.1:1/none", 3, "PostgreSQL does not answer"),
+        ("DATABASE_URL", "postgresql://h/none?no_option=1", 2, "PostgreSQL's URL cannot be used"),
+        ("CLICKHOUSE_URL", "http://127.0.0.1:1/none", 3, "ClickHouse does not answer"),
+        ("CORS_ORIGINS", "*", 2, "TRITON_CORS_ORIGINS holds '*', which is no origin"),
+        ("WITNESSES", "x", 2, "TRITON_WITNESSES names witnesses as KEY URL"),
     ):
-        result = invoke("up", "--data", str(data), "--port", "0", env={f"TRITON_{name}_URL": url})
+        result = invoke("up", "--data", str(data), "--port", "0", env={f"TRITON_{name}": url})
         assert (result.exit_code, result.stderr.count("\n")) == (status, 1), result.stderr
         assert result.stderr.startswith(f"error: {said}")
     assert not data.exists()

@@ -1,4 +1,4 @@
-"""Owns that what `triton up` is given by URL can be used, seen before anything of its own is started."""
+"""Owns that what `triton up` is given can be used, seen before anything of its own is started."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _TIMEOUT: Final = 5
 
 
 def check_outside(settings: Settings) -> None:
-    """Raises ConfigurationError for a URL that cannot be used, UnavailableError where nobody answers."""
+    """Raises ConfigurationError for what cannot be used, UnavailableError where nobody answers."""
+    _check_lists(settings)
     if settings.archive_url and not settings.archive_url.startswith("s3://"):
         # What an s3:// needs is looked up at its first use: that takes a second.
         open_archive(settings.archive_url)
@@ -29,6 +30,18 @@ def check_outside(settings: Settings) -> None:
         _postgres(settings.database_url)
     if settings.clickhouse_url:
         _clickhouse(settings.clickhouse_url)
+
+
+def _check_lists(settings: Settings) -> None:
+    """What a role would end for, again and again. Each is loaded where it is set only."""
+    if settings.cors_origins:
+        from triton.api.cors import origins_of
+
+        origins_of(settings.cors_origins)
+    if settings.witnesses:
+        from triton.evidence.witnesses import parse_witnesses
+
+        parse_witnesses(settings.witnesses)
 
 
 def _redis(url: str) -> None:
