@@ -111,3 +111,10 @@ def test_three_partitions_are_restored_by_the_command(
         run(known(settings, postgres, ends))
         found = postgres.execute("SELECT DISTINCT partition, epoch FROM checkpoints").fetchall()
         assert sorted(found) == list(enumerate(epochs))
+
+    # Nothing is left but the archive. No stack runs: one that is new would write events before the restore.
+    away = {"redis_url": "", "database_url": "", "clickhouse_url": ""}
+    alone = msgspec.structs.replace(settings, data=str(tmp_path / "stack"), **away)
+    done = json.loads(restore(alone, "--reason", "all is lost", "--yes", "--json"))
+    assert [one["plan"]["end"] for one in done["restored"]] == ends
+    assert all(one["jobs"] for one in done["restored"])

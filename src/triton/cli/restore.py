@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import getpass
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,16 +33,55 @@ def restore(
 ) -> None:
     """Restore an empty Redis from the archive and PostgreSQL: jobs, queues, and the end of the log.
 
-    Stop the workers before. What nobody knows any more is named as lost, and the log begins a new epoch.
+    Stop the workers before. Where the embedded stack is stopped, its engines run for as long as it takes.
+    What nobody knows any more is named as lost, and the log begins a new epoch.
     """
-    from triton.cli import output
-    from triton.cli.restore_progress import shown
-    from triton.cli.target import engines
     from triton.errors import ValidationError
 
     if not reason.strip():
         raise ValidationError("--reason is empty: say why Redis is restored")
-    settings = engines(data, "redis_url", "database_url", "clickhouse_url", "archive_url")
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise ValidationError("nobody can be asked here: say --yes")
+    with _engines(data) as settings:
+        who = by or f"user:{getpass.getuser()}"
+        _restore(settings, who, reason, yes=yes, dry_run=dry_run, as_json=as_json)
+
+
+@contextmanager
+def _engines(data: str | None) -> Iterator[Settings]:
+    """The engines that run; else the embedded ones alone, where there is an archive: the API of a stack that
+    is new to its folder would begin a log, with the keys that it makes."""
+    import msgspec
+
+    from triton import migrate, settings
+    from triton.cli.target import LIVE, engines
+    from triton.stack.engines import Engines
+    from triton.stack.folder import DataFolder, running_stack
+
+    chosen = settings.load(data=data)
+    place = DataFolder(Path(chosen.data))
+    archived = chosen.archive_url or place.archive.is_dir()
+    if not archived or any(getattr(chosen, name) for name in LIVE) or running_stack(place.path):
+        yield engines(data, *LIVE, "archive_url")
+        return
+    with Engines(place.path, archive_url=chosen.archive_url) as own:
+        migrate.up(own.database_url, own.clickhouse_url)
+        yield msgspec.structs.replace(
+            chosen,
+            data=str(place.path),
+            redis_url=own.redis_url,
+            database_url=own.database_url,
+            clickhouse_url=own.clickhouse_url,
+            archive_url=own.archive_url,
+        )
+
+
+def _restore(
+    settings: Settings, who: str, reason: str, *, yes: bool, dry_run: bool, as_json: bool
+) -> None:
+    from triton.cli import output
+    from triton.cli.restore_progress import shown
+
     plans = asyncio.run(_plan(settings))
     if not as_json:
         _say_plan(plans)
@@ -47,11 +89,8 @@ def restore(
         if as_json:
             output.document({"partitions": plans, "restored": []})
         return
-    if not yes and not sys.stdin.isatty():
-        raise ValidationError("nobody can be asked here: say --yes")
     if not yes:
         typer.confirm("Restore Redis?", abort=True)
-    who = by or f"user:{getpass.getuser()}"
     with shown(plans, quiet=as_json) as told:
         restored = asyncio.run(_run(settings, who, reason, told))
     if as_json:
