@@ -62,11 +62,21 @@ class Up:
 
         return eventually(published, timeout=60.0)
 
+    def api(self) -> int:
+        """The process of its API, as soon as it is up again."""
+
+        def found() -> list[int]:
+            below = descendants(self.process.pid)
+            return [pid for pid, line in below.items() if line.endswith(" api ")]
+
+        (pid,) = eventually(lambda: one if len(one := found()) == 1 else None) or ()
+        return pid
+
     def end(self, number: int = signal.SIGINT) -> int:
         """Its exit status, within the time that the stop may take."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(timeout=11.0)
+        return self.process.wait(timeout=60)
 
 
 class Commands:

@@ -13,7 +13,7 @@ from command_line import Commands, Up
 from eventually import eventually
 from triton.verifier import triton_verify
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(200)
 
 
 def alone(*arguments: str) -> tuple[int, str]:

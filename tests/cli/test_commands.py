@@ -18,7 +18,7 @@ import msgspec
 import psycopg
 import pytest
 import redis
-from command_line import Commands, Invoke, Up, descendants
+from command_line import Commands, Invoke, Up
 
 from eventually import eventually
 from triton.cli.live import LiveJob
@@ -27,7 +27,7 @@ from triton.cli.watch import _follow
 from triton.client import Message
 
 #: A command that waits for a job that never ends must not hold up the suite.
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(200)
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -85,14 +85,15 @@ def test_watch_says_why_nothing_happens(commands: Commands, up: Up) -> None:
             told.append(reason)
             if len(told) == 1:
                 commands.run("queues", "pause", "served by nobody", "--reason", "repairs")
-            else:
+            elif len(told) == 2:
                 commands.run("jobs", "cancel", job, "--reason", "a test")
 
     live = LiveJob(job)
     api = async_client(str(up.data), None)
     asyncio.run(_follow(api, live, Viewer(), from_start=False, quiet=0.2, again=0.2))
     assert live.state == "cancelled"
-    unserved, paused = told
+    # A slow machine may say the second once more before the job's end is told.
+    unserved, paused, *_ = told
     assert "served by nobody" in unserved
     assert "repairs" in paused
 
@@ -110,15 +111,12 @@ def test_watch_survives_the_death_of_the_api(commands: Commands, up: Up, tmp_pat
         )
     try:
         eventually(lambda: out.read_bytes().count(b"\n") > 3)
-        (api,) = (
-            pid for pid, line in descendants(up.process.pid).items() if line.endswith(" api ")
-        )
-        os.kill(api, signal.SIGKILL)
+        os.kill(up.api(), signal.SIGKILL)
         eventually(lambda: b"connecting again" in err.read_bytes())
         seen = out.read_bytes().count(b"\n")
-        eventually(lambda: out.read_bytes().count(b"\n") > seen, timeout=20)
+        eventually(lambda: out.read_bytes().count(b"\n") > seen, timeout=60)
         over.touch()
-        assert watching.wait(timeout=20) == 0
+        assert watching.wait(timeout=60) == 0
     finally:
         watching.kill()
     shown = lines(out.read_text())
@@ -288,8 +286,7 @@ def test_what_may_be_repeated_is_while_the_api_is_away(
     file = tmp_path / "jobs.jsonl"
     file.write_text('{"actor": "cli.count", "args": [1]}\n' * 2)
     commands.run("jobs")
-    (api,) = (pid for pid, line in descendants(up.process.pid).items() if line.endswith(" api "))
-    os.kill(api, signal.SIGKILL)
+    os.kill(up.api(), signal.SIGKILL)
     assert commands.run("submit", "--bulk", str(file)).stdout == "2 accepted\n"
 
 
@@ -326,6 +323,7 @@ def test_upload_streams_files_and_says_which_failed(
         f"{url}/api/v1/documents/{identity}",
         trust_env=False,
         headers={"Authorization": f"Bearer {key}"},
+        timeout=30,
     ).json()
     assert (found["filename"], found["size"]) == ("a name with ü.md", 8)
     assert f"{tmp_path}: Is a directory" in result.stderr

@@ -68,7 +68,7 @@ NOT_RUN = {
 }
 PAGES = [page for page in (ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))) if script(page)]
 pytestmark = [
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),
     pytest.mark.skipif(
         not all(map(shutil.which, ("bash", "curl", "jq"))), reason="needs bash, curl and jq"
     ),

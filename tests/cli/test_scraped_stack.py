@@ -32,7 +32,7 @@ def test_a_stack_serves_all_that_is_asked_for_and_lets_prometheus_read_it(
     assert commands.json("verify")["ok"]
 
     def scraped() -> dict[str, list[tuple[dict[str, str], float]]]:
-        answer = httpx.get(f"{api}/metrics", headers=bearer)
+        answer = httpx.get(f"{api}/metrics", headers=bearer, timeout=30)
         assert answer.status_code == 200
         found: dict[str, list[tuple[dict[str, str], float]]] = {}
         for family in text_string_to_metric_families(answer.text):
@@ -66,4 +66,4 @@ def test_a_stack_serves_all_that_is_asked_for_and_lets_prometheus_read_it(
     checks = {labels["check"]: value for labels, value in found["triton_check_ok"]}
     assert checks == {"audit_verify": 1, "verify": 1}
     # The key may nothing else.
-    assert httpx.get(f"{api}/api/v1/jobs", headers=bearer).status_code == 403
+    assert httpx.get(f"{api}/api/v1/jobs", headers=bearer, timeout=30).status_code == 403

@@ -76,6 +76,7 @@ def test_a_lost_admin_key_is_made_again(commands: Commands, up: Up) -> None:
         f"{up.running().api}/api/v1/auth/me",
         headers={"Authorization": f"Bearer {key}"},
         trust_env=False,
+        timeout=30,
     ).json()
     assert (me["role"], me["tenant"]) == ("admin", "")
 

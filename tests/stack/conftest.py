@@ -67,7 +67,7 @@ def run_as_nobody() -> Run:
 
     def run(code: str, path: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*command, code, str(path)], check=False, timeout=60, **options, **identity
+            [*command, code, str(path)], check=False, timeout=200, **options, **identity
         )
 
     return run

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -61,15 +63,15 @@ folder.open()
 folder.publish(RunningStack(pid=os.getpid(), redis="r", database="d", clickhouse="c", archive="a"))
 if sys.argv[2:]:
     os.set_inheritable(folder.lock_fd, True)
-    os.posix_spawn("/bin/sleep", ["sleep", sys.argv[2]], {})
+    print(os.posix_spawn("/bin/sleep", ["sleep", sys.argv[2]], {}), flush=True)
 print("held", flush=True)
 time.sleep(600)
 """
 
 
-def holder(data: Path, *engine_seconds: str) -> subprocess.Popen[str]:
+def holder(data: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(data), *engine_seconds], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, str(data)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
@@ -93,16 +95,26 @@ def test_what_kill_9_leaves_counts_as_stale(tmp_path: Path) -> None:
 def test_the_folder_is_taken_until_the_last_engine_of_a_killed_stack_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = holder(tmp_path, "1")
-    process.kill()
-    process.wait()
-    assert running_stack(tmp_path) is None
-    monkeypatch.setattr(folders, "PREDECESSOR_SECONDS", 0.1)
-    with pytest.raises(StartupError, match="held by engines that still end"):
-        DataFolder(tmp_path).open()
-    monkeypatch.setattr(folders, "PREDECESSOR_SECONDS", 10.0)
-    with DataFolder(tmp_path):
-        pass
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path), "600"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    engine = int(process.stdout.readline())
+    try:
+        assert process.stdout.readline() == "held\n"
+        process.kill()
+        process.wait()
+        assert running_stack(tmp_path) is None
+        monkeypatch.setattr(folders, "PREDECESSOR_SECONDS", 0.1)
+        with pytest.raises(StartupError, match="held by engines that still end"):
+            DataFolder(tmp_path).open()
+        monkeypatch.setattr(folders, "PREDECESSOR_SECONDS", 60.0)
+        threading.Timer(0.3, os.kill, (engine, signal.SIGKILL)).start()
+        with DataFolder(tmp_path):
+            pass
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(engine, signal.SIGKILL)
 
 
 OPEN = """
