@@ -196,7 +196,7 @@ def test_following_ends_by_ctrl_c_and_counts_what_is_held_now(
         later = old.enqueue(call("later")._replace(queue_name="other"))
         eventually(lambda: later.message_id in submitted(history))
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=10)
+        said, _ = process.communicate(timeout=60)
     alive.client.close()
     counts = [(q["queue"], q["moved"], q["held"]) for q in json.loads(said)["queues"]]
     assert counts == [("mail", 1, 0), ("other", 1, 0)]
@@ -237,7 +237,7 @@ def test_a_following_mover_goes_on_by_itself_after_the_old_server_was_away(
             sent = broker.enqueue(call("late"))
             eventually(lambda: sent.message_id in submitted(history))
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=10) == 0
+            assert process.wait(timeout=60) == 0
             broker.client.close()
     finally:
         server.kill()

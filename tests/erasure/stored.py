@@ -26,7 +26,7 @@ class Platform:
         try:
             for _ in range(3):
                 for queue in sorted(self.broker.get_declared_queues()):
-                    self.broker.join(queue, timeout=10_000)
+                    self.broker.join(queue, timeout=30_000)
         finally:
             worker.stop()
 

@@ -126,12 +126,11 @@ def test_waiting_wakes_on_an_append(steps: Steps, reading: Callable[[Scenario], 
 
     async def scenario(log: Log) -> None:
         assert [e.position for e in await log.wait(0, 0, block_ms=5000)] == [1]
+        # Who is not woken gets nothing in the end.
         waiting = asyncio.create_task(log.wait(0, 1, block_ms=5000))
         await asyncio.to_thread(eventually, lambda: _blocked_clients(steps))
-        began = time.monotonic()
         await asyncio.to_thread(steps.run, steps.submit("b", "c"))
         assert [e.event().job for e in await waiting] in (["b"], ["b", "c"])
-        assert time.monotonic() - began < 2
         assert [e.position for e in await log.wait(0, 1, block_ms=5000, count=1)] == [2]
 
     reading(scenario)
@@ -141,7 +140,7 @@ def test_waiting_ends_without_an_append(steps: Steps, reading: Callable[[Scenari
     async def scenario(log: Log) -> None:
         began = time.monotonic()
         assert await log.wait(0, 0, block_ms=50) == []
-        assert 0.04 < time.monotonic() - began < 2
+        assert time.monotonic() - began > 0.04
 
     reading(scenario)
 

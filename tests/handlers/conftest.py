@@ -78,9 +78,7 @@ def broker(engines: Engines) -> Iterator[TritonBroker]:
         dramatiq.set_broker(StubBroker())
     from triton.handlers.documents import extract_document
 
-    broker = TritonBroker(
-        url=engines.redis_url, namespace="t" + secrets.token_hex(5), lease_ms=1_500
-    )
+    broker = TritonBroker(url=engines.redis_url, namespace="t" + secrets.token_hex(5))
     dramatiq.Actor(
         extract_document.fn,
         broker=broker,
@@ -90,12 +88,15 @@ def broker(engines: Engines) -> Iterator[TritonBroker]:
         options=extract_document.options,
     )
     worker = Worker(broker, worker_threads=2)
-    worker.start()
-    try:
-        yield broker
-    finally:
-        worker.stop()
-        broker.close()
+    with pytest.MonkeyPatch.context() as patch:
+        # It hears of a cancel soon, without a lease that a slow machine would lose.
+        patch.setattr("triton.broker.pulse.MAX_HEARTBEAT", 0.5)
+        worker.start()
+        try:
+            yield broker
+        finally:
+            worker.stop()
+            broker.close()
 
 
 @pytest.fixture

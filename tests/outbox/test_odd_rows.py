@@ -91,7 +91,7 @@ def test_no_row_stops_the_relay(
                     "SELECT 1 FROM triton_outbox WHERE refused_at IS NULL"
                 ).fetchone()
             ),
-            timeout=20,
+            timeout=60,
         )
     finally:
         stop.set()

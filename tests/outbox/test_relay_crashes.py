@@ -78,7 +78,7 @@ def test_every_committed_row_is_exactly_one_job_while_relays_are_killed(
         writer.join()
     last = relay()
     eventually(
-        lambda: not app.execute("SELECT count(*) FROM triton_outbox").fetchall()[0][0], timeout=20
+        lambda: not app.execute("SELECT count(*) FROM triton_outbox").fetchall()[0][0], timeout=60
     )
     assert last.end() == 0
 
