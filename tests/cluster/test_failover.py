@@ -67,7 +67,7 @@ def test_a_replica_takes_over_and_every_job_ends_once(
                 own_cluster.nodes[0].kill()
             message = work.message(number)
             # As a caller would: an unanswered message is sent again, under its id.
-            eventually(lambda message=message: _sent(broker, message), timeout=30, interval=0.1)
+            eventually(lambda message=message: _sent(broker, message), timeout=60, interval=0.1)
         broker.join("default", timeout=60_000)
     assert own_cluster.nodes[3].client.info("replication")["role"] == "master"
     moved = [p for p in range(history.partitions) if _home(own_cluster, namespace, p) == 3]

@@ -13,6 +13,8 @@ from triton import keys, migrate
 from triton.settings import Settings
 
 JOBS = "/api/v1/jobs"
+#: So many that each partition has some, whatever their ids are.
+MANY = 150
 
 
 def post(api: LiveApi, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -36,20 +38,21 @@ def test_bulk_explain_cancel_and_requeue_reach_every_partition(
     )
     migrate.up(database_url)
     with LiveApi(settings) as api:
-        call = {"jobs": [{"actor": "work", "args": [number]} for number in range(60)]}
+        call = {"jobs": [{"actor": "work", "args": [number]} for number in range(MANY)]}
         jobs = [receipt["id"] for receipt in post(api, "/bulk", call)["jobs"]]
         assert {keys.partition_of(job, PARTITIONS) for job in jobs} == set(range(PARTITIONS))
-        assert post(api, "/bulk", call)["existing"] == 60
-        assert "60 wait there" in api.http.get(f"{JOBS}/{jobs[0]}/explain").json()["summary"]
+        assert post(api, "/bulk", call)["existing"] == MANY
+        assert f"{MANY} wait there" in api.http.get(f"{JOBS}/{jobs[0]}/explain").json()["summary"]
         project(settings, range(PARTITIONS))
         for action, state, chosen in (
             ("cancel", "cancelled", {}),
             ("requeue", "pending", {"status": ["cancelled"]}),
         ):
             found = post(api, f"/{action}", {"filter": chosen, "dry_run": True})
-            assert found["count"] == 60
+            assert found["count"] == MANY
             assert (
-                post(api, f"/{action}", {"token": found["token"], "reason": "a test"})["done"] == 60
+                post(api, f"/{action}", {"token": found["token"], "reason": "a test"})["done"]
+                == MANY
             )
             project(settings, range(PARTITIONS))
             assert api.http.get(JOBS, params={"status": state, "limit": 1}).json()["jobs"]
