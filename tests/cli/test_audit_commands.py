@@ -109,7 +109,7 @@ def test_holds_and_retention_are_events_too(commands: Commands) -> None:
     (rule,) = commands.json("audit", "retention", "list")["retention"]
     assert (rule["tenant"], rule["days"], rule["reason"]) == ("acme", 30, "a new law")
     assert (
-        "--reason is empty"
+        "--reason is missing or empty"
         in commands.run("audit", "retention", "set", "1", "--reason", " ", status=2).stderr
     )
     types = commands.json("replay")["types"]
