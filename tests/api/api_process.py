@@ -14,8 +14,10 @@ import msgspec
 from triton.api.services import FeedOptions
 from triton.settings import Settings
 
+#: It begins as `triton api` does, which looks for garbage seldom while it imports.
 SERVE = """
-import sys, msgspec
+import gc, sys, msgspec
+gc.set_threshold(50_000)
 from triton.api.server import listen, make_server, serve
 from triton.api.services import FeedOptions
 from triton.settings import Settings

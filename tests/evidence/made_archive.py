@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import py_compile
+import shutil
 import subprocess
 import sys
+import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -223,10 +228,19 @@ def by_columns(part: Sequence[bytes], first: int) -> bytes:
     return columns.pack(first, list(zip(*rows, strict=True))[1:])
 
 
+@cache
+def _compiled() -> str:
+    """The program compiled once for all of its runs, which took half of the time of each."""
+    made = Path(tempfile.mkdtemp(prefix="triton-verifier-")) / "triton_verify.pyc"
+    atexit.register(shutil.rmtree, made.parent, ignore_errors=True)
+    py_compile.compile(str(VERIFIER), str(made), doraise=True)
+    return str(made)
+
+
 def verify(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
     """The program as an auditor runs it: alone, without site-packages. Exit code and report."""
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(VERIFIER), str(path), "--json", *options],
+        [sys.executable, "-I", "-S", _compiled(), str(path), "--json", *options],
         capture_output=True,
         text=True,
         check=False,
