@@ -381,7 +381,16 @@ def test_doctor_finds_what_would_lose_the_log(commands: Commands, up: Up) -> Non
     healthy = commands.json("doctor")["findings"]
     assert not [finding for finding in healthy if finding["level"] == "fail"]
     abouts = {finding["about"] for finding in healthy}
-    assert abouts >= {"redis", "log", "postgres", "clickhouse", "archive", "projectors", "api"}
+    assert abouts >= {
+        "redis",
+        "log",
+        "postgres",
+        "clickhouse",
+        "archive",
+        "projectors",
+        "archiver",
+        "api",
+    }
     with redis.Redis.from_url(up.running().redis) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         try:
@@ -396,7 +405,7 @@ def test_doctor_goes_on_where_an_engine_is_away(invoke: Invoke, up: Up) -> None:
     env = {"TRITON_DATA": str(up.data), "TRITON_REDIS_URL": "redis://127.0.0.1:9/0"}
     found = json.loads(invoke("doctor", "--json", env=env).stdout)["findings"]
     failed = {finding["about"] for finding in found if finding["level"] == "fail"}
-    assert failed == {"redis", "projectors"}
+    assert failed == {"redis", "projectors", "archiver"}
     assert "archive" in {finding["about"] for finding in found if finding["level"] == "ok"}
 
 

@@ -65,5 +65,6 @@ def test_a_stack_serves_all_that_is_asked_for_and_lets_prometheus_read_it(
     assert ended["cli.count"] >= 1
     checks = {labels["check"]: value for labels, value in found["triton_check_ok"]}
     assert checks == {"audit_verify": 1, "verify": 1}
+    assert all(one["working"] for one in commands.json("archive", "status")["partitions"])
     # The key may nothing else.
     assert httpx.get(f"{api}/api/v1/jobs", headers=bearer, timeout=30).status_code == 403

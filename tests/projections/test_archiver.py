@@ -309,6 +309,7 @@ def test_the_status_says_what_holds_the_trim_back(archived: Settings, writer: Lo
     (found,) = read_status(archived)
     assert (found.sealed, found.signed, found.events, found.unsealed) == (end, end, end, 0)
     assert found.held_by in ("postgres", "clickhouse")
+    assert not found.working
     assert found.first_in_redis == end
     project(archived)
     grow(writer, end + 7)

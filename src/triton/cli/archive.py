@@ -58,7 +58,7 @@ def _lines(one: ArchiveStatus) -> list[str]:
     head = (
         f"{one.signed} events, {_ago(one.signed_seconds_ago)}, root {one.root}"
         if one.signed >= 0
-        else "none yet: does `triton archiver` run?"
+        else "none yet"
     )
     least = one.bounds[0]
     reason = _REASONS.get(least.why, "it has not read further")
@@ -74,6 +74,7 @@ def _lines(one: ArchiveStatus) -> list[str]:
         f"  sealed    up to {one.sealed}, {_ago(one.sealed_seconds_ago)}; "
         f"{one.unsealed} events are not sealed yet",
         f"  head      {head}",
+        *(() if one.working else ("  archiver  none works: does `triton archiver` run?",)),
         f"  trim      up to {max(0, least.position)} may leave Redis; held by {least.why}: {reason}",
     ]
 

@@ -57,6 +57,7 @@ def examine(data: str | None, url: str | None) -> Iterator[Finding]:
         ("archive", archive.check, "Is TRITON_ARCHIVE_URL right, and may it be written?"),
         ("keys", keys.check, "Are TRITON_SUBJECT_KEYS and TRITON_SUBJECT_MASTER_KEY right?"),
         ("projectors", stores.projectors, "Are Redis and PostgreSQL running?"),
+        ("archiver", archive.archivers, "Are Redis and PostgreSQL running?"),
     )
     for about, check, advice in checks:
         yield from findings(about, check, chosen, advice)

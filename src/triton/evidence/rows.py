@@ -116,6 +116,13 @@ class Rows:
             row = await cursor.fetchone()
             return row[0] if row else None
 
+    async def working(self) -> bool:
+        """Whether a living process archives the partition now."""
+        async with self._lock:
+            cursor = await self._run("working", {})
+            row = await cursor.fetchone()
+            return bool(row and row[0])
+
     async def checkpoints(self) -> list[tuple[str, str, int]]:
         """Projector, epoch and position of every checkpoint of the partition."""
         async with self._lock:

@@ -45,12 +45,18 @@ class ArchiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     root: str
     #: What may leave Redis for each reason, the least first: that one holds the trim back.
     bounds: list[Bound]
+    #: Whether a living archiver holds the partition.
+    working: bool
     #: Whether these are reckoned with the settings of the archiver, and not with those of who asks.
     declared: bool = False
 
     @property
     def unsealed(self) -> int:
         return self.log_end - self.sealed
+
+    @property
+    def unsigned(self) -> int:
+        return self.log_end - max(0, self.signed)
 
     @property
     def held_by(self) -> str:
@@ -108,4 +114,5 @@ async def _of(log: Log, rows: Rows, settings: Settings) -> ArchiveStatus:
         signed_seconds_ago=max(0.0, time.time() - signed[1] / 1e6) if signed else None,
         root=head.root.hex() if head else "",
         bounds=sorted(await bounds.find(first)),
+        working=await rows.working(),
     )

@@ -1,4 +1,4 @@
-"""Owns what the doctor wants of the archive: that it keeps what it is given, and creates once."""
+"""Owns what the doctor wants of the archive: it keeps what it is given, creates once, and is in use."""
 
 from __future__ import annotations
 
@@ -41,3 +41,16 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "fail", "archive", "it does not give back the range that was asked for", advice
         )
+
+
+def archivers(settings: Settings) -> Iterator[Finding]:
+    """Whether somebody archives each partition. Raises UnavailableError, RedisError."""
+    from triton.evidence.status import read_status
+
+    for one in read_status(settings):
+        what = f"partition {one.partition}: {one.unsigned} events are not signed, {one.unsealed} not sealed"
+        if one.working:
+            yield Finding("ok", "archiver", what)
+        else:
+            advice = "Start `triton archiver`; where one runs, its log says why it waits or halted."
+            yield Finding("warn", "archiver", f"nobody archives {what}", advice)
