@@ -110,6 +110,10 @@ def test_without_a_stack_the_sentence_says_how_to_start_one(
         (["up", "--port", "70000"], "65535"),
         (["nonsense"], "nonsense"),
         (["demo", "no such file.pdf"], "there is no document to run on"),
+        (
+            ["backup", "restore", "b", "--reason", "x", "--yes", "--subject-keys", "nowhere"],
+            "nowhere, which --subject-keys names, is no folder",
+        ),
     ],
 )
 def test_bad_usage(invoke: Invoke, arguments: list[str], found: str) -> None:

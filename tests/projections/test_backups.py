@@ -168,7 +168,9 @@ def test_what_is_no_whole_backup_is_refused(
     folder = tmp_path / "backup"
     with pytest.raises(ConflictError, match="inside of the backup"):
         run(taking.take(own, folder, subject_keys=folder / "subjects"))
-    made = run(taking.take(own, folder, archive=False))
+    apart = tmp_path / "apart"
+    made = run(taking.take(own, folder, archive=False, subject_keys=apart))
+    assert apart.is_dir(), "whoever restores names it, also where there is no key yet"
     with pytest.raises(ConflictError, match="not empty"):
         run(restoring.fill(own, folder, made, by="user:tester", reason="a test"))
     (tail,) = (folder / "log").rglob("*.zst")

@@ -62,6 +62,7 @@ def subjects_of(settings: Settings) -> Path:
 
 def copy_subjects(source: Path, target: Path) -> None:
     """Keys, and the tombstones of those that were destroyed. Raises ConflictError where there is another."""
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path in _files(source):
         # A key on its way in has a name that begins with a dot.
         if not path.name.startswith("."):

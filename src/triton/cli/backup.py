@@ -111,10 +111,17 @@ def restore(
         raise ValidationError("--reason is empty: say why the backup is restored")
     if not yes and not sys.stdin.isatty():
         raise ValidationError("nobody can be asked here: say --yes")
+    if subject_keys is not None and not subject_keys.is_dir():
+        raise ValidationError(f"{subject_keys}, which --subject-keys names, is no folder")
     found = manifest.check(folder)
     chosen = settings.load(data=data)
     if not as_json:
         _say(folder, found)
+    if found.subject_keys and subject_keys is None:
+        output.note(
+            "The keys of data subjects were copied to another folder. Give it as --subject-keys: what is "
+            "sealed under them cannot be read without."
+        )
     if not yes:
         typer.confirm(f"Restore it into {chosen.data}?", abort=True)
     who = by or f"user:{getpass.getuser()}"
