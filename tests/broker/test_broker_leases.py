@@ -59,7 +59,8 @@ class Log:
     def steal(self, job: str, worker: str) -> None:
         """End the lease of a job and claim it in one step: no heartbeat and no other claim comes between."""
         call = self._claim(worker)
-        with self._client.pipeline() as pipe:
+        home = getattr(self._client, "homes", lambda _: [self._client])([call.key])[0]
+        with home.pipeline() as pipe:
             pipe.zadd(keys.leases(self.prefix, "default"), {job: 1})
             pipe.eval(call.script.source, 1, call.key, *call.args)
             pipe.execute()
