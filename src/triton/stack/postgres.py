@@ -23,7 +23,8 @@ INITDB_SECONDS = 120.0
 SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "60",
+    # Each partition takes about four: two projectors, the archiver, the feed of webhooks.
+    "max_connections": "120",
     "shared_buffers": "64MB",
     "work_mem": "8MB",
     "max_wal_size": "512MB",
