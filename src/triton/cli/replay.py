@@ -79,8 +79,10 @@ def replay(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Fold the log again and print the state of its jobs, now or at any position. Or, with --handler: run
-    a new version of an actor over past jobs, and print what comes out otherwise.
+    """Fold the log again and print each job's state; with --handler, try an actor's new version on past jobs.
+
+    Without --handler: the states now, or at any position. With it the new version runs over past jobs, and
+    what comes out otherwise is printed.
 
     Reads the log: Redis, and the archive for what left it; what the stores show is not asked. The fold begins
     with the log itself, so states are whole wherever --from is.
