@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test cluster coverage contract lint format bench soak soak-live clean
+.PHONY: help setup demo test cluster coverage contract docs-commands lint format bench soak soak-live clean
 
 help:
 	@echo "make demo    set up everything and run the main job on embedded engines"
@@ -12,6 +12,7 @@ help:
 	@echo "make cluster  the tests of the log, the broker and the projectors on a cluster of three primaries (SERVER=redis7 for Redis 7)"
 	@echo "make coverage  the same, traced: at least 85 % must be run"
 	@echo "make contract  the API against its OpenAPI document, 100 cases a route, another seed each time"
+	@echo "make docs-commands  the commands of the documents that start engines or take long, each page from nothing"
 	@echo "make lint    ruff, the strict type check, and what deploys Triton: compose, Kubernetes, image, scripts"
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make bench   Triton beside its peers and limits, one table"
@@ -47,6 +48,10 @@ coverage: setup
 
 contract: setup
 	TRITON_CONTRACT_CASES=$${CASES:-100} TRITON_CONTRACT_SEED=$${SEED:-$$(date +%s)} $(BIN)/python -m pytest --timeout 1800 tests/api/test_contract.py tests/api/test_hostile.py $(ARGS)
+
+# What is quick is in `test`.
+docs-commands: setup
+	$(BIN)/python -m pytest -n 2 tests/cli/documented_slowly.py $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -69,7 +69,7 @@ class Shell:
                         self._serve(server)
                 finally:
                     bash.kill()
-        text = said.read_text()
+        text = said.read_text(errors="replace")
         assert bash.returncode == 0, f"status {bash.returncode} of\n{script}\n\n{text}"
         return text
 

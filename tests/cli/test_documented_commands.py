@@ -1,8 +1,8 @@
 """The documents' own commands and programs, run in the order of their page on a stack that `triton up` runs.
 
 Blocks `sh run` are run by bash as they stand, all of a page as one script. Blocks `python worker` are modules
-of the stack's workers, and blocks `python file` are files beside. What is not run is checked word by word in
-tests/docs, and `NOT_RUN` says why.
+of the stack's workers, and blocks `python file` are files beside. All others are checked word by word in
+tests/docs, and most are run by `make docs-commands`; `NOT_RUN` says which are not, and why.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import documented_slowly
 import dramatiq
 import httpx
 import pytest
 from command_line import Commands, Up
 from doc_blocks import DOCS, ROOT, files, plain, programs, script
+from doc_readers import READERS, Reader
 from doc_shell import Shell
 
 from triton.identity import credentials
@@ -28,43 +30,14 @@ from triton.testing import jobs_in_process
 
 #: The runbooks' first looks, and the first look of all: they change nothing, and are run together.
 LOOKS = [*sorted(DOCS.glob("runbooks/*.md")), DOCS / "troubleshooting.md"]
-_SETUP = "sets this machine up, or runs until ctrl-C"
-_LOSES = (
-    "needs a stack that lost something, or changes what others here read: tests/projections does it"
-)
 _CONTAINERS = "needs a container engine or a cluster: tests/deploy looks at the commands"
-_ASKS = "asks a person, who types"
-_OTHERS = "needs an application, a queue or a server of the reader's"
-#: Pages with blocks that nothing runs, and why.
+#: Pages with blocks that neither this nor `make docs-commands` (documented_slowly.py) runs, and why.
 NOT_RUN = {
-    "README.md": _SETUP,
-    "quick-start.md": _SETUP,
-    "write-an-actor.md": _SETUP,
-    "fastapi.md": _SETUP,
     "benchmarks.md": "measures for minutes",
-    "claims.md": "ten million rows",
     "reliability.md": "breaks things for ten minutes",
-    "back-up-and-restore.md": _LOSES,
-    "rebuild.md": _LOSES,
-    "restore.md": _LOSES,
-    "upgrade.md": _LOSES,
-    "personal-data.md": _LOSES,
-    "keys.md": "needs the reader's own socket and job",
+    "restore.md": "needs a Redis that was lost: tests/projections loses one",
     "deploy-compose.md": _CONTAINERS,
     "deploy-kubernetes.md": _CONTAINERS,
-    "cluster.md": "needs a cluster: tests/cluster has one",
-    "watch.md": "writes into the checkout; `make lint` runs what promtool does",
-    "verify-the-history.md": "needs a witness of somebody else's",
-    "access.md": _ASKS,
-    "bulk.md": _OTHERS,
-    "domain.md": _OTHERS,
-    "from-celery.md": _OTHERS,
-    "from-dramatiq-redis.md": _OTHERS,
-    "frontend.md": _OTHERS,
-    "outbox.md": _OTHERS,
-    "requeue.md": _OTHERS,
-    "task-queue.md": _OTHERS,
-    "try-a-new-version.md": _OTHERS,
 }
 PAGES = [page for page in (ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))) if script(page)]
 pytestmark = [
@@ -90,7 +63,10 @@ def place(up: Up) -> Iterator[Path]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_its_blocks_run(page: Path, up: Up, place: Path) -> None:
     address = up.running().api.removeprefix("http://")
-    block = script(page)
+    reader = READERS.get(page.name, Reader())
+    if shutil.which(reader.needs) is None:
+        pytest.skip(f"needs {reader.needs}")
+    block = reader.script(script(page))
     for written in ("localhost:8000", "127.0.0.1:8000"):
         block = block.replace(written, address)
     # An answer that is an error ends the script.
@@ -112,7 +88,8 @@ def test_every_first_look_can_be_had(up: Up, place: Path, commands: Commands) ->
 def test_what_is_not_run_says_why() -> None:
     pages = [ROOT / "README.md", *DOCS.glob("**/*.md")]
     left = {page.name for page in pages if plain(page) and page not in LOOKS}
-    assert left == NOT_RUN.keys()
+    assert left == NOT_RUN.keys() | documented_slowly.READERS.keys()
+    assert not NOT_RUN.keys() & documented_slowly.READERS.keys()
 
 
 @pytest.fixture
