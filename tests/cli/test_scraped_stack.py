@@ -32,7 +32,7 @@ def test_a_stack_serves_all_that_is_asked_for_and_lets_prometheus_read_it(
     assert commands.json("verify")["ok"]
 
     def scraped() -> dict[str, list[tuple[dict[str, str], float]]]:
-        answer = httpx.get(f"{api}/metrics", headers=bearer, timeout=30)
+        answer = httpx.get(f"{api}/metrics", headers=bearer, timeout=30, verify=False)
         assert answer.status_code == 200
         found: dict[str, list[tuple[dict[str, str], float]]] = {}
         for family in text_string_to_metric_families(answer.text):

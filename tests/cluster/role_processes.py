@@ -136,6 +136,6 @@ class Roles:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/ready", timeout=5).status_code == 200
+        return httpx.get(f"{url}/health/ready", timeout=5, verify=False).status_code == 200
     except httpx.TransportError:
         return False

@@ -249,7 +249,11 @@ def test_an_api_that_is_killed_and_comes_back(module_settings: Settings, hand: H
             followed_async(url, jobs, from_="earliest"),  # type: ignore[arg-type]
         )
         waiting = pool.submit(Client(url).wait_for, jobs[1], 60)
-        eventually(lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["streams"] == 3)
+        eventually(
+            lambda: (
+                httpx.get(f"{url}/health/ready", timeout=30, verify=False).json()["streams"] == 3
+            )
+        )
         for job in jobs:
             hand.start(job)
         child.kill()
