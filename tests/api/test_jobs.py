@@ -187,15 +187,15 @@ def test_arguments_that_do_not_fit_the_actor_are_refused_field_by_field(
 ) -> None:
     """Its workers said what it takes; alone and in bulk, whatever the queue."""
     taken = encode(signature_of(lambda x, *, y=0: None))
-    hand.client.hset(hand.prefix("") + "signatures", "known.actor", taken)
-    wrong = {"actor": "known.actor", "queue": "mine", "kwargs": {"z": 1}}
+    hand.client.hset(hand.prefix("") + "signatures", "fitted.actor", taken)
+    wrong = {"actor": "fitted.actor", "queue": "mine", "kwargs": {"z": 1}}
     answer = api.http.post(JOBS, json=wrong)
     assert answer.status_code == 422
     assert answer.json()["details"]["fields"] == [
         {"field": "kwargs.x", "message": "is required"},
         {"field": "kwargs.z", "message": "is not known; known are x, y"},
     ]
-    bulk = {"jobs": [wrong, {"actor": "known.actor", "args": [1]}], "mode": "partial"}
+    bulk = {"jobs": [wrong, {"actor": "fitted.actor", "args": [1]}], "mode": "partial"}
     receipts = api.http.post(f"{JOBS}/bulk", json=bulk).json()["jobs"]
     assert [receipt["status"] for receipt in receipts] == ["rejected", "accepted"]
 
