@@ -74,13 +74,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     # Hundreds of processes begin here, and each would compile all that it imports, and the tests' workers
     # all tests: what is compiled is kept, whatever the shell says.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
-    # All modules and tests are made now, and stay: a quarter of that time went into looking for garbage.
-    gc.disable()
+    if config.getoption("dist", "no") == "no":  # who hands tests to workers collects none
+        # All modules and tests are made now, and stay: a quarter of that time went into looking for garbage.
+        gc.disable()
 
 
 def pytest_collection_finish() -> None:
