@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import socket
@@ -158,13 +159,12 @@ def shape(text: str) -> Any:
 def test_ten_thousand_filters_are_refused_and_hurt_nobody(served: LiveApi, length: int) -> None:
     query = "&".join(f"job_id={n:0{length}}" for n in range(10_000))
     with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as raw:
-        raw.settimeout(10)
+        raw.settimeout(30)
         request = f"GET {MANY}?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        try:
+        # It may be answered, and the connection closed, before all of it is sent.
+        with contextlib.suppress(ConnectionError):
             raw.sendall(request.encode())
-            answer = raw.recv(65536).decode()
-        except ConnectionError:
-            answer = "closed"
+        answer = raw.recv(65536).decode()
     # What fits into a head is named; what does not fit is refused before it is read.
     assert answer.split()[1] in ("400", "414", "422", "431"), answer[:200]
     assert served.http.get("/health").status_code == 200

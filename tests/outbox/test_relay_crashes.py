@@ -49,8 +49,7 @@ def test_every_committed_row_is_exactly_one_job_while_relays_are_killed(
     app: psycopg.Connection,
     redis_client: redis.Redis,
 ) -> None:
-    seed = random.randrange(2**32)
-    print("seed", seed)
+    seed = 20261121
     chance = random.Random(seed)
     committed: list[list[str]] = [[], []]
     writers = [
