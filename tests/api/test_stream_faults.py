@@ -340,6 +340,11 @@ def test_a_log_that_lost_its_tail_stops_the_feed_instead_of_lying(
             assert (bye.name, bye.json["reason"]) == ("triton.bye", "log")
             ready = api.http.get("/health/ready").json()
             assert "its tail was lost" in ready["dependencies"]["feed"]["reason"]
+            # Adopted; and once more without a position that would show it, as to who started meanwhile.
+            for epoch in ("another", "a third"):
+                hand.client.hset(prefix + "meta", "epoch", epoch)
+                eventually(lambda epoch=epoch: api.services.hub.epoch(0) == epoch)
+                eventually(lambda: not api.services.hub.trouble)
     finally:
         server.kill()
         server.wait()

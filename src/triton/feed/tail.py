@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from redis.exceptions import RedisError
 
+from triton import keys
 from triton.errors import HoleError, LogError, LogForkedError, UnavailableError, no_answer
 from triton.events.log import Checkpoint, Entry, Log
 from triton.feed.ring import Ring
@@ -25,6 +26,8 @@ _COUNT: Final = 1000
 _TURN: Final = 100
 #: Under load a read waits this many seconds for company: a round trip costs more than ten entries.
 _GAP: Final = 0.005
+#: Seconds between two looks whether it is still the same log, where entries come.
+_LOOK: Final = 2.0
 #: Seconds between two tries to mend what broke.
 _AGAIN: Final = 0.5
 
@@ -142,10 +145,21 @@ class Tail:
                 partition=self.partition,
                 position=self.ring.last,
             )
+        # A log that was adopted goes on at the same positions.
+        meta = keys.meta(self.log.prefix(self.partition))
+        raw: Any = await self.log.client.hget(meta, "epoch")
+        epoch, before = (raw or b"").decode(), self.log.epochs[self.partition]
+        if epoch != before:
+            raise LogForkedError(
+                f"partition {self.partition} has epoch {epoch} now, and was read in {before}: a log was "
+                "adopted, or restored",
+                partition=self.partition,
+                position=self.ring.last,
+            )
 
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()
-        before = 0.0
+        before = looked = 0.0
         while True:
             entries = await self.log.wait(
                 self.partition, self.ring.last, block_ms=_BLOCK_MS, count=_COUNT
@@ -154,10 +168,10 @@ class Tail:
                 # The client went there by itself; what it read may be the log of a replica that was behind.
                 self._stand(f"the partition is read from {home} now")
                 return
-            if not entries:
+            if not entries or loop.time() - looked >= _LOOK:
                 # A log that was deleted or emptied under us answers nothing, for ever.
                 await self._still_there()
-                continue
+                looked = loop.time()
             for begin in range(0, len(entries), _TURN):
                 if begin:
                     await asyncio.sleep(0)
