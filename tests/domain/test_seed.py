@@ -58,11 +58,13 @@ def test_records_are_added_once_and_to_one_tenant(database_url: str) -> None:
 
 def test_claims_are_as_many_as_asked_and_the_same_for_every_tenant(claims: Client) -> None:
     counts = claims.query(
-        "SELECT tenant, count(), uniqExact(claim) FROM claims GROUP BY tenant ORDER BY tenant"
+        "SELECT tenant, count(), uniqExact(claim) FROM claims"
+        " WHERE tenant IN ('alpha', 'beta') GROUP BY tenant ORDER BY tenant"
     )
     assert counts.result_rows == [("alpha", CLAIMS, CLAIMS), ("beta", CLAIMS, CLAIMS)]
     hashes = claims.query(
-        "SELECT sum(cityHash64(* EXCEPT tenant)) FROM claims GROUP BY tenant"
+        "SELECT sum(cityHash64(* EXCEPT tenant)) FROM claims"
+        " WHERE tenant IN ('alpha', 'beta') GROUP BY tenant"
     ).result_rows
     assert hashes[0] == hashes[1]
     spread = claims.query(
