@@ -34,9 +34,10 @@ from triton.submit import message_for
 class Log:
     """Speaks to the log as others do: cancels, and takes jobs as another worker would."""
 
-    def __init__(self, client: redis.Redis, namespace: str) -> None:
+    def __init__(self, client: redis.Redis, namespace: str, partitions: int) -> None:
         self._client = client
         self.prefix = keys.prefix(namespace, 0)
+        self._prefixes = [keys.prefix(namespace, number) for number in range(partitions)]
         self._scripts = Scripts()
 
     def cancel(self, job: str, *, op: str = "op", reason: str = "") -> str:
@@ -51,7 +52,8 @@ class Log:
 
     def lease(self, job: str) -> float:
         """When the lease of a job of the queue `default` ends; 0 where it has none."""
-        return self._client.zscore(keys.leases(self.prefix, "default"), job) or 0
+        ends = (self._client.zscore(keys.leases(p, "default"), job) for p in self._prefixes)
+        return max(end or 0 for end in ends)
 
     def claim(self, worker: str) -> None:
         send(self._client, [self._claim(worker)])
@@ -78,8 +80,8 @@ class Log:
 
 
 @pytest.fixture
-def log(redis_client: redis.Redis, namespace: str) -> Log:
-    return Log(redis_client, namespace)
+def log(redis_client: redis.Redis, namespace: str, partitions: int) -> Log:
+    return Log(redis_client, namespace, partitions)
 
 
 def endless(seen: list[str], kind: type[BaseException]) -> None:

@@ -61,12 +61,13 @@ def _fixtures_of_the_broker() -> ModuleType:
 
 
 _broker = _fixtures_of_the_broker()
-make_broker, broker, history, run, start = (
+make_broker, broker, history, run, start, quick_heart = (
     _broker.make_broker,
     _broker.broker,
     _broker.history,
     _broker.run,
     _broker.start,
+    _broker.quick_heart,
 )
 stock_middleware = _broker.stock_middleware
 

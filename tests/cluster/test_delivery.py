@@ -10,6 +10,7 @@ from test_broker_jobs import (
     test_what_an_actor_sends_belongs_to_its_job,
 )
 from test_broker_leases import (
+    log,
     test_a_job_outlives_its_lease_while_its_worker_lives,
     test_a_stopping_worker_gives_back_what_it_has_not_begun,
     test_jobs_keep_their_leases_while_consumers_are_closed,
@@ -39,6 +40,7 @@ from test_broker_terms import (
 
 __all__ = [
     "left",
+    "log",
     "test_a_broker_that_was_used_can_be_forked",
     "test_a_job_outlives_its_lease_while_its_worker_lives",
     "test_a_later_attempt_gets_what_was_recorded",
