@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,9 @@ from triton.events.client import connect
 from triton.events.envelope import Event
 from triton.events.types import Submitted
 from triton.settings import Settings
+
+#: A server whose checker was killed goes on after this.
+_STILL_MS = 60_000
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,9 +143,12 @@ def collect(
     clock_stepped: bool = False,
     injected: Sequence[Injected] = (),
 ) -> Evidence:
-    """Reads it all. Nothing may write meanwhile."""
+    """Reads it all, of one moment: whoever would write meanwhile waits, an archiver that trims among them.
+
+    Looks that take longer than `_STILL_MS` are of more than one moment.
+    """
     written = list(read(notes, Note, "word"))
-    with connect(settings.redis_url) as client:
+    with connect(settings.redis_url) as client, _still(client):
         events, begun = read_history(client, settings), now()
         held, ended = _keys(client), now()
         return Evidence(
@@ -159,6 +166,15 @@ def collect(
             namespace=settings.namespace,
             dead=_dead(injected, written),
         )
+
+
+@contextmanager
+def _still(client: redis.Redis) -> Iterator[None]:
+    client.client_pause(_STILL_MS, all=False)
+    try:
+        yield
+    finally:
+        client.client_unpause()
 
 
 def _dead(injected: Sequence[Injected], notes: Sequence[Note]) -> dict[int, int]:
