@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test cluster coverage contract docs-commands lint format bench soak soak-live clean
+.PHONY: help setup demo test test-again cluster coverage contract docs-commands lint format bench soak soak-live clean
 
 help:
 	@echo "make demo    set up everything and run the main job on embedded engines"
 	@echo "make test    set up everything and run the tests, four at a time"
+	@echo "make test-again  what failed in the last of these, alone"
 	@echo "make cluster  the tests of the log, the broker and the projectors on a cluster of three primaries (SERVER=redis7 for Redis 7)"
 	@echo "make coverage  the same, traced: at least 85 % must be run"
 	@echo "make contract  the API against its OpenAPI document, 100 cases a route, another seed each time"
@@ -36,6 +37,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder $(ARGS)
+
+test-again: setup
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS)
 
 # A small part of it is in `test`, as tests/cluster.
 SERVER ?= valkey
