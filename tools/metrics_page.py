@@ -34,6 +34,8 @@ process saw first, because a counter must never change its name.
 **Counting the log.** What a process remembers of jobs that are not ended is bounded. Above 20,000 of them,
 `actor_jobs`, `job_seconds` and `job_wait_seconds` are of a sample, scaled up; the other counters are exact.
 Prometheus sees a counter begin anew with each process; `rate` and `increase` know that.
+`triton_jobs_total` is 0 for each queue that jobs or a living worker name, where there are at most {MOST}: a
+new queue's first burst counts where Prometheus looked once before it.
 
 **Errors of roles** without a port, `triton_role_errors_total`, are counted in Redis, unless Redis
 itself is away. Their reasons are in those processes' logs."""

@@ -63,6 +63,7 @@ def test_the_platform_is_told_as_it_is(module_settings: Settings) -> None:
         project(settings)
         hand.run(hand.submit(queue="default"))
         hand.beat("w1", "mail")
+        hand.beat("w2", "new")
         with api.http.stream("GET", "/api/v1/events/subscribe") as stream:
             pieces = stream.iter_raw()
             assert next(pieces)
@@ -73,7 +74,7 @@ def test_the_platform_is_told_as_it_is(module_settings: Settings) -> None:
             assert value(found, "triton_streams") == 1
         assert value(found, "triton_queue_jobs", queue="mail", state="ready") == 3
         assert (value(found, "triton_queue_oldest_wait_seconds", queue="mail") or 0) > 0
-        assert value(found, "triton_workers") == 1
+        assert value(found, "triton_workers") == 2
         end = value(found, "triton_log_position", partition="0")
         assert end == value(found, "triton_log_entries", partition="0")
         of = {"projector": "postgres", "partition": "0"}
@@ -86,6 +87,7 @@ def test_the_platform_is_told_as_it_is(module_settings: Settings) -> None:
         # Each once, although all of them see each other's log.
         assert value(found, "triton_jobs_total", queue="mail", event="submitted") == 3
         assert value(found, "triton_jobs_total", queue="default", event="completed") == 1
+        assert value(found, "triton_jobs_total", queue="new", event="failed") == 0
         assert value(found, "triton_actor_jobs_total", actor="work", event="completed") == 1
         assert value(found, "triton_tenant_jobs_total", tenant="default", event="submitted") == 4
         assert value(found, "triton_job_wait_seconds_count", queue="default") == 1

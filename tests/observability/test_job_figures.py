@@ -127,6 +127,25 @@ def test_what_was_before_the_process_is_not_counted_but_known() -> None:
     assert found["triton_actor_jobs_total", (UNKNOWN, "started")] == 1
 
 
+def test_a_queue_that_is_known_is_counted_from_0_on() -> None:
+    told = Told()
+    told.figures.expect(["new", "q"])
+    assert told.read()["triton_jobs_total", ("new", "failed")] == 0
+    told("1", 100, submitted())
+    told.figures.forget()
+    assert ("triton_jobs_total", ("new", "failed")) not in told.read()
+    told.figures.expect(["new", "q"])
+    told("2", 100, submitted())
+    told.figures.expect(["new", "q"])
+    found = told.read()
+    assert found["triton_jobs_total", ("new", "failed")] == 0
+    assert found["triton_jobs_total", ("q", "submitted")] == 1
+    told.figures.expect([f"idle-{number}" for number in range(MOST + 1)])
+    told("3", 100, submitted(), queue="busy")
+    found = told.read()
+    assert found["triton_jobs_total", ("busy", "submitted")] == 1, "idle queues took its name"
+
+
 def test_beyond_its_room_a_sample_stands_for_all() -> None:
     """A list of all that wait would grow without bound; leaving the newest out would hide the long waits."""
     told = Told(room=500)

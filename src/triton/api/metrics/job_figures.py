@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 from prometheus_client.core import Metric
 
-from triton.api.metrics.families import Names, family, histogram
+from triton.api.metrics.families import MOST, Names, family, histogram
 from triton.events.entries import Entry
 
 #: Jobs that are remembered at most: about 250 bytes each.
@@ -138,6 +138,13 @@ class JobFigures:
                     self._tenants[self._tenant_names.of(fields[_TENANT]), event] += 1
             if self._share == 1 or not hash(fields[_JOB]) % self._share:
                 fold(fields, event)
+
+    def expect(self, queues: Collection[str]) -> None:
+        """Count these from 0 on before anything happens in them, where there is room for all: what a new
+        queue's first jobs do all at once would be its first figure otherwise, and no rate has that."""
+        if len(queues) <= MOST:
+            for queue in queues:
+                self._queues[self._queue_names.of(queue.encode()), "submitted"] += 0
 
     def forget(self) -> None:
         """Count from here on: what was seen so far is of the time before this process. Prometheus would take

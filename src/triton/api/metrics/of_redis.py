@@ -92,6 +92,7 @@ def _durable(info: Mapping[str, Any]) -> bool:
 
 async def of_queues(services: Services) -> list[Metric]:
     views = await queue_views(services.redis, services.settings)
+    services.figures.expect([view.name for view in views])
     workers = await worker_views(services.redis, services.settings)
     return [
         *queue_families(views),
