@@ -13,15 +13,18 @@ from typing import Any
 
 import msgspec
 import psycopg
+import pytest
 from archiving import with_archive
 from log_writer import LogWriter
 from projecting import run
 
 from triton import keys
+from triton.errors import StartupError
 from triton.events.types import Completed
 from triton.evidence.running import run_archiver
 from triton.projections.running import run_projectors
 from triton.settings import Settings
+from triton.stack.new_log import check_new
 
 PARTITIONS = 3
 
@@ -111,6 +114,16 @@ def test_three_partitions_are_restored_by_the_command(
         run(known(settings, postgres, ends))
         found = postgres.execute("SELECT DISTINCT partition, epoch FROM checkpoints").fetchall()
         assert sorted(found) == list(enumerate(epochs))
+
+        for writer in writers:
+            for name in list(writer.client.scan_iter(writer.prefix + "*")):
+                writer.client.delete(name)
+        check_new(settings)
+        postgres.execute("TRUNCATE checkpoints, log_epochs")
+        postgres.commit()
+        with pytest.raises(StartupError, match=r"partition 0, epoch .* run `triton restore` first"):
+            check_new(settings)
+        check_new(msgspec.structs.replace(settings, namespace=f"{settings.namespace}-2"))
 
     # Nothing is left but the archive. No stack runs: one that is new would write events before the restore.
     away = {"redis_url": "", "database_url": "", "clickhouse_url": ""}

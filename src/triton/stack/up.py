@@ -23,6 +23,7 @@ from triton.identity.first_start import check_auth, embedded_key
 from triton.settings import Settings, secret_names
 from triton.stack.engines import Engines
 from triton.stack.folder import already_runs, running_stack
+from triton.stack.new_log import check_new
 from triton.stack.outside import check_outside
 from triton.stack.processes import Exit, Spec
 
@@ -95,6 +96,7 @@ class Stack:
             )
             self.api_url = url_of(listener)
             migrate.up(self.settings.database_url, self.settings.clickhouse_url)
+            check_new(self.settings)
             if self.settings.auth == "required":
                 # Whoever may read the folder may do everything already: its engines are there.
                 embedded_key(self.settings, ours=not self._given.database_url)
