@@ -220,6 +220,8 @@ def test_both_lives_of_an_adopted_log_are_whole(archived: Settings, writer: LogW
     archive_and_project(archived)
     report, _ = run(verified(archived))
     assert report.verdict == "whole", report.sentence()
+    ends = f"{writer.position} events of 1 log, and {sealed} of 1 earlier life, none missing"
+    assert ends in report.sentence()
     assert f"; {lost} more were signed, and lost before a log was adopted" in report.sentence()
     alone = triton_verify.check_archive(
         verifying.Source(open_archive(archived.archive_url)),

@@ -138,11 +138,11 @@ def _pinned(settings: Settings, given: list[str] | None) -> list[Key]:
 
 def _say(report: Report, counts: Sequence[Count]) -> None:
     from triton.cli import output
-    from triton.verifier.triton_verify import expired_of
+    from triton.verifier.triton_verify import ended_of, expired_of
 
     for tree in report.trees:
         live = f", live log to {tree.live}" if tree.live else ""
-        gone = f"; {said}" if (said := expired_of(tree)) else ""
+        about = "".join(f"; {said}" for said in (expired_of(tree), ended_of(tree)) if said)
         for position, rotated in tree.rotated:
             output.line(
                 f"{tree.path}: key {rotated.get('key')} signs heads of more than {rotated.get('size', 0)} "
@@ -150,7 +150,7 @@ def _say(report: Report, counts: Sequence[Count]) -> None:
             )
         output.line(
             f"{tree.origin or tree.path}: {tree.events} events from {tree.first} to {tree.last} in "
-            f"{tree.segments} segments{live}; newest signed head {tree.newest_head}{gone}"
+            f"{tree.segments} segments{live}; newest signed head {tree.newest_head}{about}"
         )
     for count in counts:
         output.line(

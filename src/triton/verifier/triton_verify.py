@@ -2103,17 +2103,24 @@ class Report:
             at = f" at position {worst.position}" if worst.position else ""
             return f"{worst.verdict}{at}{where}: {worst.sentence}"
         # What the live log has behind the last segment was read and hashed as well.
-        events = sum(tree.events + max(0, tree.live - tree.sealed) for tree in self.trees)
+        counts = [
+            (tree.ended, tree.events + max(0, tree.live - tree.sealed)) for tree in self.trees
+        ]
+        present = [events for ended, events in counts if ended is None]
+        earlier = [events for ended, events in counts if ended is not None]
         begins = (max((last for _, last, _ in tree.expired), default=0) for tree in self.trees)
         asked = (tree.first > begin + 1 for tree, begin in zip(self.trees, begins))
         first = " of those asked for" if any(asked) else ""
-        logs = "1 log" if len(self.trees) == 1 else f"{len(self.trees)} logs"
+        logs = "1 log" if len(present) == 1 else f"{len(present)} logs"
+        if earlier:
+            lives = "1 earlier life" if len(earlier) == 1 else f"{len(earlier)} earlier lives"
+            logs += f", and {sum(earlier)} of {lives}"
         said = "".join(f"; {text}" for tree in self.trees if (text := expired_of(tree)))
         signed = sum(map(_open_end, (tree for tree in self.trees if tree.ended is None)))
         said += f"; {signed} more are signed, but not sealed in this copy" if signed else ""
         lost = sum(map(_open_end, (tree for tree in self.trees if tree.ended is not None)))
         said += f"; {lost} more were signed, and lost before a log was adopted" if lost else ""
-        return f"whole: {events} events of {logs}, none{first} missing, none changed{said}"
+        return f"whole: {sum(present)} events of {logs}, none{first} missing, none changed{said}"
 
     def document(self) -> dict[str, Any]:
         worst = self.worst
@@ -2129,6 +2136,13 @@ class Report:
             "pinned": self.pinned,
             "logs": [tree.document() for tree in self.trees],
         }
+
+
+def ended_of(tree: TreeReport) -> str:
+    """That another life of the log goes on from this one, and from where; empty for the present one."""
+    if tree.ended is None:
+        return ""
+    return f"an earlier life, whose events the next one has up to {tree.ended}"
 
 
 def expired_of(tree: TreeReport) -> str:
@@ -2807,7 +2821,7 @@ def _line(tree: TreeReport) -> str:
     return (
         f"{name}: positions {tree.first} to {tree.last} in {tree.segments} segments; "
         f"{tree.heads} signed heads, the newest of size {tree.newest_head}"
-        + "".join(f"; {text}" for text in [expired_of(tree)] if text)
+        + "".join(f"; {text}" for text in (expired_of(tree), ended_of(tree)) if text)
         + "".join(f"; {name} saw {size}" for name, size in sorted(tree.witnesses.items()))
     )
 
