@@ -23,6 +23,7 @@ from triton import keys
 from triton.archive import ArchiveStore, open_archive
 from triton.audit import verifying
 from triton.events.entries import Page, Raw, page_of
+from triton.events.envelope import AT, TYPE
 from triton.evidence import layout, manifest, notes, segment, tiles, tree
 from triton.evidence.layout import Tree
 from triton.evidence.manifest import Manifest
@@ -115,7 +116,7 @@ def seal(pages: Sequence[Page], store: ArchiveStore) -> Frontier:
         types: dict[str, int] = {}
         for page in part:
             writer.add(page)
-            for name in page.columns[0]:
+            for name in page.columns[TYPE]:
                 types[name.decode()] = types.get(name.decode(), 0) + 1
         written = writer.finish()
         first, last = part[0].positions[0], part[-1].positions[-1]
@@ -134,8 +135,8 @@ def seal(pages: Sequence[Page], store: ArchiveStore) -> Frontier:
             last_position=last,
             events=last - first + 1,
             types=types,
-            first_at=int(part[0].columns[4][0]),
-            last_at=int(part[-1].columns[4][-1]),
+            first_at=int(part[0].columns[AT][0]),
+            last_at=int(part[-1].columns[AT][-1]),
             key=key,
             size=len(back),
             sha256=hashlib.sha256(back).hexdigest(),

@@ -25,6 +25,7 @@ from triton.audit.instants import Cut
 from triton.audit.timeline import Chosen, jobs_at
 from triton.events.client import connect_async
 from triton.events.entries import Page, page_of
+from triton.events.envelope import AT, JOB
 from triton.evidence import layout, segment
 from triton.evidence.layout import Tree
 from triton.history import History, Past
@@ -91,7 +92,7 @@ def archive(
     stream = keys.log(keys.prefix(NAMESPACE, 0))
     raw = client.xrange(stream, count=STRETCH)
     stretch = page_of(0, 0, [(key, value) for key, value in raw])  # type: ignore[union-attr]
-    span = int(stretch.columns[4][-1]) - int(stretch.columns[4][0]) + 1
+    span = int(stretch.columns[AT][-1]) - int(stretch.columns[AT][0]) + 1
     jobs, times = [], []
     chance = random.Random(3)
     for begin in range(0, events, SEGMENT):
@@ -99,8 +100,8 @@ def archive(
         for after in range(begin, begin + SEGMENT, STRETCH):
             page = again(stretch, after, span)
             writer.add(page)
-            jobs.append(page.columns[1][chance.randrange(STRETCH)].decode())
-            times.append(int(page.columns[4][chance.randrange(STRETCH)]))
+            jobs.append(page.columns[JOB][chance.randrange(STRETCH)].decode())
+            times.append(int(page.columns[AT][chance.randrange(STRETCH)]))
         made = writer.finish()
         key = layout.segment(TREE, begin + 1, begin + SEGMENT)
         store.put_new(key, made.data)
@@ -114,8 +115,8 @@ def again(stretch: Page, after: int, span: int) -> Page:
     """The same events later, of other jobs."""
     number = after // STRETCH
     columns = list(stretch.columns)
-    columns[1] = [job + b"-%d" % number for job in columns[1]]
-    columns[4] = [b"%d" % (int(at) + span * number) for at in columns[4]]
+    columns[JOB] = [job + b"-%d" % number for job in columns[JOB]]
+    columns[AT] = [b"%d" % (int(at) + span * number) for at in columns[AT]]
     return Page(0, range(after + 1, after + 1 + stretch.size), columns)
 
 

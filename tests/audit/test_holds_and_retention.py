@@ -5,6 +5,7 @@ from __future__ import annotations
 from triton.audit.outliving import Contents
 from triton.audit.rules import DAY, Hold, Retention, days_of, held_by
 from triton.events.entries import Page
+from triton.events.envelope import AT, JOB, QUEUE, TENANT
 
 
 def test_the_closest_rule_holds_and_what_nobody_said_is_for_ever() -> None:
@@ -28,8 +29,8 @@ def _page(*events: tuple[str, str, str, int]) -> Page:
     """Of (tenant, queue, job, day)."""
     columns = [[b""] * len(events) for _ in range(13)]
     for index, (tenant, queue, job, day) in enumerate(events):
-        columns[1][index], columns[4][index] = job.encode(), b"%d" % (day * DAY)
-        columns[9][index], columns[10][index] = tenant.encode(), queue.encode()
+        columns[JOB][index], columns[AT][index] = job.encode(), b"%d" % (day * DAY)
+        columns[TENANT][index], columns[QUEUE][index] = tenant.encode(), queue.encode()
     return Page(0, range(1, len(events) + 1), columns)
 
 

@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from triton.errors import DecodeError, ForeignEntryError
+from triton.events import envelope
 from triton.events.codec import (
     decode_data,
     decode_entry,
@@ -25,6 +26,13 @@ from triton.events.envelope import FIELDS, Event, to_datetime, to_microseconds
 from triton.events.types import SCHEMA, TYPES, Completed, EventData, type_of
 
 types = st.sampled_from(sorted(TYPES))
+
+
+def test_each_field_is_found_by_its_name() -> None:
+    """A column that is read under another one's name: whose tenant is a queue, say."""
+    places = [getattr(envelope, name.decode().upper()) for name in FIELDS]
+
+    assert places == list(range(len(FIELDS)))
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from triton import keys
 from triton.audit.instants import Cut, Instant
 from triton.errors import ExpiredError, NotFoundError, ValidationError
+from triton.events.envelope import AT
 from triton.history import History
-
-#: Of an entry's fields.
-_AT = 9
 
 
 async def cut_of(history: History, instant: Instant, job: str | None = None) -> Cut:
@@ -44,7 +42,7 @@ async def cut_of(history: History, instant: Instant, job: str | None = None) -> 
                 partition=named,
                 position=position,
             )
-        at = int(entry.fields[_AT])
+        at = int(entry.value(AT))
     positions = [
         position if partition == named else await history.position_at(partition, at)
         for partition in range(history.partitions)

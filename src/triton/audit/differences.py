@@ -10,6 +10,7 @@ from triton.audit.states import HeldQueue, Standing, States, by_queue, by_state
 from triton.audit.timeline import AsOf, as_of, pages
 from triton.errors import ValidationError
 from triton.events.entries import Page
+from triton.events.envelope import JOB, TYPE
 from triton.events.render import rfc3339
 from triton.history import History
 from triton.job import TERMINAL
@@ -114,7 +115,7 @@ async def difference(history: History, before: Cut, after: Cut, *, limit: int = 
 
 
 def _touch(page: Page, states: States, touched: dict[str, str], types: dict[str, int]) -> None:
-    for kind, raw in zip(page.columns[0], page.columns[1], strict=True):
+    for kind, raw in zip(page.columns[TYPE], page.columns[JOB], strict=True):
         name = kind.decode()
         types[name] = types.get(name, 0) + 1
         job = raw.decode()

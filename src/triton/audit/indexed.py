@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection
 
 from triton.errors import UnavailableError
-from triton.events.envelope import Event
+from triton.events.envelope import CAUSATION, JOB, Event
 from triton.history import Filter, History
 from triton.history.index import PROJECTOR
-
-_CAUSATION = 6
-_JOB = 1
 
 
 async def children(history: History, causation: str, since: int, *, limit: int) -> list[str]:
@@ -36,7 +33,7 @@ async def children(history: History, causation: str, since: int, *, limit: int) 
         after = max(after, await history.first_position(partition) - 1)
         chosen = Filter(types=frozenset(("job.submitted",)))
         async for page in history.pages(partition, after + 1, None, chosen):
-            causes, jobs = page.columns[_CAUSATION], page.columns[_JOB]
+            causes, jobs = page.columns[CAUSATION], page.columns[JOB]
             found += [j.decode() for c, j in zip(causes, jobs, strict=True) if c == wanted]
             if len(found) >= limit:
                 break

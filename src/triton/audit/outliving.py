@@ -7,9 +7,8 @@ from collections.abc import Collection, Sequence
 from triton.audit.rules import DAY, Hold, Retention, days_of, held_by
 from triton.causes import when
 from triton.events.entries import Page
+from triton.events.envelope import AT, JOB, QUEUE, TENANT, TYPE
 from triton.events.types import HoldPlaced
-
-_TYPE, _JOB, _AT, _TENANT, _QUEUE = 0, 1, 4, 9, 10
 
 
 class Contents:
@@ -22,13 +21,13 @@ class Contents:
         self.placed: set[str] = set()
 
     def take(self, page: Page) -> None:
-        self.jobs.update(job.decode() for job in set(page.columns[_JOB]) if job)
+        self.jobs.update(job.decode() for job in set(page.columns[JOB]) if job)
         for tenant, queue, at in zip(
-            page.columns[_TENANT], page.columns[_QUEUE], map(int, page.columns[_AT]), strict=True
+            page.columns[TENANT], page.columns[QUEUE], map(int, page.columns[AT]), strict=True
         ):
             place = tenant.decode(), queue.decode()
             self.last[place] = max(at, self.last.get(place, 0))
-        for index, kind in enumerate(page.columns[_TYPE]):
+        for index, kind in enumerate(page.columns[TYPE]):
             if kind == b"hold.placed":
                 data = page.entry(index).event().data
                 self.placed.add(data.hold if isinstance(data, HoldPlaced) else "")

@@ -14,6 +14,7 @@ import msgspec
 from triton.errors import DecodeError
 from triton.events.codec import decode_data
 from triton.events.entries import Page
+from triton.events.envelope import AT, ATTEMPT, BY, DATA, JOB, QUEUE, SCHEMA, TENANT, TYPE
 from triton.events.types import QueueDrained, QueuePaused, Submitted
 
 _SUBMITTED: Final = b"job.submitted"
@@ -72,7 +73,7 @@ class States:
     def take(self, page: Page) -> None:
         """Fold the entries of a page in."""
         self.events += page.size
-        kinds, jobs, _, attempts, ats = page.columns[:5]
+        kinds, jobs, attempts, ats = (page.columns[field] for field in (TYPE, JOB, ATTEMPT, AT))
         for index, (kind, job, attempt, at) in enumerate(
             zip(kinds, jobs, attempts, ats, strict=True)
         ):
@@ -101,7 +102,7 @@ class States:
         return [found[queue] for queue in sorted(found)]
 
     def _born(self, page: Page, index: int, job: str) -> Standing:
-        at = int(page.columns[4][index])
+        at = int(page.columns[AT][index])
         due, actor = 0, ""
         data = self._data(page, index)
         if isinstance(data, Submitted):
@@ -109,8 +110,8 @@ class States:
         return Standing(
             job=job,
             state="scheduled" if due else "pending",
-            queue=page.columns[10][index].decode(),
-            tenant=page.columns[9][index].decode(),
+            queue=page.columns[QUEUE][index].decode(),
+            tenant=page.columns[TENANT][index].decode(),
             actor=actor,
             attempt=0,
             submitted=at,
@@ -125,15 +126,15 @@ class States:
             self._held[data.queue, page.partition] = HeldQueue(
                 queue=data.queue,
                 state=state,
-                by=page.columns[5][index].decode(),
+                by=page.columns[BY][index].decode(),
                 reason=data.reason,
-                since=int(page.columns[4][index]),
+                since=int(page.columns[AT][index]),
             )
         elif data is not None:
             self._held.pop((getattr(data, "queue", ""), page.partition), None)
 
     def _data(self, page: Page, index: int) -> object:
-        kind, schema, raw = (page.columns[column][index] for column in (0, 11, 12))
+        kind, schema, raw = (page.columns[field][index] for field in (TYPE, SCHEMA, DATA))
         try:
             return decode_data(kind.decode(), int(schema), raw)
         except DecodeError:

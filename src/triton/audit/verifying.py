@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from triton.archive import ArchiveStore
 from triton.audit.overlap import compare_live
 from triton.errors import EvidenceError, HoleError, NotFoundError
+from triton.events.envelope import TYPE
 from triton.events.log import Log
 from triton.evidence import columns, segment, tree
 from triton.evidence.tree import Frontier
@@ -201,7 +202,7 @@ async def _read_to(log: Log, found: TreeReport, grown: Frontier, size: int) -> F
         if page is None:
             return grown
         grown = grown.extend(tree.leaf_hashes(segment.records_of(page)))
-        for index, kind in enumerate(page.columns[0]):
+        for index, kind in enumerate(page.columns[TYPE]):
             if kind == triton_verify.ROTATED:
                 data = msgspec.structs.asdict(page.entry(index).event().data)
                 found.rotated.append((page.positions[index], data))

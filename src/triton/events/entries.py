@@ -27,6 +27,10 @@ class Entry(NamedTuple):
     position: int
     fields: Sequence[bytes]
 
+    def value(self, field: int) -> bytes:
+        """What one field holds; `field` is its place among FIELDS (`triton.events.envelope.AT`, say)."""
+        return value_in(self.fields, field)
+
     def event(self) -> Event:
         """Raises ForeignEntryError, DecodeError."""
         return decode_entry(self.partition, b"%d-0" % self.position, self.fields)
@@ -36,6 +40,11 @@ class Entry(NamedTuple):
 
     def digest(self) -> str:
         return digest_of(self.record())
+
+
+def value_in(fields: Sequence[bytes], field: int) -> bytes:
+    """The value of a field in the flat list name, value, name, value, ..."""
+    return fields[2 * field + 1]
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -28,6 +28,22 @@ FIELDS: Final = (
     b"schema",
     b"data",
 )
+#: Where each of them is among FIELDS, and so which column of a page has it.
+(
+    TYPE,
+    JOB,
+    VERSION,
+    ATTEMPT,
+    AT,
+    BY,
+    CAUSATION,
+    CORRELATION,
+    TRACEPARENT,
+    TENANT,
+    QUEUE,
+    SCHEMA,
+    DATA,
+) = range(len(FIELDS))
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,8 +18,8 @@ from triton.errors import ConfigurationError, HoleError, LogForkedError, Unavail
 from triton.events.client import send_async
 from triton.events.cluster import at_home, home_of
 from triton.events.codec import decode_entry, position_of
-from triton.events.entries import Entry, Page, Raw, dense, page_of
-from triton.events.envelope import Event
+from triton.events.entries import Entry, Page, Raw, dense, page_of, value_in
+from triton.events.envelope import AT, JOB, TYPE, Event
 from triton.events.scripts import Scripts
 
 __all__ = ["Checkpoint", "Entry", "Log", "checked_epochs"]
@@ -146,7 +146,7 @@ class Log:
         after = max(0, await self.first_position(partition) - 1)
         while entries := await self.range(partition, after, count=page):
             for entry in entries:
-                if entry.fields[3] == wanted:
+                if entry.value(JOB) == wanted:
                     yield entry.event()
             after = entries[-1].position
 
@@ -163,9 +163,9 @@ class Log:
             first = max(stop, last - _BACKWARDS) + 1
             raw = await self._xrange(partition, f"{first}-0", f"{last}-0", _BACKWARDS)
             for entry_id, fields in reversed(raw):
-                if fields[3] == wanted and fields[1] == b"job.submitted":
+                if value_in(fields, JOB) == wanted and value_in(fields, TYPE) == b"job.submitted":
                     return decode_entry(partition, entry_id, fields)
-            if not raw or int(raw[0][1][9]) < since:
+            if not raw or int(value_in(raw[0][1], AT)) < since:
                 return None
             last = first - 1
         return None

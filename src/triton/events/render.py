@@ -16,7 +16,7 @@ import msgspec
 from triton.erasure.envelopes import masked_json
 from triton.errors import DecodeError
 from triton.events.codec import decode_entry
-from triton.events.envelope import FIELDS, Event, to_datetime
+from triton.events.envelope import DATA, SCHEMA, TYPE, Event, to_datetime
 from triton.events.log import Entry
 from triton.events.types import EventData, Submitted
 
@@ -171,11 +171,11 @@ def show_entry(entry: Entry, source: str) -> Shown:
 def _envelope_of(entry: Entry) -> Event:
     """The event of an entry whose data cannot be decoded, with data that says nothing."""
     fields = list(entry.fields)
-    for name, value in ((b"type", b"job.due"), (b"schema", b"1"), (b"data", b"\x80")):
-        fields[2 * FIELDS.index(name) + 1] = value
+    for field, value in ((TYPE, b"job.due"), (SCHEMA, b"1"), (DATA, b"\x80")):
+        fields[2 * field + 1] = value
     event = decode_entry(entry.partition, b"%d-0" % entry.position, fields)
-    kind = entry.fields[2 * FIELDS.index(b"type") + 1]
-    return msgspec.structs.replace(event, type=kind.decode(errors="replace"))
+    kind = entry.value(TYPE).decode(errors="replace")
+    return msgspec.structs.replace(event, type=kind)
 
 
 def _shown(event: Event, data: Mapping[str, Any], source: str) -> Shown:

@@ -15,6 +15,7 @@ import msgspec
 from triton.errors import DecodeError
 from triton.events.codec import decode_data
 from triton.events.entries import Page
+from triton.events.envelope import DATA, SCHEMA, TENANT, TYPE, VERSION
 from triton.events.render import Shown, data_of, rfc3339, show_entry, shown_line
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
@@ -33,8 +34,8 @@ def show_page(page: Page, source: str) -> list[Shown]:
     lines = _lines(page, source)
     if lines is None:
         return [show_entry(page.entry(index), source) for index in range(page.size)]
-    versions = map(int, page.columns[2])
-    kinds, tenants = (map(bytes.decode, page.columns[index]) for index in (0, 9))
+    versions = map(int, page.columns[VERSION])
+    kinds, tenants = (map(bytes.decode, page.columns[field]) for field in (TYPE, TENANT))
     partitions = (page.partition,) * page.size
     return list(map(Shown, partitions, page.positions, versions, kinds, tenants, lines))
 
@@ -44,7 +45,7 @@ def _lines(page: Page, source: str) -> list[bytes] | None:
     kind, job, version, attempt, at, by, causation, correlation, trace, tenant, queue = (
         page.columns[:11]
     )
-    schema, raw = page.columns[11:]
+    schema, raw = page.columns[SCHEMA], page.columns[DATA]
     texts = (kind, job, by, causation, correlation, trace, tenant, queue)
     if b"".join(map(b"".join, texts)).translate(None, _PLAIN) or not all(job):
         return None

@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from triton.events.client import server_time
+from triton.events.envelope import AT
 from triton.events.log import Log
 from triton.evidence.rows import Rows
 
@@ -88,7 +89,7 @@ class Bounds:
         while low < high:
             middle = (low + high + 1) // 2
             entry = await self._log.entry(self._partition, middle)
-            if entry is not None and int(entry.fields[9]) <= newest:
+            if entry is not None and int(entry.value(AT)) <= newest:
                 low = middle
             else:
                 high = middle - 1

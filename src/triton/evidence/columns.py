@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from triton.errors import EvidenceError
-from triton.events.envelope import FIELDS
+from triton.events.envelope import AT, DATA, FIELDS, JOB, TYPE
 from triton.evidence import weaving
 
 MAGIC: Final = b"TRC2"
@@ -35,21 +35,17 @@ _ONE, _FIXED, _SHORT, _LONG, _STEPS = b"1", b"F", b"B", b"W", b"D"
 #: Times of a woven block: the first one, and the steps to the others as four bytes each, by planes.
 _TIMES: Final = b"T"
 _TIME: Final = struct.Struct(">Q")
-_TYPE: Final = FIELDS.index(b"type")
-_JOB: Final = FIELDS.index(b"job")
-_AT: Final = FIELDS.index(b"at")
-_DATA: Final = FIELDS.index(b"data")
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
 def pack(first: int, columns: Sequence[Sequence[bytes]]) -> bytes:
     """The block of entries from position `first` on: for each name of `FIELDS` the values of all of them."""
-    types = columns[_TYPE]
+    types = columns[TYPE]
     parts = [_HEADER.pack(MAGIC, len(types), first)]
     for index, values in enumerate(columns):
-        if index == _AT and (steps := _steps(values)) is not None:
+        if index == AT and (steps := _steps(values)) is not None:
             parts += (_STEPS, *_packed(steps))
-        elif index == _DATA:
+        elif index == DATA:
             parts += _packed([values[at] for at in _by_type(types)])
         else:
             parts += _packed(values)
@@ -58,15 +54,15 @@ def pack(first: int, columns: Sequence[Sequence[bytes]]) -> bytes:
 
 def weave(first: int, columns: Sequence[Sequence[bytes]]) -> bytes:
     """The same as `pack`, much smaller for few events and dearer to make."""
-    order = _by_job(columns[_JOB])
-    types = [columns[_TYPE][at] for at in order]
-    parts: list[bytes] = [*_packed(columns[_JOB])]
+    order = _by_job(columns[JOB])
+    types = [columns[TYPE][at] for at in order]
+    parts: list[bytes] = [*_packed(columns[JOB])]
     for index, values in enumerate(columns):
-        if index == _AT:
+        if index == AT:
             parts += _times(values)
-        elif index == _DATA:
+        elif index == DATA:
             parts += _packed([values[order[at]] for at in _by_type(types)])
-        elif index != _JOB:
+        elif index != JOB:
             parts += _packed([values[at] for at in order])
     head = _HEADER.pack(WOVEN, len(types), first)
     return head + weaving.cut(b"".join(parts))
@@ -102,12 +98,12 @@ def _unpacked(block: bytes) -> list[bytes]:
     at = _HEADER.size
     columns: list[Sequence[bytes]] = []
     for index in range(len(FIELDS)):
-        steps = index == _AT and block[at : at + 1] == _STEPS
+        steps = index == AT and block[at : at + 1] == _STEPS
         values, at = _column(block, at + steps, count)
         if steps:
             values = [b"%d" % time for time in itertools.accumulate(map(int, values))]
-        if index == _DATA:
-            values = _in_order(values, _by_type(columns[_TYPE]))
+        if index == DATA:
+            values = _in_order(values, _by_type(columns[TYPE]))
         columns.append(values)
     return _records(first, columns, len(block) - at)
 
@@ -120,19 +116,19 @@ def _unwoven(block: bytes) -> list[bytes]:
     types: Sequence[bytes] = ()
     columns: list[Sequence[bytes]] = []
     for index in range(len(FIELDS)):
-        if index == _JOB:
+        if index == JOB:
             columns.append(jobs)
             continue
         values: Sequence[bytes]
-        if index == _AT and text[at : at + 1] == _TIMES:
+        if index == AT and text[at : at + 1] == _TIMES:
             values, at = _times_at(text, at + 1, count)
         else:
             values, at = _column(text, at, count)
-            if index == _TYPE:
+            if index == TYPE:
                 types = values
-            elif index == _DATA:
+            elif index == DATA:
                 values = _in_order(values, _by_type(types))
-            if index != _AT:
+            if index != AT:
                 values = _in_order(values, order)
         columns.append(values)
     return _records(first, columns, len(text) - at)

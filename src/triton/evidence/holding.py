@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from triton.events.entries import Page
+from triton.events.envelope import JOB, QUEUE, TENANT
 from triton.events.log import Log
 from triton.evidence.bounds import Bound
 from triton.evidence.rows import HoldRow, Rows
 
 #: Columns of a page by the scope of a hold.
-_COLUMNS: Final = {"job": 1, "tenant": 9, "queue": 10}
+_COLUMNS: Final = {"job": JOB, "tenant": TENANT, "queue": QUEUE}
 _PAGE: Final = 1000
 
 

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from triton.archive import ArchiveStore
 from triton.errors import ConflictError, EvidenceError, HoleError, LogForkedError
 from triton.events.entries import Page
+from triton.events.envelope import AT, TYPE
 from triton.events.log import Checkpoint, Log
 from triton.evidence import layout, manifest, segment, tiles, tree
 from triton.evidence.heads import PAGE, Follower
@@ -126,7 +127,7 @@ class Sealer:
             page = await self._source.page(self._ledger.lease.checkpoint, count=1)
             if page is None:
                 return None
-            self._first_at = int(page.columns[4][0])
+            self._first_at = int(page.columns[AT][0])
         age_ms = time.time() * 1000 - self._first_at / 1000
         return self._follower.position if age_ms >= self._seal_ms else None
 
@@ -173,7 +174,7 @@ class Sealer:
                     position=at.position + 1,
                 )
             writer.add(page)
-            types.update(page.columns[0])
+            types.update(page.columns[TYPE])
             at = _at_end(at.epoch, page)
         return _Built(await asyncio.to_thread(writer.finish), types, at.digest)
 

@@ -25,7 +25,7 @@ import zstandard
 
 from triton.errors import EvidenceError
 from triton.events.entries import Page
-from triton.events.envelope import FIELDS
+from triton.events.envelope import AT, FIELDS, JOB
 from triton.evidence import columns as columnar
 
 #: Records in one block: what is unpacked to read one of them.
@@ -41,8 +41,6 @@ MAGIC: Final = b"TRS1"
 
 _SKIPPABLE: Final = struct.Struct("<II")
 _SKIPPABLE_MAGIC: Final = 0x184D2A54
-_JOB: Final = FIELDS.index(b"job")
-_AT: Final = FIELDS.index(b"at")
 _END: Final = struct.Struct(">I4s")
 
 #: Bytes of a segment: offset and number of them. Fewer may come at its end only.
@@ -189,11 +187,11 @@ class Writer:
                 size=len(frame),
                 first_position=first,
                 count=len(columns[0]),
-                first_at=int(columns[_AT][0]),
-                last_at=int(columns[_AT][-1]),
+                first_at=int(columns[AT][0]),
+                last_at=int(columns[AT][-1]),
             )
         )
-        self._jobs.append(_packed(columns[_JOB]))
+        self._jobs.append(_packed(columns[JOB]))
         self._frames.append(frame)
         self._offset += len(frame)
 

@@ -16,6 +16,7 @@ from triton.audit.rules import DAY
 from triton.audit.ruling import holds, retention
 from triton.causes import when
 from triton.checkpoints.lease import Connection
+from triton.events.envelope import TYPE
 from triton.evidence.layout import Tree
 from triton.evidence.ledger import ARCHIVER
 from triton.evidence.rows import Rows, Segment
@@ -151,7 +152,7 @@ class Judge:
             page = await self._log.page(0, read, until=end, count=_PAGE)
             if page is None:
                 break
-            if not _RULES.isdisjoint(page.columns[0]):
+            if not _RULES.isdisjoint(page.columns[TYPE]):
                 return f"{_RULES_BY} has not read a rule behind position {read} of partition 0"
             read = page.positions[-1]
         return ""

@@ -12,6 +12,7 @@ from operator import gt
 from typing import Final, NamedTuple
 
 from triton.events.entries import Page
+from triton.events.envelope import JOB
 from triton.events.render_page import show_page
 from triton.feed import frames
 from triton.feed.bell import Bell
@@ -20,7 +21,7 @@ from triton.feed.hub import Closing, Hub, Subscription
 from triton.feed.ring import Frame
 from triton.feed.wanted import Begin, Wanted
 from triton.history.actors import Actors, AskedOnce
-from triton.history.filters import JOB, only
+from triton.history.filters import only
 from triton.history.reader import History
 
 #: Entries of the ring that are looked at in one step, and positions of the past: few at first, so that who

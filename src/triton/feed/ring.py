@@ -11,10 +11,10 @@ from itertools import compress, pairwise
 from typing import Final, NamedTuple, Protocol
 
 from triton.events.entries import Page
+from triton.events.envelope import JOB
 from triton.events.log import Entry
 from triton.events.types import TERMINAL
 from triton.feed.topics import Topic, own
-from triton.history.filters import JOB
 
 #: Pages that are remembered: streams that were woken together read the same one.
 _PAGES: Final = 4

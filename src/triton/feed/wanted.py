@@ -9,12 +9,12 @@ import msgspec
 
 from triton import keys
 from triton.events.entries import Page
+from triton.events.envelope import JOB
 from triton.feed.topics import Topic, topic
 from triton.history.filters import Filter
 
 #: Values of one connection's filters at most.
 MOST: Final = 1000
-_JOB: Final = 1
 
 #: Where who has no cursor begins: what happens from now on, the first event that is kept anywhere, or the
 #: first at a time (microseconds since 1970) or later.
@@ -50,9 +50,7 @@ class Wanted(msgspec.Struct, frozen=True):
     def mask(self, page: Page, fits: object = None) -> list[bool]:
         """For each entry of a page whether it is wanted. `fits` says of a job whether its actor is."""
         found = self.chosen.mask(page, fits)  # type: ignore[arg-type]
-        return [
-            wanted and job != b"" for wanted, job in zip(found, page.columns[_JOB], strict=True)
-        ]
+        return [wanted and job != b"" for wanted, job in zip(found, page.columns[JOB], strict=True)]
 
     def shows(self, job: str, tenant: str, correlation: str) -> bool:
         """Whether the state of a job that was named, of this tenant and batch, may be told."""

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 from triton.errors import DecodeError
 from triton.events.entries import Entry, Page
+from triton.events.envelope import JOB, TYPE
 from triton.events.types import TERMINAL, Submitted
-from triton.history.filters import JOB, TYPE
 
 #: Answers the actor of each job that is known.
 Ask: TypeAlias = Callable[[Collection[str]], Awaitable[dict[str, str]]]

@@ -22,12 +22,13 @@ from triton.errors import (
     UnavailableError,
 )
 from triton.events.entries import Page
+from triton.events.envelope import AT, JOB
 from triton.evidence import segment as file
 from triton.evidence.layout import Tree
 from triton.evidence.segment import Footer
 from triton.history.blocks import page_of_block
 from triton.history.catalogue import Catalogue
-from triton.history.filters import AT, JOB, only
+from triton.history.filters import only
 from triton.history.kept import Kept
 from triton.history.segments import Expired, Segment, expired_error
 

@@ -13,15 +13,7 @@ from typing import Final
 import msgspec
 
 from triton.events.entries import Page
-
-TYPE: Final = 0
-JOB: Final = 1
-VERSION: Final = 2
-AT: Final = 4
-CORRELATION: Final = 7
-TENANT: Final = 9
-QUEUE: Final = 10
-DATA: Final = 12
+from triton.events.envelope import CORRELATION, JOB, QUEUE, TENANT, TYPE
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from triton import keys
 from triton.errors import EvidenceError, UnavailableError
 from triton.events.entries import Entry, Page, dense
-from triton.events.envelope import Event
+from triton.events.envelope import JOB, Event
 from triton.history.index import PROJECTOR, event_of
 from triton.observe.logger import get_logger
 
@@ -128,7 +128,7 @@ async def _searched(log: WholeLog, job: str, after: int, until: int, limit: int)
     if not raw:
         raise log.hole(partition, after + 1, until)
     entries = dense(partition, after, raw)
-    ours: list[Entry | Event] = [entry for entry in entries if entry.fields[3] == wanted]
+    ours: list[Entry | Event] = [entry for entry in entries if entry.value(JOB) == wanted]
     if len(ours) >= limit:
         return JobPage(ours[:limit], ours[limit - 1].position)
     return JobPage(ours, entries[-1].position)

@@ -17,7 +17,7 @@ from triton import keys
 from triton.errors import HoleError
 from triton.events.codec import position_of
 from triton.events.entries import Entry, Page, Raw, dense, page_of
-from triton.events.envelope import Event
+from triton.events.envelope import TYPE, Event
 from triton.events.log import Log
 from triton.evidence.layout import Tree
 from triton.history.past import Past
@@ -130,7 +130,7 @@ class WholeLog(Log):
         async for page, _ in pages:
             for index in range(page.size if page else 0):
                 assert page is not None
-                if page.columns[0][index] == b"job.submitted":
+                if page.columns[TYPE][index] == b"job.submitted":
                     newest = page.entry(index)
         return newest.event() if newest else None
 

@@ -10,6 +10,7 @@ import msgspec
 from triton.checkpoints.lease import Connection
 from triton.errors import UnavailableError
 from triton.events.client import connect_async, server_time
+from triton.events.envelope import AT
 from triton.events.log import Checkpoint, Log
 from triton.history import log_of
 from triton.postgres import connected
@@ -76,7 +77,7 @@ async def age(log: Log, partition: int, position: int) -> float:
     entry = await log.entry(partition, position)
     if entry is None:
         return 0.0
-    return max(0.0, (await server_time(log.client) - int(entry.fields[9])) / 1e6)
+    return max(0.0, (await server_time(log.client) - int(entry.value(AT))) / 1e6)
 
 
 def read_lag(settings: Settings, *, seconds: float = 10.0) -> list[Lag]:

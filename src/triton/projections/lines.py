@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, TypeAlias
 
+from triton.events.envelope import AT, ATTEMPT, SCHEMA, VERSION
 from triton.projections.rows import Rows
 from triton.projections.stamps import stamp
 
@@ -27,7 +28,7 @@ def fields_of(rows: Rows) -> list[Fields]:
         texts = [[escaped(text) for text in column] for column in texts]
     job, kind, by, tenant, queue, causation, correlation, trace = texts
     # Their own digits: not worth to be written anew, and whatever is none PostgreSQL refuses.
-    version, attempt, schema = (rows.page.columns[index] for index in (2, 3, 11))
+    version, attempt, schema = (rows.page.columns[field] for field in (VERSION, ATTEMPT, SCHEMA))
     return list(
         zip(
             map(b"%d".__mod__, rows.page.positions),
@@ -40,7 +41,7 @@ def fields_of(rows: Rows) -> list[Fields]:
 
 
 def _stamps(rows: Rows) -> list[bytes]:
-    digits = rows.page.columns[4]
+    digits = rows.page.columns[AT]
     if set(map(len, digits)) == {16} and min(rows.at) >= 10**15:  # from 2001 to 2286
         return [_second(number[:10]) + number[10:] for number in digits]
     return [stamp(at).encode() for at in rows.at]

@@ -15,6 +15,7 @@ import msgspec
 from triton.errors import DecodeError
 from triton.events.codec import decode_column
 from triton.events.entries import Entry, Page
+from triton.events.envelope import DATA, JOB, SCHEMA
 from triton.events.types import EventData, Submitted
 from triton.projections.render import clean_text, data_lines, submitted_lines
 from triton.projections.stamps import LAST
@@ -130,7 +131,7 @@ class RowReader:
         except (DecodeError, ValueError, OverflowError, RecursionError) as error:
             if page.size == 1:
                 entry = page.entry(0)
-                job = clean_text(entry.fields[3].decode(errors="replace"))
+                job = clean_text(entry.value(JOB).decode(errors="replace"))
                 return [Poison(entry, job, clean_text(f"{type(error).__name__}: {error}"))]
             half = page.size // 2
             return [*self.read(page.part(0, half)), *self.read(page.part(half, page.size))]
@@ -139,7 +140,7 @@ class RowReader:
         kind, job, version, attempt, at, by, causation, correlation, trace, tenant, queue = (
             page.columns[:11]
         )
-        schema, raw = page.columns[11:]
+        schema, raw = page.columns[SCHEMA], page.columns[DATA]
         schemas = _repeated(schema)
         data, lines = _read(kind, schemas, raw)
         texts: Sequence[Sequence[bytes]] = (

@@ -25,9 +25,10 @@ from triton.checkpoints.lease import Lease
 from triton.domain.connection import entered
 from triton.domain.statements import sql
 from triton.errors import QueueClosedError, TritonError, UnavailableError, ValidationError
+from triton.events import envelope
 from triton.events.client import send_async
 from triton.events.entries import Entry, Page
-from triton.events.envelope import FIELDS, to_microseconds
+from triton.events.envelope import to_microseconds
 from triton.events.heads import read_many
 from triton.events.log import Log
 from triton.events.render import show_entry
@@ -45,9 +46,6 @@ IDLE: Final = 5.0
 _PAGE: Final = 500
 _BLOCK_MS: Final = 1000
 _IDS: Final = uuid.UUID("6f0f1f3e-6a51-5d0c-9a6e-2d7c7f6b1a10")
-_TYPE, _TENANT, _QUEUE, _JOB, _AT = (
-    FIELDS.index(name) for name in (b"type", b"tenant", b"queue", b"job", b"at")
-)
 
 
 class Target(NamedTuple):
@@ -118,30 +116,35 @@ class WebhookKeeper(Keeping):
         chosen = [
             index
             for index, (kind, tenant, queue) in enumerate(
-                zip(page.columns[_TYPE], page.columns[_TENANT], page.columns[_QUEUE], strict=True)
+                zip(
+                    page.columns[envelope.TYPE],
+                    page.columns[envelope.TENANT],
+                    page.columns[envelope.QUEUE],
+                    strict=True,
+                )
             )
             if kind.startswith(b"job.") and queue != QUEUE.encode() and tenant in tenants
         ]
         if not chosen:
             return []
-        whose = {page.columns[_TENANT][index].decode() for index in chosen}
+        whose = {page.columns[envelope.TENANT][index].decode() for index in chosen}
         targets = {tenant: await _targets(connection, tenant) for tenant in whose}
         pairs = [
             (entry, target)
             for entry in map(page.entry, chosen)
-            for target in targets[entry.fields[2 * _TENANT + 1].decode()]
+            for target in targets[_text(entry, envelope.TENANT)]
             if _wants(target, entry)
         ]
         actors = await self._actors([entry for entry, target in pairs if target.actor is not None])
         return [
             self._submission(entry, target)
             for entry, target in pairs
-            if target.actor is None or actors.get(_field(entry, _JOB)) == target.actor
+            if target.actor is None or actors.get(_text(entry, envelope.JOB)) == target.actor
         ]
 
     async def _actors(self, entries: Sequence[Entry]) -> Mapping[str, str]:
         """The actors of the entries' jobs, as far as their heads are there."""
-        jobs = list(dict.fromkeys(_field(entry, _JOB) for entry in entries))
+        jobs = list(dict.fromkeys(_text(entry, envelope.JOB) for entry in entries))
         place = (self._client, self._settings.namespace, self._settings.partitions)
         heads = await read_many(*place, jobs) if jobs else []
         return {
@@ -173,7 +176,7 @@ class WebhookKeeper(Keeping):
         return submission_of(
             message,
             by="system:webhooks",
-            tenant=_field(entry, _TENANT),
+            tenant=_text(entry, envelope.TENANT),
             correlation=str(target.id),
             partitions=self._settings.partitions,
             keep_ms=self._settings.idempotency_ms,
@@ -206,15 +209,15 @@ class WebhookKeeper(Keeping):
 
 def _wants(target: Target, entry: Entry) -> bool:
     return (
-        _field(entry, _TYPE) in target.events
-        and target.queue in (None, _field(entry, _QUEUE))
+        _text(entry, envelope.TYPE) in target.events
+        and target.queue in (None, _text(entry, envelope.QUEUE))
         # Not decoded: whose data cannot be read is told too, with the reason.
-        and int(_field(entry, _AT)) >= to_microseconds(target.since)
+        and int(_text(entry, envelope.AT)) >= to_microseconds(target.since)
     )
 
 
-def _field(entry: Entry, index: int) -> str:
-    return entry.fields[2 * index + 1].decode()
+def _text(entry: Entry, field: int) -> str:
+    return entry.value(field).decode()
 
 
 async def _tenants(connection: psycopg.AsyncConnection[Any]) -> set[bytes]:
