@@ -12,6 +12,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "triton"
 #: Modules that take clock, ids and randomness as arguments and do no I/O.
 PURE = {
     "job",
+    "job_view",
     "keys",
     "submit",
     "retry",
@@ -83,6 +84,7 @@ APART = {
     "feed": {"broker", "projections", "api", "cli"},
     "history": {"broker", "projections", "feed", "api", "cli", "stack"},
     "events": {"broker", "projections", "feed", "api", "cli", "stack"},
+    "audit": {"broker", "feed", "api", "cli", "stack"},
     "extraction": {"broker", "events", "projections", "feed", "api", "cli", "stack", "documents"},
     "erasure": {"broker", "projections", "feed", "api", "cli", "stack"},
     "identity": {"broker", "projections", "feed", "api", "cli"},

@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 
 from triton import keys
-from triton.api.views import JobView, from_head
 from triton.audit.cuts import check_kept
 from triton.audit.instants import Cut
 from triton.audit.states import HeldQueue, Standing, States, by_queue, by_state
+from triton.audit.story import told
 from triton.errors import ExpiredError, NotFoundError
 from triton.events.entries import Page
 from triton.events.envelope import Event
@@ -19,6 +19,7 @@ from triton.events.render import rfc3339
 from triton.events.types import Submitted
 from triton.history import History
 from triton.job import Head, evolve
+from triton.job_view import JobView, from_head
 
 #: Every state of a job, in the order of its life.
 STATES: Final = ("scheduled", "pending", "processing", "completed", "failed", "cancelled")
@@ -123,8 +124,6 @@ async def folded(history: History, job: str, until: int) -> tuple[Head, bytes, E
 
 async def job_at(history: History, job: str, cut: Cut) -> JobAt:
     """Raises NotFoundError where the log did not know the job then."""
-    from triton.audit.story import told
-
     partition = keys.partition_of(job, history.partitions)
     found = await folded(history, job, cut.positions[partition])
     if found is None and cut.expired and cut.expired[partition]:

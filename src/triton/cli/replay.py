@@ -282,6 +282,6 @@ def _row(head: Head) -> tuple[object, ...]:
 
 
 def _view(head: Head) -> bytes:
-    from triton.api import views
+    from triton import job_view
 
-    return views.to_json(views.from_head(head, None))
+    return job_view.to_json(job_view.from_head(head, None))
