@@ -14,11 +14,11 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from triton.errors import ConfigurationError
 from triton.observe import beginning, tracing
+from triton.observe.cursors import text_of
 from triton.observe.logger import get_logger
 from triton.observe.logs import configure
 from triton.observe.secrets import cleaned, redacted
 from triton.observe.slow import Rarely, limits_of
-from triton.observe.statements import text_of
 from triton.outbox.enqueue import statement
 from triton.settings import Settings, load, tracing_wanted
 from triton.submit import message_for

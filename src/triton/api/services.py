@@ -59,7 +59,7 @@ from triton.identity.opening import (
 from triton.identity.standing import Standing
 from triton.identity.token_keys import TokenKeys
 from triton.identity.verifying import Verifier
-from triton.observe.statements import AsyncCursor
+from triton.observe.cursors import AsyncCursor
 from triton.payloads import Payloads
 from triton.quotas.gate import Gate
 from triton.quotas.limits import LimitBook

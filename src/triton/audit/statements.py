@@ -1,12 +1,5 @@
-"""Owns the SQL files beside this module: one statement each, loaded by name."""
+"""Owns the SQL of `triton.audit`: `sql(name)` is the statement in `sql/<name>.sql`."""
 
-from __future__ import annotations
+from triton.statements import statements_of
 
-from functools import cache
-from importlib import resources
-
-
-@cache
-def sql(name: str) -> bytes:
-    """The statement in `sql/<name>.sql`; its head comment says what it does."""
-    return resources.files("triton.audit").joinpath(f"sql/{name}.sql").read_bytes()
+sql = statements_of("triton.audit")

@@ -1,12 +1,5 @@
-"""Owns the SQL files beside this module: one statement each, loaded by name."""
+"""Owns the SQL of `triton.backup`: `sql(name)` is the statement in `sql/<name>.sql`."""
 
-from __future__ import annotations
+from triton.statements import statements_of
 
-from functools import cache
-from importlib import resources
-
-
-@cache
-def sql(name: str) -> bytes:
-    """The statement in `sql/<name>.sql`."""
-    return resources.files("triton.backup").joinpath(f"sql/{name}.sql").read_bytes()
+sql = statements_of("triton.backup")

@@ -19,9 +19,9 @@ from triton.checkpoints.lease import LEASE_SECONDS, Lease
 from triton.errors import EvidenceError, FencedError, LogError, TritonError, UnavailableError
 from triton.events.log import Log
 from triton.events.troubles import Kind, note_trouble
+from triton.observe.cursors import AsyncCursor
 from triton.observe.logger import get_logger
 from triton.observe.signs import Part, signs
-from triton.observe.statements import AsyncCursor
 from triton.postgres import connected
 
 #: Seconds between two looks of a standby at its lease.

@@ -1,12 +1,5 @@
-"""Owns the outbox's SQL: each statement is a file."""
+"""Owns the SQL of `triton.outbox`: `sql(name)` is the statement in `sql/<name>.sql`."""
 
-from __future__ import annotations
+from triton.statements import statements_of
 
-from functools import cache
-from importlib import resources
-
-
-@cache
-def sql(name: str) -> bytes:
-    """The text of `sql/<name>.sql`, as bytes because it is no literal."""
-    return resources.files("triton.outbox").joinpath(f"sql/{name}.sql").read_bytes()
+sql = statements_of("triton.outbox")
