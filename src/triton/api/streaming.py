@@ -65,7 +65,7 @@ async def answer(
         services.hub.refused["limited"] += 1
         if cursor is None:
             raise _error(place)
-        return complete(frames.bye("limited", services.feed.retry_ms()))
+        return complete(frames.bye("limited", services.feed.timing.retry_ms()))
     opened: Stream | Refused | Literal["ended"] | None = None
     try:
         opened = await open_stream()

@@ -1,12 +1,14 @@
-"""Owns what streams and those who open them agree on: the job's state, times and sizes, refusals. Pure."""
+"""Owns what streams and those who open them agree on: the job's state, times and sizes, refusals."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
+from triton.feed import frames
 from triton.feed.hub import Closing
 
 #: A tail that is behind a state that was shown is waited for, so many seconds at most and so many times,
@@ -51,7 +53,7 @@ LookUpMany: TypeAlias = Callable[
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds, except where the name says otherwise."""
+    """Seconds, except where the name says otherwise. Chance spreads the clients; it keeps no secret."""
 
     #: Silence after which a heartbeat goes out.
     heartbeat: float = 15.0
@@ -64,6 +66,18 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     retry_max_ms: int = 3000
     #: Bytes of one write at most, unless one event alone has more.
     write_bytes: int = 256 * 1024
+
+    def retry_ms(self) -> int:
+        """What one client is told to wait before it comes back."""
+        return random.randint(self.retry_min_ms, self.retry_max_ms)  # noqa: S311
+
+    def life(self) -> float:
+        """How long one connection lives."""
+        return self.rotate * random.uniform(0.5, 1.5)  # noqa: S311
+
+    def leave(self, streams: int) -> float:
+        """How long one of so many open streams waits before it closes for a drain."""
+        return random.uniform(0, min(self.drain, streams / 1000))  # noqa: S311
 
 
 class CatchUp(msgspec.Struct, frozen=True):
@@ -79,6 +93,11 @@ class Refused(NamedTuple):
 
     reason: Closing
     body: bytes
+
+
+def refused(reason: Closing, timing: Timing) -> Refused:
+    """The refusal for a reason."""
+    return Refused(reason, frames.bye(reason, timing.retry_ms()))
 
 
 #: Sends bytes at once; False, and nothing is sent, where that would have to wait.

@@ -6,7 +6,6 @@ They are a state and no history: a stream begins with the newest, and has no cur
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
@@ -14,7 +13,7 @@ from redis.exceptions import RedisError
 
 from triton.errors import TritonError
 from triton.feed import frames
-from triton.feed.contract import Refused, Timing, Write
+from triton.feed.contract import Refused, Timing, Write, refused
 from triton.feed.hub import Closing, Hub
 from triton.feed.topics import topic
 from triton.observe.logger import get_logger
@@ -50,7 +49,7 @@ class Counters:
     def open(self) -> CounterStream | Refused:
         refusal = self.hub.refusal()
         if refusal is not None:
-            return Refused(refusal, frames.bye(refusal, self.retry_ms()))
+            return refused(refusal, self.timing)
         stream = CounterStream(self)
         self._streams.add(stream)
         if self._task is None or self._task.done():
@@ -60,10 +59,6 @@ class Counters:
 
     def left(self, stream: CounterStream) -> None:
         self._streams.discard(stream)
-
-    def retry_ms(self) -> int:
-        # Chance spreads the clients; it keeps no secret.
-        return random.randint(self.timing.retry_min_ms, self.timing.retry_max_ms)  # noqa: S311
 
     async def _look(self) -> None:
         """Until nobody looks any more."""
@@ -118,10 +113,9 @@ class CounterStream:
         """The counters whenever they change, each piece one write."""
         timing = self._counters.timing
         loop = asyncio.get_running_loop()
-        # Chance spreads the clients; it keeps no secret.
-        ends_at = loop.time() + timing.rotate * random.uniform(0.5, 1.5)  # noqa: S311
+        ends_at = loop.time() + timing.life()
         hello = {"heartbeat_ms": int(timing.heartbeat * 1000)}
-        yield frames.retry(self._counters.retry_ms()) + frames.control("hello", hello)
+        yield frames.retry(timing.retry_ms()) + frames.control("hello", hello)
         sent = b""
         while not self._over:
             self._place.bell.clear()
@@ -129,7 +123,7 @@ class CounterStream:
                 self.close_for("rotate")
             if self._place.closing is not None:
                 self._counters.hub.closed[self._place.closing] += 1
-                yield frames.bye(self._place.closing, self._counters.retry_ms())
+                yield frames.bye(self._place.closing, timing.retry_ms())
                 return
             newest = self._counters.newest
             if newest != sent:

@@ -12,7 +12,6 @@ the snapshot came has lost nothing.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Sequence
 from typing import Literal
 
@@ -33,6 +32,7 @@ from triton.feed.contract import (
     Timing,
     Write,
     everybody,
+    refused,
 )
 from triton.feed.cursor import Reason, epoch_id
 from triton.feed.history import History
@@ -68,7 +68,7 @@ class JobFeed:
         """
         refusal = self.hub.refusal()
         if refusal is not None:
-            return self._refused(refusal)
+            return refused(refusal, self.timing)
         partition = keys.partition_of(job, self.hub.partitions)
         subscription = self.hub.attach(partition, (topic("job", job),))
         stream = JobStream(self, job, subscription)
@@ -77,7 +77,7 @@ class JobFeed:
             answer = await stream.begin(cursor, sees)
             opened = answer is stream
         except (UnavailableError, RedisError, LogError):
-            return self._refused("unavailable")
+            return refused("unavailable", self.timing)
         finally:
             if not opened:
                 stream.close()
@@ -103,13 +103,6 @@ class JobFeed:
             limit=limit,
             wait=wait,
         )
-
-    def _refused(self, reason: Closing) -> Refused:
-        return Refused(reason, frames.bye(reason, self.retry_ms()))
-
-    def retry_ms(self) -> int:
-        # Chance spreads the clients; it keeps no secret.
-        return random.randint(self.timing.retry_min_ms, self.timing.retry_max_ms)  # noqa: S311
 
 
 class JobStream:
@@ -170,10 +163,7 @@ class JobStream:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """What the subscriber is sent, each piece one write."""
-        timing = self._feed.timing
-        # Chance spreads the clients; it keeps no secret.
-        life = timing.rotate * random.uniform(0.5, 1.5)  # noqa: S311
-        self._ends_at = asyncio.get_running_loop().time() + life
+        self._ends_at = asyncio.get_running_loop().time() + self._feed.timing.life()
         yield self._greeting()
         while not self._over:
             self._place.bell.clear()
@@ -221,7 +211,7 @@ class JobStream:
         state = self._known()
         place = 0 if self._resume_at is None else self._resume_at
         self._hub.seek(self._place, place)
-        hello = frames.retry(self._feed.retry_ms()) + self._control(
+        hello = frames.retry(self._feed.timing.retry_ms()) + self._control(
             "hello",
             {
                 "job": self._job,
@@ -334,9 +324,8 @@ class JobStream:
         timing = self._feed.timing
         self._hub.closed[reason] += 1
         if reason == "draining":
-            window = min(timing.drain, self._hub.open_streams / 1000)
-            await asyncio.sleep(random.uniform(0, window))  # noqa: S311
-        return frames.bye(reason, self._feed.retry_ms())
+            await asyncio.sleep(timing.leave(self._hub.open_streams))
+        return frames.bye(reason, timing.retry_ms())
 
     def _known(self) -> Snapshot:
         assert self._state is not None, "begin comes first"

@@ -226,9 +226,6 @@ class ManyReader:
         self._seen[place.partition - self._first] = position
         self._hub.seek(place, position)
 
-    async def _end(self, partition: int) -> int:
-        return await self._log(partition).position(partition)
-
     def _of(self, place: Subscription) -> int:
         return self._seen[place.partition - self._first]
 

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final, Literal
 
@@ -28,6 +27,7 @@ from triton.feed.contract import (
     Snapshot,
     Timing,
     Write,
+    refused,
 )
 from triton.feed.cursor import Reason
 from triton.feed.hub import Closing, Hub
@@ -69,14 +69,14 @@ class ManyFeed:
         """
         refusal = self.hub.refusal()
         if refusal is not None:
-            return self._refused(refusal)
+            return refused(refusal, self.timing)
         stream = ManyStream(self, self.reader(wanted, tenant), wanted, tenant)
         opened = False
         try:
             answer = await stream.begin(cursor, begin)
             opened = answer is stream
         except (UnavailableError, RedisError, EvidenceError, LogError):
-            return self._refused("unavailable")
+            return refused("unavailable", self.timing)
         finally:
             if not opened:
                 stream.close()
@@ -122,13 +122,6 @@ class ManyFeed:
 
     def reader(self, wanted: Wanted, tenant: str) -> ServingReader:
         return ServingReader(self.hub, self._log, wanted, tenant, self._turn, self._actors)
-
-    def retry_ms(self) -> int:
-        # Chance spreads the clients; it keeps no secret.
-        return random.randint(self.timing.retry_min_ms, self.timing.retry_max_ms)  # noqa: S311
-
-    def _refused(self, reason: Closing) -> Refused:
-        return Refused(reason, frames.bye(reason, self.retry_ms()))
 
 
 class ManyStream:
@@ -184,10 +177,8 @@ class ManyStream:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """What the subscriber is sent, each piece one write."""
-        timing = self._feed.timing
         loop = asyncio.get_running_loop()
-        # Chance spreads the clients; it keeps no secret.
-        ends_at = loop.time() + timing.rotate * random.uniform(0.5, 1.5)  # noqa: S311
+        ends_at = loop.time() + self._feed.timing.life()
         yield self._greeting()
         while not self._over:
             self._reader.bell.clear()
@@ -241,7 +232,7 @@ class ManyStream:
 
     def _greeting(self) -> bytes:
         requested = None if self._requested is None else self._requested[:64]
-        hello = frames.retry(self._feed.retry_ms()) + self._control(
+        hello = frames.retry(self._feed.timing.retry_ms()) + self._control(
             "hello",
             {
                 "requested": requested,
@@ -327,9 +318,8 @@ class ManyStream:
         timing = self._feed.timing
         self._feed.hub.closed[reason] += 1
         if reason == "draining":
-            window = min(timing.drain, self._feed.hub.open_streams / 1000)
-            await asyncio.sleep(random.uniform(0, window))  # noqa: S311
-        return frames.bye(reason, self._feed.retry_ms())
+            await asyncio.sleep(timing.leave(self._feed.hub.open_streams))
+        return frames.bye(reason, timing.retry_ms())
 
     def _control(self, name: frames.Control, data: object) -> bytes:
         self._sent = self._reader.cursor()
