@@ -193,6 +193,14 @@ class StepError(TritonError):
     code = "step"
 
 
+def invalid(field: str, found: str, expected: str) -> ValidationError:
+    """The refusal of one field, for what was found in it and what was expected there."""
+    return ValidationError(
+        f"{field} is {found}, expected {expected}",
+        fields=[{"field": field, "message": f"expected {expected}"}],
+    )
+
+
 def no_answer(engine: str, error: Exception) -> str:
     """The message for an engine that cannot be reached, around what its driver said."""
     said = " ".join(str(error).split()).rstrip(".") or type(error).__name__

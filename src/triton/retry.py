@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from triton.errors import ValidationError
+from triton.errors import invalid
 
 _DAY_MS: Final = 86_400_000
 _Wait = Annotated[int, msgspec.Meta(ge=0, le=7 * _DAY_MS)]
@@ -54,14 +54,14 @@ def policy_from(value: object) -> RetryPolicy:
         return value
     if isinstance(value, str):
         if value not in PRESETS:
-            raise _invalid(
+            raise invalid(
                 "retry", repr(value), f"one of {', '.join(PRESETS)}, or a policy's fields"
             )
         return PRESETS[value]
     try:
         return msgspec.convert(value, RetryPolicy)
     except msgspec.ValidationError as error:
-        raise _invalid("retry", str(error), "a preset's name or a RetryPolicy's fields") from None
+        raise invalid("retry", str(error), "a preset's name or a RetryPolicy's fields") from None
 
 
 def policy_for(options: Mapping[str, Any], actor: Mapping[str, Any]) -> RetryPolicy | None:
@@ -105,7 +105,7 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
     throws = options.get("throws")
     if throws is not None and not _is_class(throws):
         # Dramatiq's worker asks isinstance(error, throws): anything but classes there ends its thread.
-        raise _invalid("throws", repr(throws), "no names here: give names as no_retry=[...]")
+        raise invalid("throws", repr(throws), "no names here: give names as no_retry=[...]")
     return plain
 
 
@@ -122,16 +122,9 @@ def _class_names(value: object) -> list[str]:
         elif isinstance(each, str) and each:
             found.append(each)
         else:
-            raise _invalid("no_retry", repr(each), "exception classes or their names")
+            raise invalid("no_retry", repr(each), "exception classes or their names")
     return found
 
 
 def _names(cls: type) -> tuple[str, str]:
     return cls.__name__, f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _invalid(field: str, found: str, expected: str) -> ValidationError:
-    return ValidationError(
-        f"{field} is {found}, expected {expected}",
-        fields=[{"field": field, "message": f"expected {expected}"}],
-    )

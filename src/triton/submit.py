@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dramatiq import Message
 
-from triton.errors import ValidationError
+from triton.errors import ValidationError, invalid
 from triton.events.codec import encode_data
 from triton.events.submission import Submission
 from triton.events.types import Submitted
 from triton.references import check_free
 from triton.retry import plain_options
-from triton.terms import Terms, invalid, without_terms
+from triton.terms import Terms, without_terms
 from triton.uniqueness import fitting_id, payload_digest, unique_digest
 
 if TYPE_CHECKING:
@@ -89,44 +89,35 @@ def submission_of(
     `sealing` seals what is personal (see `triton.erasure`), and then is the only I/O.
     Raises ValidationError naming the field that is wrong.
     """
-    due = _microseconds("due", terms.due or due)
-    delay = _microseconds("delay", terms.delay or delay)
-    if due and delay:
-        raise invalid("delay", f"{delay} beside a due time", "one of both")
+    due, delay = _times(terms.due or due, terms.delay or delay)
     check_free(message.kwargs)
     if plain := plain_options(message.options):
         message = message.copy(options=plain)
     options = message.options
     tenant = str(options.get("tenant") or tenant or DEFAULT_TENANT)
-    unique = terms.unique
-    args: Sequence[Any]
-    kwargs: Mapping[str, Any]
-    name, args, kwargs = message.actor_name, message.args, message.kwargs
-    found = sealing.look(message, tenant) if sealing is not None else None
-    if found is not None and (unique or terms.idempotency_key):
-        args, kwargs = found.comparable()
-    digest = unique_digest(unique, tenant, name, args, kwargs) if unique else ""
-    if digest or terms.idempotency_key:
-        message = _named(message, tenant, terms.idempotency_key, digest, partitions)
+    unique, key = terms.unique, terms.idempotency_key
+    personal = sealing.look(message, tenant) if sealing is not None else None
+    call: tuple[str, Sequence[Any], Mapping[str, Any]] = (
+        message.actor_name,
+        message.args,
+        message.kwargs,
+    )
+    if personal is not None and (unique or key):
+        call = message.actor_name, *personal.comparable()
+    digest = unique_digest(unique, tenant, *call) if unique else ""
+    if digest or key:
+        message = _named(message, tenant, key, digest, partitions)
     priority = _whole("priority", options.get("priority", priority))
-    for field, value in (
-        ("message_id", message.message_id),
-        ("queue", message.queue_name),
-        ("actor", message.actor_name),
-        ("tenant", tenant),
-    ):
-        _name(field, value)
     correlation = str(options.get("correlation") or correlation)
-    if correlation:
-        _name("correlation", correlation)
+    _check_names(message, tenant, correlation)
     traceparent = str(options.get("traceparent") or traceparent)
-    if found is not None:
-        message = found.sealed(message)
+    if personal is not None:
+        message = personal.sealed(message)
     body = _encoded(message)
     if len(body) > most:
         raise too_large(message.actor_name, len(body), "args", most)
     window = unique.window if unique else 0
-    payload = payload_digest(name, args, kwargs) if terms.idempotency_key else ""
+    payload = payload_digest(*call) if key else ""
     keep_ms = keep_ms if payload else 0
     data = Submitted(
         actor=message.actor_name,
@@ -216,15 +207,32 @@ def _whole(field: str, value: object) -> int:
     return value
 
 
+def _times(due: object, delay: object) -> tuple[int, int]:
+    """Both in microseconds, one of them 0 at least."""
+    due, delay = _microseconds("due", due), _microseconds("delay", delay)
+    if due and delay:
+        raise invalid("delay", f"{delay} beside a due time", "one of both")
+    return due, delay
+
+
 def _microseconds(field: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
         raise invalid(field, repr(value), f"whole microseconds from 0 to {2**53 - 1}")
     return value
 
 
-def _name(field: str, value: object) -> None:
-    if not _is_name(value):
-        raise invalid(field, repr(value), f"1 to {MAX_NAME} printable characters")
+def _check_names(message: Message[Any], tenant: str, correlation: str) -> None:
+    names: dict[str, object] = {
+        "message_id": message.message_id,
+        "queue": message.queue_name,
+        "actor": message.actor_name,
+        "tenant": tenant,
+    }
+    if correlation:
+        names["correlation"] = correlation
+    for field, value in names.items():
+        if not _is_name(value):
+            raise invalid(field, repr(value), f"1 to {MAX_NAME} printable characters")
 
 
 def _is_name(value: object) -> bool:

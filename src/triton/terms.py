@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from dramatiq import Message
 
-from triton.errors import ValidationError
+from triton.errors import invalid
 from triton.events.envelope import to_datetime, to_microseconds
 from triton.uniqueness import MAX_KEY, Unique, unique_of
 
@@ -141,10 +141,3 @@ def _key(value: object) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY:
         raise invalid("idempotency_key", repr(value), f"a text of 1 to {MAX_KEY} characters")
     return value
-
-
-def invalid(field: str, found: str, expected: str) -> ValidationError:
-    return ValidationError(
-        f"{field} is {found}, expected {expected}",
-        fields=[{"field": field, "message": f"expected {expected}"}],
-    )

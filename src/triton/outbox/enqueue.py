@@ -12,6 +12,7 @@ import msgspec
 from dramatiq import Message
 from dramatiq.errors import DramatiqError
 
+from triton.errors import invalid
 from triton.events.envelope import to_datetime
 from triton.observe import tracing
 from triton.outbox.statements import sql
@@ -19,7 +20,7 @@ from triton.references import MAX_ARCHIVED
 from triton.retry import plain_options
 from triton.signature import check_call, signature_of
 from triton.submit import submission_of
-from triton.terms import ACTOR_OPTIONS, invalid, terms_of
+from triton.terms import ACTOR_OPTIONS, terms_of
 from triton.uniqueness import unique_of
 
 if TYPE_CHECKING:

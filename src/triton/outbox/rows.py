@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from dramatiq import Message
 
-from triton.errors import ValidationError
-from triton.terms import invalid
+from triton.errors import invalid
 
 
 class Row(NamedTuple):
@@ -53,9 +52,5 @@ def _decoded(column: str, text: str, kind: type[Any]) -> Any:
         raise invalid(column, f"JSON that cannot be read ({error})", "JSON") from None
     if not isinstance(value, kind):
         shape = "a JSON array" if kind is list else "a JSON object"
-        raise _wrong(column, type(value).__name__, shape)
+        raise invalid(column, f"of type {type(value).__name__}", shape)
     return value
-
-
-def _wrong(column: str, found: str, expected: str) -> ValidationError:
-    return invalid(column, f"of type {found}", expected)
