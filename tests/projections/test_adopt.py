@@ -23,6 +23,7 @@ from projecting import (
 
 from eventually import eventually
 from triton import keys
+from triton.checkpoints.keeping import Patience
 from triton.checkpoints.lease import Lease
 from triton.errors import FencedError, LogForkedError
 from triton.events.types import Completed
@@ -222,7 +223,7 @@ def test_a_halted_projector_goes_on_by_itself(settings: Settings, writer: LogWri
                 settings.database_url,
                 lambda: postgres_projection(settings),
                 0,
-                halted_seconds=0.1,
+                patience=Patience(halted=0.1),
             )
             stop = asyncio.Event()
             task = asyncio.create_task(keeper.run(stop))

@@ -23,6 +23,7 @@ from projecting import (
     until_caught_up,
 )
 
+from triton.checkpoints.keeping import Patience
 from triton.checkpoints.lease import Lease
 from triton.errors import FencedError
 from triton.projections.projector import Projection, Projector
@@ -159,8 +160,7 @@ def test_a_standby_takes_over_when_the_first_dies(settings: Settings, writer: Lo
                     settings.database_url,
                     lambda: postgres_projection(settings),
                     0,
-                    lease_seconds=60.0,
-                    standby_seconds=0.05,
+                    patience=Patience(lease=60.0, standby=0.05),
                     block_ms=100,
                     pause=0,
                 )

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, ClassVar, Final, TypeVar
 
+import msgspec
 import psycopg
 from redis.exceptions import RedisError
 
@@ -24,14 +25,24 @@ from triton.observe.logger import get_logger
 from triton.observe.signs import Part, signs
 from triton.postgres import connected
 
-#: Seconds between two looks of a standby at its lease.
-STANDBY: Final = 1.0
-#: Seconds between two looks at a log or an archive that broke a promise: a person has to decide.
-HALTED: Final = 30.0
 #: Seconds until what failed is tried again: at first, and at most.
 _FIRST: Final = 0.1
 _LONGEST: Final = 10.0
 T = TypeVar("T")
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a reader waits, in seconds."""
+
+    #: Until who holds the lease, and says nothing, is replaced.
+    lease: float = LEASE_SECONDS
+    #: Between two looks of a standby at its lease.
+    standby: float = 1.0
+    #: Between two looks at a log or an archive that broke a promise: a person has to decide.
+    halted: float = 30.0
+
+
+PATIENCE: Final = Patience()
 
 
 class Keeping(abc.ABC):
@@ -48,9 +59,7 @@ class Keeping(abc.ABC):
         database_url: str,
         partition: int,
         *,
-        lease_seconds: float = LEASE_SECONDS,
-        standby_seconds: float = STANDBY,
-        halted_seconds: float = HALTED,
+        patience: Patience = PATIENCE,
         part: Part | None = None,
     ) -> None:
         self.log = log
@@ -58,9 +67,7 @@ class Keeping(abc.ABC):
         self.part = part or Part()
         self._database_url = database_url
         self._partition = partition
-        self._lease_seconds = lease_seconds
-        self._standby_seconds = standby_seconds
-        self._halted_seconds = halted_seconds
+        self._patience = patience
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.say = get_logger(f"triton.{self.word}").bind(partition=partition)
 
@@ -86,7 +93,7 @@ class Keeping(abc.ABC):
                 self.say.warning(f"{self.word}.replaced", error=error.message)
                 await self.count("replaced")
             except self.halts as error:
-                wait, halted = self._halted_seconds, True
+                wait, halted = self._patience.halted, True
                 self.say.error(f"{self.word}.halted", code=error.code, error=error.message)
                 await self.count("halted")
             except psycopg.errors.UndefinedTable as error:
@@ -96,7 +103,7 @@ class Keeping(abc.ABC):
             except (UnavailableError, RedisError, psycopg.Error, OSError) as error:
                 self.say.warning(f"{self.word}.waiting", error=str(error), again_in_seconds=wait)
                 await self.count("waiting")
-            await _pause(stop, wait)
+            await pause(stop, wait)
             worked = time.monotonic() - begun > _LONGEST + wait
             delay = _FIRST if worked else min(delay * 2, _LONGEST)
 
@@ -116,7 +123,7 @@ class Keeping(abc.ABC):
                 self._partition,
                 epoch=self.log.epochs[self._partition],
                 owner=self._owner,
-                seconds=self._lease_seconds,
+                seconds=self._patience.lease,
             )
             if lease is not None:
                 return lease
@@ -124,7 +131,7 @@ class Keeping(abc.ABC):
                 self.say.info(f"{self.word}.standby", checkpoint=name)
                 standby = True
             self.part.moved()
-            await _pause(stop, self._standby_seconds)
+            await pause(stop, self._patience.standby)
         return None
 
 
@@ -138,7 +145,7 @@ async def opened(word: str, open_it: Callable[[], Awaitable[T]], stop: asyncio.E
             found = await open_it()
         except UnavailableError as error:
             say.warning(f"{word}.waiting", error=error.message, again_in_seconds=delay)
-            await _pause(stop, delay)
+            await pause(stop, delay)
             delay = min(delay * 2, _LONGEST)
         else:
             signs.leave("log")
@@ -156,6 +163,7 @@ async def released(lease: Lease) -> AsyncIterator[None]:
             await lease.release()
 
 
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Let so many seconds go by; fewer where `stop` is set meanwhile."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from triton.archive import ArchiveStore
+from triton.checkpoints.keeping import pause
 from triton.checkpoints.lease import Lease
 from triton.errors import HoleError, NotFoundError, UnavailableError
 from triton.events.codec import digest_of
@@ -208,20 +208,15 @@ class Archiver:
                 if await step():
                     delay = _FIRST
                     continue
-                pause = seconds
+                wait = seconds
                 delay = _FIRST
             except (UnavailableError, NotFoundError) as error:
-                pause, delay = delay, min(2 * delay, _LONGEST)
-                self._say.warning("archiver.waiting", error=error.message, again_in_seconds=pause)
+                wait, delay = delay, min(2 * delay, _LONGEST)
+                self._say.warning("archiver.waiting", error=error.message, again_in_seconds=wait)
                 await note_trouble(self._log.client, self._log.namespace, "archiver", "waiting")
-            await _pause(stop, max(0.0, pause - (time.monotonic() - begun)))
+            await pause(stop, max(0.0, wait - (time.monotonic() - begun)))
 
     async def _renew(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             await self.ledger.renew()
-            await _pause(stop, self.ledger.lease.seconds / 3)
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+            await pause(stop, self.ledger.lease.seconds / 3)

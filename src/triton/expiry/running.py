@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Final
 
 import psycopg
 from redis.exceptions import RedisError
 
 from triton.archive import ArchiveStore
+from triton.checkpoints.keeping import pause
 from triton.errors import TritonError
 from triton.events.log import Log
 from triton.events.scripts import Scripts
@@ -37,16 +37,15 @@ async def run_expiry(
         return
     say = get_logger("triton.archiver")
     while not stop.is_set():
-        pause = settings.expire_ms / 1000
+        seconds = settings.expire_ms / 1000
         try:
             if await _look(log, archive, settings, now):
-                pause = min(pause, _SOON)
+                seconds = min(seconds, _SOON)
         except psycopg.errors.UndefinedTable:
             pass  # the archiver itself says that there is no schema
         except (TritonError, RedisError, psycopg.Error, OSError) as error:
-            say.warning("archiver.expiry_waiting", error=str(error), again_in_seconds=pause)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), pause)
+            say.warning("archiver.expiry_waiting", error=str(error), again_in_seconds=seconds)
+        await pause(stop, seconds)
 
 
 async def _look(log: Log, archive: ArchiveStore, settings: Settings, at: int | None) -> list[Done]:

@@ -8,8 +8,7 @@ from typing import Any
 
 import psycopg
 
-from triton.checkpoints.keeping import HALTED, STANDBY, Keeping, opened, released
-from triton.checkpoints.lease import LEASE_SECONDS
+from triton.checkpoints.keeping import PATIENCE, Keeping, Patience, opened, released
 from triton.collecting import collect_rarely
 from triton.errors import ConfigurationError
 from triton.events.client import connect_async
@@ -67,7 +66,7 @@ async def run_projectors(settings: Settings, stop: asyncio.Event) -> None:
 
 
 class Keeper(Keeping):
-    """Keeps one projector of one partition running."""
+    """Keeps one projector of one partition running. `options` are the Projector's."""
 
     word = "projector"
 
@@ -78,21 +77,11 @@ class Keeper(Keeping):
         make: Callable[[], Projection],
         partition: int,
         *,
-        lease_seconds: float = LEASE_SECONDS,
-        standby_seconds: float = STANDBY,
-        halted_seconds: float = HALTED,
+        patience: Patience = PATIENCE,
         part: Part | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(
-            log,
-            database_url,
-            partition,
-            lease_seconds=lease_seconds,
-            standby_seconds=standby_seconds,
-            halted_seconds=halted_seconds,
-            part=part,
-        )
+        super().__init__(log, database_url, partition, patience=patience, part=part)
         self._make = make
         self._options = options
 

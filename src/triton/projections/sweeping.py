@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
+from triton.checkpoints.keeping import pause
 from triton.checkpoints.lease import Connection
 from triton.errors import TritonError, UnavailableError
 from triton.observe.logger import get_logger
@@ -31,7 +31,7 @@ async def run_sweeping(settings: Settings, stop: asyncio.Event) -> None:
     if not settings.expire_ms:
         return
     say = get_logger("triton.projector")
-    pause = min(settings.expire_ms / 1000, _LOOK)
+    seconds = min(settings.expire_ms / 1000, _LOOK)
     while not stop.is_set():
         try:
             for store, events in (await sweep_once(settings)).items():
@@ -40,9 +40,8 @@ async def run_sweeping(settings: Settings, stop: asyncio.Event) -> None:
         except psycopg.errors.UndefinedTable:
             pass  # the projectors themselves say that there is no schema
         except (TritonError, psycopg.Error, OSError) as error:
-            say.warning("projector.sweep_waiting", error=str(error), again_in_seconds=pause)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), pause)
+            say.warning("projector.sweep_waiting", error=str(error), again_in_seconds=seconds)
+        await pause(stop, seconds)
 
 
 async def sweep_once(settings: Settings) -> dict[str, int]:

@@ -20,7 +20,7 @@ import redis.asyncio
 from psycopg.rows import tuple_row
 
 from triton import keys
-from triton.checkpoints.keeping import Keeping, released
+from triton.checkpoints.keeping import Keeping, pause, released
 from triton.checkpoints.lease import Lease
 from triton.domain.connection import entered
 from triton.domain.statements import sql
@@ -80,7 +80,7 @@ class WebhookKeeper(Keeping):
 
     async def once(self, connection: psycopg.AsyncConnection[Any], stop: asyncio.Event) -> None:
         while not stop.is_set() and not await _tenants(connection):
-            await _rest(stop, self._idle)
+            await pause(stop, self._idle)
         lease = None if stop.is_set() else await self.lease(connection, NAME, stop)
         if lease is None:
             return
@@ -234,10 +234,3 @@ async def _targets(connection: psycopg.AsyncConnection[Any], tenant: str) -> lis
     ):
         await cursor.execute(sql("webhook_targets"), {"tenant": tenant})
         return [Target(*row) for row in await cursor.fetchall()]
-
-
-async def _rest(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return
