@@ -292,8 +292,10 @@ def test_cursors_that_are_none(small: LiveApi, hands: Hand) -> None:
     ]
     with Subscriber(f"{small.url}{URL}?from=garbage") as stream:
         assert stream.until("triton.reset")[-1].json["reason"] == "invalid"
-    answer = small.http.get(URL, params={"last_event_id": "garbage"}, headers=JSON)
-    assert answer.status_code == 422
+    for given in ("last_event_id", "from"):
+        answer = small.http.get(URL, params={given: "garbage"}, headers=JSON)
+        fields = answer.json()["details"]["fields"]
+        assert (answer.status_code, [each["field"] for each in fields]) == (422, [given])
     with Subscriber(f"{small.url}/api/v1/jobs/{hands.submit()}/subscribe") as stream:
         of_one = next(stream).id
     page = small.http.get(URL, params={"last_event_id": of_one}, headers=JSON)

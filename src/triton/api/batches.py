@@ -38,9 +38,15 @@ def wants_json(request: Request) -> bool:
     return "application/json" in accept and "text/event-stream" not in accept
 
 
-def answer(found: CatchUp | Reason) -> Response:
-    """The batch. Raises ValidationError and CursorGoneError for a cursor that cannot be gone on from."""
+def answer(found: CatchUp | Reason, *, given: str = "last_event_id") -> Response:
+    """The batch; the parameter `given` held the cursor. Raises ValidationError and CursorGoneError for one
+    that cannot be gone on from."""
     if isinstance(found, str):
+        if found == "invalid" and given == "from":
+            raise ValidationError(
+                "`from` is neither `now`, `earliest`, a time (RFC 3339) nor a cursor of this log",
+                fields=[{"field": "from", "message": "no time, and no cursor of this log"}],
+            )
         if found == "invalid":
             raise ValidationError(
                 "the cursor is none of this log's: begin without one, or with from=now, from=earliest or a "

@@ -80,10 +80,11 @@ def wanted_of(
 
 
 class Start(msgspec.Struct, frozen=True):
-    """Where a request begins: after a cursor, or where `begin` says."""
+    """Where a request begins: after a cursor, which the parameter `given` holds, or where `begin` says."""
 
     cursor: str | None
     begin: Begin
+    given: str = "last_event_id"
 
 
 def start_of(
@@ -111,7 +112,7 @@ def start_of(
     try:
         when = aware("from", datetime.fromisoformat(from_))
     except ValueError:
-        return Start(cursor or from_, "now")
+        return Start(cursor, "now") if cursor else Start(from_, "now", given="from")
     return Start(cursor, max(0, to_microseconds(when)) if when else "now")
 
 
@@ -158,7 +159,7 @@ async def subscribe(
                 limit=limit,
                 wait=min(wait_ms / 1000, streaming.seconds_left(who)),
             )
-            return batches.answer(found)
+            return batches.answer(found, given=start.given)
 
     async def open_stream() -> Stream | Refused | Literal["ended"]:
         return await services.many.open(wanted, who.tenant, start.cursor, start.begin)
