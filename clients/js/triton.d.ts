@@ -138,7 +138,7 @@ export interface TritonOptions {
   url?: string;
   /**
    * An API key, an access token or a stream token, or what makes one: asked with `fresh` after a 401, and when the
-   * server says that the one it has expired.
+   * server says that the one it has expired. Where it throws, a stream tries again, and ends after 20 times in a row.
    */
   token?: string | ((asked: { fresh: boolean }) => string | Promise<string>);
   headers?: Record<string, string> | (() => Record<string, string> | Promise<Record<string, string>>);
@@ -158,6 +158,8 @@ export interface FollowOptions {
   /** Drop what you derived from events: a snapshot follows. */
   onReset?(reason: ResetReason): void;
   onSnapshot?(job: Job): void;
+  /** Why a connection broke, was put off or could not be asked for (`token` threw); the stream comes back by itself. */
+  onBreak?(error: unknown): void;
 }
 
 export interface SubscribeOptions extends FollowOptions {

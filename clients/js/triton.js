@@ -13,6 +13,8 @@ const LONGEST_WAIT = 10_000;
 const HEARTBEAT = 15_000;
 /** Heartbeats without a byte after which a connection counts as dead. */
 const SILENCE = 2.5;
+/** How often in a row a token may not be had until a stream ends: a minute or two. */
+const TOKEN_TRIES = 20;
 const TERMINAL = new Set(["completed", "failed", "cancelled"]);
 const ENDS = new Set(["job.completed", "job.failed", "job.cancelled"]);
 /** States that no stream leaves. */
@@ -98,9 +100,9 @@ export class Triton {
   }
 
   /** @internal */
-  async _open(path, { headers, signal, fresh }) {
+  async _open(path, { headers, signal }) {
     return this._fetch(this.url + path, {
-      headers: await this._headersFor(headers, fresh),
+      headers,
       cache: "no-store",
       ...(this._credentials ? { credentials: this._credentials } : {}),
       signal,
@@ -109,7 +111,8 @@ export class Triton {
 
   /** @internal */
   async _get(path) {
-    const response = await this._open(path, { headers: { Accept: "application/json" } });
+    const headers = await this._headersFor({ Accept: "application/json" });
+    const response = await this._open(path, { headers });
     if (!response.ok) throw await refusal(response);
     return response;
   }
@@ -117,7 +120,7 @@ export class Triton {
 
 /** @internal One followed target: connections, the cursor, and what has been seen. */
 class Stream {
-  constructor(client, target, { from, store, key, signal, onState, onReset, onSnapshot } = {}) {
+  constructor(client, target, { from, store, key, signal, onState, onReset, onSnapshot, onBreak } = {}) {
     this._client = client;
     this._target = target;
     this._path = pathOf(target);
@@ -126,13 +129,14 @@ class Stream {
     this._key = key ?? `triton:${client.url}${this._path}`;
     this._outer = signal;
     this._own = new AbortController();
-    this._tell = { onState, onReset, onSnapshot };
+    this._tell = { onState, onReset, onSnapshot, onBreak };
     this._versions = new Map();
     this._positions = new Map();
     this._epoch = undefined;
     this._wake = null;
     this._cut = null;
     this._failures = 0;
+    this._tokenless = 0;
     this._heartbeat = HEARTBEAT;
     this._retry = null;
     this._expired = false;
@@ -222,6 +226,7 @@ class Stream {
       if (error instanceof TritonError || error === this._fault || this.closed) throw error;
       // The network's errors have many names; none of them is an answer.
       clearTimeout(watch);
+      this._say(this._tell.onBreak, error);
       await this._pause();
     } finally {
       clearTimeout(watch);
@@ -236,20 +241,32 @@ class Stream {
     if (this.cursor) headers["Last-Event-ID"] = this.cursor;
     const expired = this._expired;
     this._expired = false;
-    let response = await this._client._open(this._path, { headers, signal, fresh: expired });
-    if (response.status === 401 && !expired)
-      response = await this._client._open(this._path, { headers, signal, fresh: true });
+    let response = await this._ask(headers, signal, expired);
+    if (response.status === 401 && !expired) response = await this._ask(headers, signal, true);
     if (response.status === 204) {
       this.over = true;
       return null;
     }
     if (response.status === 200 && isStream(response)) return response;
     if (response.status === 429 || response.status >= 500) {
-      await response.body?.cancel();
+      this._say(this._tell.onBreak, await refusal(response));
       await this._pause(retryAfter(response.headers.get("Retry-After")));
       return null;
     }
     throw await refusal(response);
+  }
+
+  async _ask(headers, signal, fresh) {
+    let all;
+    try {
+      all = await this._client._headersFor(headers, fresh);
+      this._tokenless = 0;
+    } catch (error) {
+      // It may ask a network that is away, but one that is there and never gives a token is no network's error.
+      if (globalThis.navigator?.onLine !== false && ++this._tokenless >= TOKEN_TRIES) this._fault = error;
+      throw error;
+    }
+    return this._client._open(this._path, { headers: all, signal });
   }
 
   /** What a frame means: an event to hand on, or nothing. */

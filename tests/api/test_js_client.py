@@ -202,6 +202,7 @@ def test_the_rest_of_the_surface(api: LiveApi, hand: Hand) -> None:
         "once": [1, 2],
         "kept": ["c0"],
         "thrown": [["RangeError", "failed", 1]] * 4,
+        "tokenless": [[True, "failed", tries, tries - 1] for tries in (20, 39, 1)],
     }
 
 

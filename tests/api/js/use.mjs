@@ -58,5 +58,21 @@ for (const own of [{ onSnapshot: broken }, { onReset: broken }, { onEvent: broke
   const name = await failing.done.catch((error) => error.name);
   said.thrown.push([name, failing.state, asked]);
 }
+
+// A token that is never given is told each time, and ends the stream in the end; an error of Triton's at once.
+Math.random = () => 0;
+said.tokenless = [];
+for (const [good, thrown] of [[0, new RangeError("no token")], [19, new RangeError("no token")], [0, new TritonError("no")]]) {
+  let asked = 0;
+  let broken = 0;
+  const token = () => {
+    if (++asked === good) return "t";
+    throw thrown;
+  };
+  const never = new Triton({ token, fetch: async () => new Response("", { status: 503 }) });
+  const failing = never.subscribe("j", { onBreak: () => (broken += 1) });
+  const same = await failing.done.catch((error) => error === thrown);
+  said.tokenless.push([same, failing.state, asked, broken]);
+}
 process.stdout.write(JSON.stringify(said));
 process.exit(0);
