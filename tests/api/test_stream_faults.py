@@ -339,7 +339,8 @@ def test_a_log_that_lost_its_tail_stops_the_feed_instead_of_lying(
             bye = list(stream)[-1]
             assert (bye.name, bye.json["reason"]) == ("triton.bye", "log")
             ready = api.http.get("/health/ready").json()
-            assert "its tail was lost" in ready["dependencies"]["feed"]["reason"]
+            assert ready["dependencies"]["feed"]["reason"] == "it stands still"
+            assert "its tail was lost" in api.services.hub.trouble
             # Adopted; and once more without a position that would show it, as to who started meanwhile.
             for epoch in ("another", "a third"):
                 hand.client.hset(prefix + "meta", "epoch", epoch)

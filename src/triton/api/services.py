@@ -119,6 +119,8 @@ class Services(msgspec.Struct, frozen=True):
     limits: LimitBook
     gate: Gate
     accounts: Accounts
+    #: What readiness last told the log of each dependency.
+    said: dict[str, str] = {}
 
 
 async def services_of(request: Request) -> Services:

@@ -10,8 +10,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import msgspec
+import psycopg
+import redis.exceptions
 from fastapi import APIRouter, Depends
 from psycopg.rows import DictRow
+from psycopg_pool import PoolTimeout
 from redis.exceptions import RedisError
 from starlette.responses import Response
 
@@ -22,12 +25,23 @@ from triton.api.services import Services, services_of
 from triton.api.statements import sql
 from triton.api.wire import Json
 from triton.domain.connection import platform_connection
-from triton.errors import LogError
+from triton.errors import LogError, UnavailableError
 from triton.events.log import Checkpoint, Log
+from triton.observe.logger import get_logger
 from triton.projections.lag import age
 
 #: Seconds that one dependency may take to answer.
 _TIMEOUT: Final = 2.0
+_LATE: Final = (TimeoutError, redis.exceptions.TimeoutError, httpx.TimeoutException, PoolTimeout)
+_AWAY: Final = (
+    redis.exceptions.ConnectionError,
+    psycopg.OperationalError,
+    httpx.TransportError,
+    UnavailableError,
+    OSError,
+)
+
+_log: Final = get_logger("triton.api")
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +50,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Dependency(msgspec.Struct, frozen=True, kw_only=True):
-    """`reason` says why it is not ok; `details` is its own."""
+    """`reason` says in a few words why it is not ok, and nothing that only who runs it should know: the
+    process's log has the rest. `details` is its own."""
 
     ok: bool
     latency_ms: float
@@ -115,11 +130,11 @@ async def ready(services: Annotated[Services, Depends(services_of)]) -> Response
 
     async def feed() -> dict[str, Any]:
         if services.hub.trouble:
-            raise RuntimeError(services.hub.trouble)
+            raise _StillError(services.hub.trouble)
         return {}
 
     checks = (redis, postgres, clickhouse, archive, feed)
-    found = await asyncio.gather(*(_check(check) for check in checks))
+    found = await asyncio.gather(*(_check(check, services.said) for check in checks))
     dependencies = {check.__name__: state for check, state in zip(checks, found, strict=True)}
     standings = await _standings(services, checkpoints) if found[0].ok else []
     standings = standings or [("", None)] * len(checkpoints)
@@ -138,22 +153,43 @@ async def ready(services: Annotated[Services, Depends(services_of)]) -> Response
     return Json(report, 200 if is_ready else 503)
 
 
-async def _check(check: Callable[[], Awaitable[dict[str, Any]]]) -> Dependency:
+class _StillError(Exception):
+    """The feed stands still."""
+
+
+async def _check(
+    check: Callable[[], Awaitable[dict[str, Any]]], said: dict[str, str]
+) -> Dependency:
+    """`said`: what the log last had of each dependency."""
     begun = time.perf_counter()
     details: dict[str, Any] = {}
-    reason = ""
+    reason = text = ""
     try:
         async with asyncio.timeout(_TIMEOUT):
             details = await check()
-    except TimeoutError:
-        reason = f"no answer within {_TIMEOUT:g} s"
-    except httpx.HTTPError as error:
-        reason = f"{type(error).__name__}: {error}"
     except Exception as error:
         # Whatever a driver raises, the answer is that its engine is down.
-        reason = str(error).strip() or type(error).__name__
+        reason = _reason(error)
+        text = f"{type(error).__name__}: {error}"
+    if text and said.get(check.__name__) != text:
+        _log.warning("dependency_not_ready", dependency=check.__name__, reason=reason, error=text)
+    said[check.__name__] = text
     latency = round((time.perf_counter() - begun) * 1000, 2)
     return Dependency(ok=not reason, latency_ms=latency, reason=reason, details=details)
+
+
+def _reason(error: Exception) -> str:
+    """For everybody: what drivers say names hosts, users and databases."""
+    match error:
+        case _StillError():
+            return "it stands still"
+        case LogError():
+            return error.message
+        case httpx.HTTPStatusError():
+            return f"it answers {error.response.status_code}"
+    if isinstance(error, _LATE):
+        return f"no answer within {_TIMEOUT:g} s"
+    return "unreachable" if isinstance(error, _AWAY) else "it answers with an error"
 
 
 async def _standings(
