@@ -21,8 +21,7 @@ from redis.retry import Retry
 
 from eventually import eventually
 from triton import LeaseLost, keys
-from triton.broker.bells import Bells
-from triton.broker.pulse import Bell
+from triton.broker.bells import Bell, Bells
 from triton.broker.reports import Reports
 from triton.broker.steps import Steps
 from triton.events.client import connect, send

@@ -19,6 +19,7 @@ from dramatiq.errors import QueueJoinTimeout, QueueNotFound
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from triton.broker.bells import IDLE_BLOCK
 from triton.broker.consumer import TritonConsumer
 from triton.broker.context import current_proxy
 from triton.broker.dispatcher import Dispatcher
@@ -27,7 +28,7 @@ from triton.broker.intake import Intake
 from triton.broker.middleware import give_way, own_middleware, own_results
 from triton.broker.personal import PersonalData
 from triton.broker.proxy import JobProxy
-from triton.broker.pulse import IDLE_BLOCK, beat_interval
+from triton.broker.pulse import beat_interval
 from triton.broker.submitting import Submitting, under
 from triton.broker.timing import Timing
 from triton.broker.traced import is_retry, submitting

@@ -3,7 +3,7 @@
 The pump thread does all claims and commits: while one round trip is under way, whatever the worker's
 threads finish gathers and goes with the next (group commit), and the same trip claims the next jobs. A
 lone job never waits: an idle pump sends at once. The bell's thread blocks only while there is nothing to
-claim; the heart's thread extends the leases of what is held (see `triton.broker.pulse`).
+claim (`triton.broker.bells`); the heart's extends the leases of what is held (`triton.broker.pulse`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 
 import triton
 from triton import keys
-from triton.broker.bells import bell_of
+from triton.broker.bells import IDLE_BLOCK, bell_of
 from triton.broker.due_reports import DueReports
 from triton.broker.endings import Endings
 from triton.broker.gather import LONGEST, Gather
@@ -33,7 +33,7 @@ from triton.broker.held import Held
 from triton.broker.intake import answering
 from triton.broker.outcomes import Keep
 from triton.broker.proxy import JobProxy, message_of
-from triton.broker.pulse import IDLE_BLOCK, Heart
+from triton.broker.pulse import Heart
 from triton.broker.sender import send_until_answered
 from triton.broker.shares import Shares
 from triton.broker.trip import Claim, Finished, Report, Trip, grouped
