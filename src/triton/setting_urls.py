@@ -6,8 +6,9 @@ Written without the drivers' parsers, which would have to be imported by every p
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 _POSTGRES_URL: Final = "postgresql://user:password@host:port/database"
 REDIS: Final = "redis://host:port/db, rediss://..., unix:///path/to/socket?db=0, or redis+cluster://host:port,host:port"
@@ -73,9 +74,16 @@ def is_http(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
 
 
-def _is_file(url: str) -> bool:
+def path_of(url: str) -> Path | None:
+    """The path that a file:///path URL names; None for any other."""
     parts = urlsplit(url)
-    return parts.scheme == "file" and parts.netloc in ("", "localhost") and bool(parts.path)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path:
+        return None
+    return Path(unquote(parts.path))
+
+
+def _is_file(url: str) -> bool:
+    return path_of(url) is not None
 
 
 def _is_archive(url: str) -> bool:

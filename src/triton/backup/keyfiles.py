@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from triton.backup.manifest import KEYS, put
 from triton.errors import ConfigurationError, ConflictError
 from triton.evidence.signing import KEY_FILE
 from triton.identity import credentials
 from triton.identity.token_keys import folder_of
+from triton.setting_urls import path_of
 from triton.settings import Settings
 
 _TOKENS: Final = "token-keys"
@@ -25,8 +25,8 @@ def places(settings: Settings) -> dict[str, Path]:
     inside KMS) is left out."""
     data = Path(settings.data).absolute()
     found = {
-        KEY_FILE: _path(settings.signing_key) if settings.signing_key else data / KEY_FILE,
-        "tenant-keys.json": _path(settings.tenant_keys),
+        KEY_FILE: path_of(settings.signing_key) if settings.signing_key else data / KEY_FILE,
+        "tenant-keys.json": path_of(settings.tenant_keys),
         credentials.FILE: data / credentials.FILE,
         _TOKENS: folder_of(settings),
     }
@@ -50,7 +50,7 @@ def load(settings: Settings, folder: Path) -> None:
 
 def subjects_of(settings: Settings) -> Path:
     """The folder of the keys of data subjects. Raises ConfigurationError where they are in no folder."""
-    path = _path(settings.subject_keys)
+    path = path_of(settings.subject_keys)
     if path is None:
         raise ConfigurationError(
             "TRITON_SUBJECT_KEYS names no folder: a store in PostgreSQL is copied with pg_dump, apart from "
@@ -91,8 +91,3 @@ def _bring(source: Path, target: Path) -> None:
             raise ConflictError(
                 f"{target} is there, and is another one than in the backup: restore into an empty folder"
             ) from error
-
-
-def _path(url: str) -> Path | None:
-    parts = urlsplit(url)
-    return Path(unquote(parts.path)) if parts.scheme == "file" and parts.path else None

@@ -7,13 +7,13 @@ import os
 import secrets
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from triton.errors import ConfigurationError, DecodeError
+from triton.setting_urls import path_of
 
 _BYTES: Final = 32
 _NONCE: Final = 12
@@ -77,11 +77,11 @@ class RingFile:
     """The ring's file, readable by its owner alone. It is read anew each time: a rotation is seen at once."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path:
+        path = path_of(url)
+        if path is None:
             said = f"TRITON_TENANT_KEYS is {url!r}" if url else "TRITON_TENANT_KEYS is not set"
             raise ConfigurationError(f"{said}, {_EXPECTED}", setting="tenant_keys")
-        self._path = Path(unquote(parts.path))
+        self._path = path
 
     def read(self) -> KeyRing:
         """The ring; made where there is none. Raises ConfigurationError."""

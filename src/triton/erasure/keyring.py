@@ -6,9 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -17,6 +15,7 @@ from triton.erasure.envelopes import Key
 from triton.erasure.opening import open_store
 from triton.erasure.store import Destroyed, KeyStore, key_id
 from triton.errors import ConfigurationError, DecodeError, ErasedError, NotFoundError
+from triton.setting_urls import path_of
 from triton.settings import Settings
 
 _SECRET: Final = 32
@@ -168,13 +167,12 @@ def keyring_of(settings: Settings) -> Keyring:
 def _master(url: str) -> bytes:
     if not url:
         return b""
-    parts = urlsplit(url)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+    path = path_of(url)
+    if path is None:
         raise ConfigurationError(
             f"TRITON_SUBJECT_MASTER_KEY is {url!r}, expected file:///path of a file with 32 bytes",
             setting="subject_master_key",
         )
-    path = Path(unquote(parts.path))
     try:
         found = path.read_bytes()
     except OSError as error:

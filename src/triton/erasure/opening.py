@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from triton.erasure.store import KeyStore
 from triton.errors import ConfigurationError
+from triton.setting_urls import path_of
 
 _EXPECTED: Final = (
     "expected file:///folder (the same for all) or postgresql://... of a database of its own"
@@ -16,12 +15,12 @@ _EXPECTED: Final = (
 
 def open_store(url: str) -> KeyStore:
     """The store behind `file:///folder` or `postgresql://...`. Raises ConfigurationError."""
-    parts = urlsplit(url)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
+    folder = path_of(url)
+    if folder is not None and folder.is_absolute():
         from triton.erasure.files import FileKeys
 
-        return FileKeys(Path(unquote(parts.path)))
-    if parts.scheme in ("postgresql", "postgres"):
+        return FileKeys(folder)
+    if url.partition("://")[0] in ("postgresql", "postgres"):
         from triton.erasure.postgres import PostgresKeys
 
         return PostgresKeys(url)

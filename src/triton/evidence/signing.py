@@ -8,7 +8,6 @@ import re
 import secrets
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from triton.errors import ConfigurationError, UnavailableError
 from triton.evidence.notes import Signer, VerifierKey, checked_name
+from triton.setting_urls import path_of
 
 #: The generated key's file, below the data folder.
 KEY_FILE: Final = "signing-key.pem"
@@ -63,9 +63,8 @@ def open_signer(setting: str, name: str, data: Path) -> Signer:
         return generated_signer(name, data / KEY_FILE)
     if match := _KMS.fullmatch(setting):
         return _kms_signer(name, match["id"], match["region"])
-    parts = urlsplit(setting)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
-        return file_signer(name, Path(unquote(parts.path)))
+    if (path := path_of(setting)) is not None:
+        return file_signer(name, path)
     raise ConfigurationError(
         f"TRITON_SIGNING_KEY is {setting!r}: expected file:///PATH of a PEM file, kms:KEY with the id or "
         "ARN of a key of AWS KMS, or nothing for a key that Triton makes",

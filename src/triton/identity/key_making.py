@@ -29,10 +29,8 @@ async def make(accounts: Accounts, who: Principal, wanted: KeyWrite) -> KeyMade:
             permission=sorted(more)[0],
         )
     owner = who.user if wanted.owner is None else wanted.owner
-    if owner != who.user:
-        who.demand(Permission.KEYS_MANAGE)
-    if not owner and not who.may(Permission.KEYS_MANAGE):
-        # A key that is nobody's makes none that is nobody's, unless it manages keys.
+    if owner != who.user or not owner:
+        # Of one's own everybody makes some; a key that is nobody's has none of its own.
         who.demand(Permission.KEYS_MANAGE)
     if wanted.expires_at is not None and wanted.expires_at <= datetime.now(UTC):
         raise ValidationError(

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import jwt
 import msgspec
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from triton.errors import ConfigurationError
+from triton.setting_urls import path_of
 from triton.settings import Settings
 
 #: Seconds after which a process reads the folder again, and after which a new key signs.
@@ -80,8 +80,8 @@ class TokenKeys:
         """The key with this id, as long as what it signed may count."""
         if not isinstance(kid, str):
             return None
-        for keys in (self._known(), self._read_again):
-            found = keys if isinstance(keys, list) else keys()
+        for keys in (self._known, self._read_again):
+            found = keys()
             for at, key in enumerate(found):
                 if key.kid == kid:
                     return None if self._over(found[at + 1 :]) else key
@@ -117,13 +117,13 @@ def folder_of(settings: Settings) -> Path:
     """Raises ConfigurationError for a setting that names no folder."""
     if not settings.token_keys:
         return Path(settings.data).absolute() / "token-keys"
-    parts = urlsplit(settings.token_keys)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path:
+    folder = path_of(settings.token_keys)
+    if folder is None:
         raise ConfigurationError(
             f"TRITON_TOKEN_KEYS is {settings.token_keys!r}: expected file:///folder",
             setting="token_keys",
         )
-    return Path(unquote(parts.path))
+    return folder
 
 
 def read(folder: Path) -> list[TokenKey]:

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from prometheus_client.core import Metric
 
 from triton.api.metrics.families import MOST, OTHERS, family, single
 from triton.api.services import Services
+from triton.setting_urls import path_of
 from triton.settings import Settings
 
 
@@ -63,10 +63,10 @@ def _quotas(services: Services) -> Iterator[Metric]:
 
 def _disks(settings: Settings) -> Iterator[tuple[str, int, int]]:
     """What for, bytes that are free, bytes in all."""
-    archive = urlsplit(settings.archive_url)
+    archive = path_of(settings.archive_url)
     folders = {"data": Path(settings.data)}
-    if archive.scheme == "file":
-        folders["archive"] = Path(unquote(archive.path))
+    if archive is not None:
+        folders["archive"] = archive
     for of, folder in folders.items():
         try:
             found = shutil.disk_usage(folder)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from triton.cli.checks.finding import Finding
+from triton.setting_urls import path_of
 from triton.settings import Settings
 
 _ABOUT: Final = "keys"
@@ -28,19 +28,17 @@ def check(settings: Settings) -> Iterator[Finding]:
     with closing(keyring_of(settings)) as keyring:
         keyring.knows("", "triton doctor")
     yield Finding("ok", _ABOUT, "the store of subject keys answers")
-    url = urlsplit(settings.subject_keys)
-    if url.scheme == "file":
-        yield from _folder(Path(unquote(url.path)), settings)
+    folder = path_of(settings.subject_keys)
+    if folder is not None:
+        yield from _folder(folder, settings)
     elif _database(settings.subject_keys) == _database(settings.database_url):
         what = "subject keys lie in the database of the projections, and so in its backups"
         yield Finding("warn", _ABOUT, what, _APART)
 
 
 def _folder(folder: Path, settings: Settings) -> Iterator[Finding]:
-    archive = urlsplit(settings.archive_url)
-    if archive.scheme == "file" and folder.resolve().is_relative_to(
-        Path(unquote(archive.path)).resolve()
-    ):
+    archive = path_of(settings.archive_url)
+    if archive is not None and folder.resolve().is_relative_to(archive.resolve()):
         yield Finding("fail", _ABOUT, f"{folder} lies in the archive that it seals", _APART)
     if folder.stat().st_mode & 0o077:
         what = f"{folder} can be entered by others than its owner"
