@@ -80,6 +80,8 @@ def test_pages_are_complete_without_doubles(api: LiveApi, failed: list[str]) -> 
             break
         params["next"] = page["next"]
     assert seen == failed[::-1]
+    full = get(api, limit=len(failed))
+    assert (len(full["dead_letters"]), full["next"]) == (len(failed), None)
 
 
 def test_they_are_counted_by_what_was_asked(api: LiveApi, failed: list[str]) -> None:

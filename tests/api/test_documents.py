@@ -169,6 +169,7 @@ def test_documents_are_listed_newest_first_and_to_their_tenant_alone(api: LiveAp
             break
         params["next"] = page["next"]
     assert found == made[::-1]
+    assert api.http.get(DOCUMENTS, params={**params, "limit": "1"}).json()["next"] is None
 
     def chosen(**more: str) -> list[str]:
         answer = api.http.get(DOCUMENTS, params={"tenant": "lists", **more})

@@ -207,6 +207,7 @@ def test_pages_hold_every_record_once_and_filters_choose(api: LiveApi) -> None:
         found += page["items"]
         following = page["next"]
     assert found == made[::-1]
+    assert api.http.get(url("models", whose, limit=7)).json()["next"] is None
 
     chosen = api.http.get(url("models", whose, provider="p")).json()["items"]
     assert [one["name"] for one in chosen] == ["m5", "m3", "m1"]

@@ -14,8 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from triton import keys
-from triton.api import selection
-from triton.api.pages import Keys
+from triton.api import pages, selection
 from triton.api.request_id import cause
 from triton.api.requeueing import requeue
 from triton.api.selection import Acted, Action, DryRun, JobFilter, Skipped, Token
@@ -83,7 +82,8 @@ async def act(
     if not sees(token.filter.tenant or ""):
         raise ForbiddenError("the token is of a dry run over other tenants: do one of your own")
     reason = given(reason)
-    rows = await _page(services, token, limit)
+    rows = await _page(services, token, pages.asked(limit))
+    more, rows = len(rows) > limit, rows[:limit]
     ids = [row["job"] for row in rows]
     answered: dict[str, str] = {}
     for start in range(0, len(ids), CHUNK):
@@ -95,9 +95,9 @@ async def act(
         if answer not in _DONE
     ]
     following = None
-    if len(rows) == limit:
+    if more:
         last = rows[-1]
-        after = Keys(to_microseconds(last["submitted_at"]), last["job"])
+        after = pages.Keys(to_microseconds(last["submitted_at"]), last["job"])
         following = selection.write(msgspec.structs.replace(token, after=after))
     return Acted(
         action=action,

@@ -76,13 +76,11 @@ class DeadLetterCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def page_of(rows: Sequence[Mapping[str, Any]], limit: int) -> DeadLetterPage:
-    last = rows[-1] if len(rows) == limit else None
-    return DeadLetterPage(
-        dead_letters=[_letter(row) for row in rows],
-        next=pages.write(pages.Keys(to_microseconds(last["failed_at"]), last["job"]))
-        if last
-        else None,
+    """`rows`: one more than the page has tells that another follows."""
+    shown, following = pages.cut(
+        rows, limit, lambda row: pages.Keys(to_microseconds(row["failed_at"]), row["job"])
     )
+    return DeadLetterPage(dead_letters=[_letter(row) for row in shown], next=following)
 
 
 def counts_of(rows: Sequence[Mapping[str, Any]]) -> DeadLetterCounts:

@@ -115,8 +115,11 @@ class JobReader:
             there = await pipe.execute()
         return {job for job, is_there in zip(known, there, strict=True) if not is_there}
 
-    async def page(self, chosen: Filter, *, next_page: str | None, limit: int) -> list[JobView]:
-        """The newest jobs that fit, after the ones before. As far as the projector has come.
+    async def page(
+        self, chosen: Filter, *, next_page: str | None, limit: int
+    ) -> tuple[Sequence[JobView], str | None]:
+        """The newest jobs that fit, after the ones before, and the `next` of the page after. As far as the
+        projector has come.
 
         Raises ValidationError for a `next_page` that is none, UnavailableError.
         """
@@ -126,9 +129,10 @@ class JobReader:
             "states": list(chosen.states) if chosen.states else None,
             "last_at": to_datetime(last.at) if last else None,
             "last_job": last.id if last else None,
-            "limit": limit,
+            "limit": pages.asked(limit),
         }
-        return [views.from_row(row) for row in await self.rows("jobs", values, chosen.tenant)]
+        found = await self.rows("jobs", values, chosen.tenant)
+        return pages.cut([views.from_row(row) for row in found], limit, _place)
 
     async def _seen(self, job: str, tenant: str | None, sees: Sees) -> tuple[JobView, bool] | None:
         found = await self._read([job], tenant, lambda _, of, correlation: sees(of, correlation))
@@ -239,10 +243,5 @@ def _away(error: Exception) -> UnavailableError:
     return UnavailableError(f"PostgreSQL does not answer: {error}")
 
 
-def next_page(views_of_page: Sequence[JobView], limit: int) -> str | None:
-    """The `next` after a page; None where this was the last one."""
-    if len(views_of_page) < limit:
-        return None
-    last = views_of_page[-1]
-    at = to_microseconds(datetime.fromisoformat(last.submitted_at))
-    return pages.write(pages.Keys(at, last.id))
+def _place(view: JobView) -> pages.Keys:
+    return pages.Keys(to_microseconds(datetime.fromisoformat(view.submitted_at)), view.id)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -13,6 +14,8 @@ from triton.errors import ValidationError
 #: The times that there are: of the years 1 to 9999.
 _FIRST: Final = -62_135_596_800_000_000
 _LAST: Final = 253_402_300_799_999_999
+
+Row = TypeVar("Row")
 
 
 class Keys(NamedTuple):
@@ -24,6 +27,19 @@ class Keys(NamedTuple):
 
 def write(keys: Keys) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(keys)).rstrip(b"=").decode()
+
+
+def asked(limit: int) -> int:
+    """How many rows to read for a page: one more than it has tells whether another follows."""
+    return limit + 1
+
+
+def cut(
+    rows: Sequence[Row], limit: int, last: Callable[[Row], Keys]
+) -> tuple[Sequence[Row], str | None]:
+    """The page of what was `asked` for, and its `next`: None where no row follows. `last`: a row's keys."""
+    shown = rows[:limit]
+    return shown, write(last(shown[-1])) if len(rows) > limit else None
 
 
 def read(text: str) -> Keys:

@@ -104,12 +104,13 @@ async def listed(
         except (ValueError, OverflowError) as error:
             raise pages.invalid(after) from error
     async with tenant_connection(services.pool, tenant) as connection:
-        found = await store.page(connection, kind, chosen, tenant, last=last, limit=limit)
-    following = None
-    if len(found) == limit:
-        end = found[-1]
-        following = pages.write(pages.Keys(to_microseconds(end.created_at), str(end.id)))
-    return {"items": found, "next": following}
+        found = await store.page(
+            connection, kind, chosen, tenant, last=last, limit=pages.asked(limit)
+        )
+    shown, following = pages.cut(
+        found, limit, lambda one: pages.Keys(to_microseconds(one.created_at), str(one.id))
+    )
+    return {"items": shown, "next": following}
 
 
 @asynccontextmanager

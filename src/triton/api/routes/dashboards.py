@@ -65,9 +65,11 @@ async def list_dashboards(
     after = _template(next) if next is not None else None
     async with tenant_connection(services.pool, who.tenant) as connection:
         await store.find(connection, PROSPECTS, record, who.tenant)
-        found = await prospect_data.page(connection, who.tenant, record, after=after, limit=limit)
-    following = pages.write(pages.Keys(0, str(found[-1].template))) if len(found) == limit else None
-    return Json(ProspectDashboardPage(items=found, next=following))
+        found = await prospect_data.page(
+            connection, who.tenant, record, after=after, limit=pages.asked(limit)
+        )
+    shown, following = pages.cut(found, limit, lambda one: pages.Keys(0, str(one.template)))
+    return Json(ProspectDashboardPage(items=list(shown), next=following))
 
 
 @router.get(

@@ -72,7 +72,7 @@ async def list_dead_letters(
             "tenant": whose,
             "last_at": to_datetime(last.at) if last else None,
             "last_job": last.id if last else None,
-            "limit": limit,
+            "limit": pages.asked(limit),
         },
         whose,
     )

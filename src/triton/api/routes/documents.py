@@ -143,13 +143,12 @@ async def list_documents(
             filename=filename,
             sha256=sha256,
             last=(to_datetime(last.at), last.id) if last else None,
-            limit=limit,
+            limit=pages.asked(limit),
         )
-    following = None
-    if len(found) == limit:
-        end = found[-1]
-        following = pages.write(pages.Keys(to_microseconds(end.uploaded_at), end.id))
-    return Json(DocumentPage(documents=[_view(one) for one in found], next=following))
+    shown, following = pages.cut(
+        found, limit, lambda one: pages.Keys(to_microseconds(one.uploaded_at), one.id)
+    )
+    return Json(DocumentPage(documents=[_view(one) for one in shown], next=following))
 
 
 @router.get(
@@ -172,13 +171,12 @@ async def list_lineage(
     async with tenant_connection(services.pool, whose) as connection:
         await listing.find(connection, whose, document_id)
         found = await listing.lineage(
-            connection, whose, document_id, job=job, last=last, limit=limit
+            connection, whose, document_id, job=job, last=last, limit=pages.asked(limit)
         )
-    following = None
-    if len(found) == limit:
-        end = found[-1]
-        following = pages.write(pages.Keys(end.page, f"{end.start}:{end.kind}:{end.job}"))
-    return Json(LineagePage(lineage=found, next=following))
+    shown, following = pages.cut(
+        found, limit, lambda one: pages.Keys(one.page, f"{one.start}:{one.kind}:{one.job}")
+    )
+    return Json(LineagePage(lineage=list(shown), next=following))
 
 
 @router.get(

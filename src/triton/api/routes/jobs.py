@@ -13,7 +13,7 @@ from triton.api.accepting import Caller, accept
 from triton.api.access import requires
 from triton.api.etags import tagged
 from triton.api.job_answers import show_job, unknown_job
-from triton.api.job_reader import Filter, next_page
+from triton.api.job_reader import Filter
 from triton.api.parameters import JobId, Name, Since, Until, aware
 from triton.api.request_id import current_request
 from triton.api.services import Services, services_of
@@ -112,9 +112,9 @@ async def list_jobs(
         after=aware("submitted_after", submitted_after),
         before=aware("submitted_before", submitted_before),
     )
-    found = await services.jobs.page(chosen, next_page=next, limit=limit)
+    found, following = await services.jobs.page(chosen, next_page=next, limit=limit)
     shown = [msgspec.Raw(views.to_json(view)) for view in found]
-    return tagged(request, Json({"jobs": shown, "next": next_page(found, limit)}))
+    return tagged(request, Json({"jobs": shown, "next": following}))
 
 
 @router.get(

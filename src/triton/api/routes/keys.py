@@ -64,12 +64,12 @@ async def list_keys(
         tenant=tenant,
         last_at=to_datetime(last.at) if last else None,
         last=last.id if last else None,
-        limit=limit,
+        limit=pages.asked(limit),
     )
-    more = None
-    if len(found) == limit:
-        more = pages.write(pages.Keys(to_microseconds(found[-1].created_at), found[-1].prefix))
-    return Json(KeyPage(keys=found, next=more))
+    shown, more = pages.cut(
+        found, limit, lambda one: pages.Keys(to_microseconds(one.created_at), one.prefix)
+    )
+    return Json(KeyPage(keys=list(shown), next=more))
 
 
 @router.delete(

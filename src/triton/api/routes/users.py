@@ -76,13 +76,14 @@ async def list_users(
             tenant=who.reads(tenant),
             last_at=to_datetime(last.at) if last else None,
             last=last.id if last else None,
-            limit=limit,
+            limit=pages.asked(limit),
         )
-    shown = [user_view(one) for one in found]
-    more = None
-    if len(shown) == limit:
-        more = pages.write(pages.Keys(to_microseconds(shown[-1].created_at), shown[-1].id))
-    return Json(UserPage(users=shown, next=more))
+    shown, more = pages.cut(
+        [user_view(one) for one in found],
+        limit,
+        lambda one: pages.Keys(to_microseconds(one.created_at), one.id),
+    )
+    return Json(UserPage(users=list(shown), next=more))
 
 
 @router.get(
