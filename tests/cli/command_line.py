@@ -1,13 +1,16 @@
-"""Owns how tests run the command line: the stack as a process, commands in this process."""
+"""Owns how tests run the command line: a folder for it, the stack as a process, commands in this process."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,18 @@ from triton.stack.folder import RunningStack, running_stack
 
 HERE = Path(__file__).parent
 Invoke = Callable[..., Result]
+
+
+@contextmanager
+def passable(prefix: str) -> Iterator[Path]:
+    """A folder whose path is short, for a socket, and that every user may pass through: as root, PostgreSQL
+    runs as nobody."""
+    made = Path(tempfile.mkdtemp(prefix=prefix))
+    made.chmod(0o755)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 class Up:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Commands, Invoke, Up
+from command_line import Commands, Invoke, Up, passable
 from typer.testing import CliRunner, Result
 
 from triton.cli.app import app
@@ -26,13 +24,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def folder() -> Iterator[Path]:
-    """A folder that every user may pass through: as root, PostgreSQL runs as nobody."""
-    made = Path(tempfile.mkdtemp(prefix="triton-cli-"))
-    made.chmod(0o755)
-    try:
+    """Of the stack and its logs."""
+    with passable("triton-cli-") as made:
         yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,16 @@ class Reader(NamedTuple):
     own: tuple[tuple[str, str], ...] = ()
     #: A program that the page takes for granted.
     needs: str = "bash"
+    #: How commands begin that need a container engine or a cluster. They are named, and not run.
+    engine: tuple[str, ...] = ()
 
     def script(self, block: str) -> str:
         for written, value in self.own:
             assert written in block, f"the page does not say {written} any more"
             block = block.replace(written, value)
+        for command in self.engine:
+            assert command in block, f"the page does not say {command} any more"
+            block = block.replace(command, f"needs_engine {command}")
         return f"{self.before}\n{block}"
 
 

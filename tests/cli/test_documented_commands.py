@@ -2,7 +2,7 @@
 
 Blocks `sh run` are run by bash as they stand, all of a page as one script. Blocks `python worker` are modules
 of the stack's workers, and blocks `python file` are files beside. All others are checked word by word in
-tests/docs, and most are run by `make docs-commands`; `NOT_RUN` says which are not, and why.
+tests/docs, and run by `make docs-commands` (documented_slowly.py) where they need no container engine.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import documented_slowly
+import doc_walks
 import dramatiq
 import httpx
 import pytest
-from command_line import Commands, Up
+from command_line import Commands, Up, passable
 from doc_blocks import DOCS, ROOT, files, plain, programs, script
 from doc_readers import READERS, Reader
 from doc_shell import Shell
@@ -30,15 +29,6 @@ from triton.testing import jobs_in_process
 
 #: The runbooks' first looks, and the first look of all: they change nothing, and are run together.
 LOOKS = [*sorted(DOCS.glob("runbooks/*.md")), DOCS / "troubleshooting.md"]
-_CONTAINERS = "needs a container engine or a cluster: tests/deploy looks at the commands"
-#: Pages with blocks that neither this nor `make docs-commands` (documented_slowly.py) runs, and why.
-NOT_RUN = {
-    "benchmarks.md": "measures for minutes",
-    "reliability.md": "breaks things for ten minutes",
-    "restore.md": "needs a Redis that was lost: tests/projections loses one",
-    "deploy-compose.md": _CONTAINERS,
-    "deploy-kubernetes.md": _CONTAINERS,
-}
 PAGES = [page for page in (ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))) if script(page)]
 pytestmark = [
     pytest.mark.timeout(300),
@@ -50,14 +40,11 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def place(up: Up) -> Iterator[Path]:
-    """The folder of a reader who started the stack there. Its path is short, for a socket."""
-    made = Path(tempfile.mkdtemp(prefix="triton-docs-"))
-    try:
+    """The folder of a reader who started the stack there."""
+    with passable("triton-docs-") as made:
         (made / ".triton").symlink_to(up.data)
         shutil.copy(ROOT / "README.md", made)
         yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -85,11 +72,10 @@ def test_every_first_look_can_be_had(up: Up, place: Path, commands: Commands) ->
     Shell(place).run(f"export TRITON_API_URL={up.running().api}\n{script}")
 
 
-def test_what_is_not_run_says_why() -> None:
+def test_every_page_is_run_here_or_by_make_docs_commands() -> None:
     pages = [ROOT / "README.md", *DOCS.glob("**/*.md")]
     left = {page.name for page in pages if plain(page) and page not in LOOKS}
-    assert left == NOT_RUN.keys() | documented_slowly.READERS.keys()
-    assert not NOT_RUN.keys() & documented_slowly.READERS.keys()
+    assert left == doc_walks.READERS.keys()
 
 
 @pytest.fixture
