@@ -70,6 +70,15 @@ class LiveApi:
         self._thread.join(timeout=30)
         assert not self._thread.is_alive(), "the server did not end"
 
+    def catch_up(self) -> None:
+        """Wait until the feed has read all that is in the log now; it follows a moment later."""
+        ring = self.services.hub.ring
+        with connect(self.settings.redis_url) as client:
+            for partition in range(self.settings.partitions):
+                meta = keys.meta(keys.prefix(self.settings.namespace, partition))
+                end = int(client.hget(meta, "pos") or 0)
+                eventually(lambda at=partition, end=end: ring(at).last >= end)
+
     @property
     def services(self) -> Services:
         services = self.server.app.state.services

@@ -28,9 +28,10 @@ JSON = {"Accept": "application/json"}
 
 @pytest.fixture(params=[1, 3], ids=["P=1", "P=3"])
 def partitioned(module_settings: Settings, request: pytest.FixtureRequest) -> Settings:
-    """A log of its own for each test."""
+    """A log of its own for each test, and time for clients that pause."""
     return msgspec.structs.replace(
         module_settings,
+        client_timeout_ms=300_000,
         partitions=request.param,
         namespace=f"{module_settings.namespace}-{random.randrange(10**9)}",
     )
@@ -51,7 +52,8 @@ def hands(small: LiveApi) -> Hand:
 
 
 def everything(api: LiveApi, **filters: Any) -> list[dict[str, Any]]:
-    """The log as JSON pages tell it, from the first event on."""
+    """The log as JSON pages tell it, from the first event on, once the feed has read it all."""
+    api.catch_up()
     found: list[dict[str, Any]] = []
     cursor = None
     while True:
@@ -178,6 +180,8 @@ def test_a_follower_that_is_cut_again_and_again_gets_each_event_once_and_in_orde
         # Where the last event comes behind the last `caught-up`, the stream is silent from then on.
         # A `caught-up` that was sent before the end may be read after it: only a later stream's counts.
         ended = done.is_set()
+        if ended:
+            small.catch_up()
         with (
             contextlib.suppress(httpx.ReadTimeout),
             Subscriber(f"{small.url}{URL}?queue=q0", cursor=cursor, timeout=1) as stream,
@@ -269,7 +273,7 @@ def test_a_long_poll_waits_for_the_first_event(small: LiveApi, hands: Hand) -> N
     assert begun["events"] == []
     threading.Timer(0.2, lambda: hands.submit(queue="slow")).start()
     params = {"queue": "slow", "last_event_id": begun["cursor"], "wait_ms": 20_000}
-    page = small.http.get(URL, params=params, headers=JSON, timeout=30).json()
+    page = small.http.get(URL, params=params, headers=JSON, timeout=60).json()
     assert [event["type"] for event in page["events"]] == ["job.submitted"]
     assert page["complete"]
 
@@ -364,6 +368,7 @@ def test_one_job_is_told_as_json_by_the_same_cursor(small: LiveApi, hands: Hand)
     project(small.settings, range(small.settings.partitions))
     with Subscriber(f"{small.url}{url}") as stream:
         primed = stream.until("triton.caught-up")[0].json["oldest"]
+        small.catch_up()
         found: list[dict[str, Any]] = []
         page: dict[str, Any] = {"cursor": primed, "complete": False}
         while not page["complete"]:
@@ -375,7 +380,7 @@ def test_one_job_is_told_as_json_by_the_same_cursor(small: LiveApi, hands: Hand)
         timer = threading.Timer(0.2, hands.complete, [job])
         timer.start()
         params = {"last_event_id": page["cursor"], "wait_ms": 20_000}
-        last = small.http.get(url, params=params, headers=JSON, timeout=30).json()
+        last = small.http.get(url, params=params, headers=JSON, timeout=60).json()
         timer.join()
         assert last["events"] == [event.json for event in stream if not event.name]
     over = {"last_event_id": last["cursor"], "wait_ms": 20_000}

@@ -148,6 +148,7 @@ def test_a_tenant_is_alone(api: LiveApi, make_key: MakeKey, hand: Hand, settings
     assert {job["tenant"] for job in dead} == {"acme"}
     then = get("/api/v1/audit/at?instant=now", headers=key).json()
     assert {job["tenant"] for job in then["jobs"]} == {"acme"}
+    api.catch_up()
     events = get(
         "/api/v1/events/subscribe?from=earliest",
         headers={**key, "Accept": "application/json"},
@@ -211,7 +212,7 @@ def test_when_it_was_used_is_written(
 
     loop = api.server._loop
     assert loop is not None
-    asyncio.run_coroutine_threadsafe(api.services.verifier.write_used(), loop).result(5)
+    asyncio.run_coroutine_threadsafe(api.services.verifier.write_used(), loop).result(60)
     (row,) = database.execute(
         "SELECT last_used_at FROM api_keys WHERE prefix = %s", (prefix_of(key),)
     ).fetchall()

@@ -56,6 +56,8 @@ def stream(api: LiveApi, path: str, token: str, **options: Any) -> Subscriber:
 
 
 def batch(api: LiveApi, token: str, query: str = "") -> list[dict[str, Any]]:
+    """All that a token shows of the log."""
+    api.catch_up()
     answer = api.http.get(
         f"/api/v1/events/subscribe?from=earliest&limit=1000&token={token}&{query}",
         headers={"Accept": "application/json"},
@@ -363,7 +365,8 @@ def test_no_token_is_ever_in_the_log(
         try:
             (url,) = eventually(lambda: re.findall(r"^http://\S+(?=\n)", said.read_text(), re.M))
             with httpx.Client(base_url=url, timeout=30) as http:
-                for ttl in (2, 600):
+                # The first so long that it is not over before its stream begins, and is waited for.
+                for ttl in (5, 600):
                     asked = {"jobs": [job], "ttl": ttl}
                     made = http.post(
                         "/api/v1/stream-tokens", json=asked, headers=bearer(key)
@@ -463,7 +466,8 @@ def test_a_bare_event_source_follows_with_a_token_and_is_told_of_its_end(
             };
             open(first);
         }""",
-        [url, make_token(jobs=[job], ttl=2), make_token(jobs=[job])],
+        # So long that it is not over before its stream begins where the machine stands still for a moment.
+        [url, make_token(jobs=[job], ttl=6), make_token(jobs=[job])],
     )
     eventually(lambda: page.evaluate("window.reasons") == ["expired"])
     hand.run(job)
@@ -609,6 +613,7 @@ def test_who_sees_all_tenants_goes_on_after_any_event(
     """A cursor is bound to who is told it: not to the tenant of the event that it stands at."""
     headers = bearer(make_key("viewer")) | {"Accept": "application/json"}
     path = "/api/v1/events/subscribe"
+    api.catch_up()
     begun = api.http.get(path, headers=headers).json()["cursor"]
     platform = headers | {"Accept": "text/event-stream", "Last-Event-ID": begun}
     expected, told = [], []
