@@ -273,7 +273,7 @@ def test_a_job_that_no_actor_takes_is_told_with_its_id(
 ) -> None:
     said.forget()
     job = submit(api, "nobody_knows")
-    (failed,) = eventually(lambda: said.lines("job_failed"))
+    (failed,) = eventually(lambda: said.lines("job_failed", job_id=job))
     assert (failed["job_id"], failed["actor"], failed["queue"]) == (job, "nobody_knows", "default")
     assert failed["error"] == "ActorNotFound"
 

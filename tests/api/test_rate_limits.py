@@ -22,7 +22,13 @@ WORKERS = "/api/v1/workers"
 
 
 @pytest.fixture
-def settings(module_settings: Settings, namespace: str) -> Settings:
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that stood still for a moment, with its machine, counts all the same."""
+    monkeypatch.setattr("triton.api.rate_limits._TIMEOUT", 30.0)
+
+
+@pytest.fixture
+def settings(module_settings: Settings, namespace: str, patient: None) -> Settings:
     # A bucket that nobody has asked of, and that is not filled again while a test runs.
     name = f"{module_settings.namespace}.{namespace}"
     return msgspec.structs.replace(

@@ -6,6 +6,7 @@ import asyncio
 import re
 import socket
 from collections import Counter
+from typing import Any
 
 import httpx
 import msgspec
@@ -14,6 +15,7 @@ import pytest
 from live_api import Hand, LiveApi, project
 
 import triton
+from eventually import eventually
 from triton.api.listener import listen
 from triton.api.server import serve
 from triton.errors import ConfigurationError, StartupError, UnavailableError
@@ -72,20 +74,30 @@ def test_ready_shows_each_dependency_and_how_far_the_projectors_are(
     hand.submit("one")
     project(api.settings)
     hand.submit("two")
-    answer = api.http.get("/health/ready")
-    assert answer.status_code == 200, answer.text
-    shown = answer.json()
+
+    def ready() -> dict[str, Any]:
+        """On a slow machine one may not answer in time."""
+        answer = api.http.get("/health/ready")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    shown = eventually(ready)
     assert shown["dependencies"].keys() == {"redis", "postgres", "clickhouse", "archive", "feed"}
     assert all(found["ok"] for found in shown["dependencies"].values())
     assert all(found["latency_ms"] >= 0 for found in shown["dependencies"].values())
     (lag,) = shown["projectors"]
     assert (lag["projector"], lag["lag"], lag["forked"]) == ("postgres", 1, "")
     assert lag["lag_seconds"] > 0
-    assert api.http.get("/ready").json()["projectors"][0]["lag"] == 1
+    eventually(lambda: api.http.get("/ready").json()["projectors"][0]["lag"] == 1)
     with psycopg.connect(api.settings.database_url, autocommit=True) as database:
         (digest,) = database.execute("SELECT digest FROM checkpoints").fetchone() or ("",)
         database.execute("UPDATE checkpoints SET digest = 'another'")
-        (lag,) = api.http.get("/health/ready").json()["projectors"]
+        lag = eventually(
+            lambda: next(
+                (one for one in api.http.get("/ready").json()["projectors"] if one["forked"]), None
+            )
+        )
         database.execute("UPDATE checkpoints SET digest = %s", (digest,))
     assert "is not the one that was read" in lag["forked"]
 
@@ -104,11 +116,17 @@ def test_a_dependency_that_hangs_holds_up_no_other_and_the_process_lives(
             clickhouse_url=f"http://{place}/",
         )
         with LiveApi(hanging) as api:
-            shown = api.http.get("/ready").json()["dependencies"]
-            assert not shown["postgres"]["ok"]
-            late = "no answer within 2 s"
-            assert (shown["postgres"]["reason"], shown["clickhouse"]["reason"]) == (late, late)
-            assert all(shown[name]["ok"] for name in ("redis", "archive", "feed"))
+
+            def others_answer() -> bool:
+                """In time, which on a slow machine may not be the first time."""
+                shown = api.http.get("/ready").json()["dependencies"]
+                assert not shown["postgres"]["ok"]
+                late = "no answer within 2 s"
+                reasons = (shown["postgres"]["reason"], shown["clickhouse"]["reason"])
+                assert reasons == (late, late)
+                return all(shown[name]["ok"] for name in ("redis", "archive", "feed"))
+
+            eventually(others_answer)
             assert api.http.get("/health").json()["status"] == "ok"
 
 
@@ -170,7 +188,7 @@ def test_a_burst_of_requests_waits_its_turn_instead_of_failing(api: LiveApi, han
 
     async def burst() -> list[int]:
         limits = httpx.Limits(max_connections=250)
-        async with httpx.AsyncClient(base_url=api.url, limits=limits, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=api.url, limits=limits, timeout=60) as client:
             reads = (client.get(f"/api/v1/jobs/{job}") for _ in range(150))
             submits = (client.post("/api/v1/jobs", json={"actor": "a"}) for _ in range(100))
             return [answer.status_code for answer in await asyncio.gather(*reads, *submits)]
