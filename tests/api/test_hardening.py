@@ -226,10 +226,13 @@ def test_a_stream_is_older_than_a_request_may_be(api: LiveApi, hasty: LiveApi) -
 def raw(api: LiveApi, sent: bytes) -> tuple[int, dict[str, Any], bytes]:
     """What a bare socket is answered: status, body, head."""
     with socket.create_connection(("127.0.0.1", api.listener.getsockname()[1]), timeout=30) as wire:
-        wire.sendall(sent)
         answered = b""
-        while chunk := wire.recv(65536):
-            answered += chunk
+        # What is too large is refused, and the connection closed, before all of it is read.
+        with contextlib.suppress(ConnectionError):
+            wire.sendall(sent)
+        with contextlib.suppress(ConnectionError):
+            while chunk := wire.recv(65536):
+                answered += chunk
     head, _, body = answered.partition(b"\r\n\r\n")
     return int(head.split()[1]), json.loads(body), head.lower()
 

@@ -136,8 +136,11 @@ def test_an_address_of_ten_thousand_jobs_is_refused_before_it_is_parsed(api: Liv
     """No line of a request is longer than 64 KiB; the server goes on."""
     query = "&".join(f"job_id={uuid.uuid4()}" for _ in range(10_000))
     with contextlib.closing(http.client.HTTPConnection(*api.listener.getsockname())) as connection:
-        connection.request("GET", f"/api/v1/events/subscribe?{query}")
-        assert connection.getresponse().status in (400, 414, 431)
+        # It is refused, and the connection closed, before all of it is sent; then the answer may be lost.
+        with contextlib.suppress(ConnectionError):
+            connection.request("GET", f"/api/v1/events/subscribe?{query}")
+        with contextlib.suppress(ConnectionError):
+            assert connection.getresponse().status in (400, 414, 431)
     assert api.http.get("/health").status_code == 200
     assert api.services.hub.open_streams == 0
 
