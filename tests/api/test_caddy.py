@@ -65,7 +65,7 @@ def test_a_browser_behind_caddy_outlives_an_api_that_was_killed(
 
     def answers(url: str) -> bool:
         try:
-            return httpx.get(f"{url}/health", verify=False).status_code == 200
+            return httpx.get(f"{url}/health", timeout=30, verify=False).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -73,7 +73,9 @@ def test_a_browser_behind_caddy_outlives_an_api_that_was_killed(
     with caddy(tmp_path, settings.port) as url:
         with process(settings) as (child, _):
             eventually(lambda: answers(url))
-            refused = httpx.get(f"{url}/api/v1/events/subscribe?token=trs_not.a.token&from=now")
+            refused = httpx.get(
+                f"{url}/api/v1/events/subscribe?token=trs_not.a.token&from=now", timeout=30
+            )
             assert refused.status_code == 401
             page.goto(f"{url}/health")
             page.evaluate(FOLLOW, "/api/v1/events/subscribe")
@@ -85,7 +87,7 @@ def test_a_browser_behind_caddy_outlives_an_api_that_was_killed(
             life()
             # The proxy answers for the API that is away: a 200, and the stream is open for a moment.
             page.wait_for_function("window.opened >= 2", timeout=60_000)
-            plain = httpx.get(f"{url}/api/v1/jobs")
+            plain = httpx.get(f"{url}/api/v1/jobs", timeout=30)
             assert plain.status_code == 502, "only streams are answered for"
         with process(settings):
             life()

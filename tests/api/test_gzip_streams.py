@@ -113,7 +113,7 @@ def test_only_who_takes_gzip_gets_it(accepted: str, wanted: bool) -> None:
 def test_httpx_reads_a_compressed_stream_live(zipping: LiveApi, hand: Hand) -> None:
     job = hand.submit()
     url = f"{zipping.url}/api/v1/jobs/{job}/subscribe"
-    with httpx.stream("GET", url, headers=GZIP, timeout=10) as answer:
+    with httpx.stream("GET", url, headers=GZIP, timeout=60) as answer:
         assert answer.headers["content-encoding"] == "gzip"
         assert "Accept-Encoding" in answer.headers["vary"]
         assert "content-length" not in answer.headers

@@ -43,7 +43,7 @@ class Follower:
             ["node", HERE / "follow.mjs", *arguments], stdout=subprocess.PIPE, text=True
         )
 
-    def lines(self, timeout: float = 60) -> list[dict[str, Any]]:
+    def lines(self, timeout: float = 120) -> list[dict[str, Any]]:
         late = threading.Timer(timeout, self._process.kill)
         late.start()
         assert self._process.stdout is not None

@@ -74,7 +74,7 @@ def test_a_browser_behind_nginx_outlives_an_api_that_was_killed(
     page = browser.new_page(bypass_csp=True)
     with nginx(tmp_path, settings.port) as url:
         with process(settings) as (child, _):
-            with httpx.Client(base_url=url, timeout=10) as http:
+            with httpx.Client(base_url=url, timeout=30) as http:
                 eventually(lambda: _answers(http))
             page.goto(f"{url}/health")
             page.evaluate(FOLLOW, "/api/v1/events/subscribe")
@@ -103,7 +103,7 @@ def test_each_client_behind_nginx_counts_for_itself_and_no_token_is_logged(
     with (
         LiveApi(settings) as api,
         nginx(tmp_path, api.listener.getsockname()[1]) as url,
-        httpx.Client(base_url=url, timeout=10) as http,
+        httpx.Client(base_url=url, timeout=30) as http,
     ):
         path = f"/api/v1/jobs/{job}/subscribe"
         eventually(lambda: _answers(http))

@@ -21,7 +21,7 @@ from triton.client import AsyncClient, Client
 from triton.client.targets import Target, opening_of
 
 #: Seconds that a silent connection is waited on by those that know nothing of Triton.
-QUIET = 1.0
+QUIET = 5.0
 SCRIPTS = Path(__file__).parents[1] / "js"
 
 
@@ -52,8 +52,11 @@ class Follower(ABC):
 
     def stop(self) -> None:
         self._stop.set()
-        self.wake()
-        self._thread.join(timeout=30)
+        deadline = time.monotonic() + 60
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            # Again and again: between two sessions there is nothing to wake.
+            self.wake()
+            self._thread.join(timeout=0.2)
         assert not self._thread.is_alive(), f"{self} does not end"
 
     @property

@@ -276,7 +276,7 @@ def test_patience_has_an_end(collect: Collect) -> None:
     async def run() -> None:
         async with peer_of(OK + event(1), b"") as peer:
             with pytest.raises(UnavailableError):
-                await collect(peer.url, patience=0.1)
+                await collect(peer.url, patience=1.0)
             assert len(peer.cursors) > 1
 
     asyncio.run(run())

@@ -1,5 +1,5 @@
 // Follows a job with the client and prints what it gets, a line of JSON each.
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { Triton } from "../../../clients/js/triton.js";
 
 const [url, asked, file] = process.argv.slice(2);
@@ -13,7 +13,11 @@ const store = {
       return undefined;
     }
   },
-  save: (_, cursor) => writeFileSync(file, cursor),
+  // Whole or not at all: this process is killed at any moment.
+  save: (_, cursor) => {
+    writeFileSync(`${file}.new`, cursor);
+    renameSync(`${file}.new`, file);
+  },
   remove: () => say({ removed: true }),
 };
 const client = new Triton({ url });
