@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from triton import disk
 from triton.archive import store
 from triton.archive.store import Stored
 from triton.errors import ConfigurationError, TritonError, UnavailableError, ValidationError
@@ -69,9 +70,9 @@ class FileArchive(store.Puts):
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                self._make_folders(path.parent)
+                disk.make_folders(path.parent)
                 temporary.replace(path)
-                _sync_folder(path.parent)
+                disk.sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -98,13 +99,13 @@ class FileArchive(store.Puts):
         with _explained(self.root, key):
             path.unlink(missing_ok=True)
             if path.parent.is_dir():
-                _sync_folder(path.parent)
+                disk.sync_folder(path.parent)
 
     def link(self, source: Path, key: str, sha256: str) -> None:
         """Gives a finished file its name. Raises ConflictError when the name holds other bytes."""
         target = self._path(key)
         with _explained(self.root):
-            self._make_folders(target.parent)
+            disk.make_folders(target.parent)
             try:
                 os.link(source, target)
             except FileExistsError:
@@ -113,7 +114,7 @@ class FileArchive(store.Puts):
                 if found != sha256:
                     raise store.conflict(key, sha256, found) from None
             # Also after a lost race: the winner may not have come this far yet.
-            _sync_folder(target.parent)
+            disk.sync_folder(target.parent)
 
     def temporary(self) -> tuple[BinaryIO, Path]:
         """A new file in `.incoming`, open for writing."""
@@ -127,16 +128,6 @@ class FileArchive(store.Puts):
 
     def _incoming(self) -> Path:
         return self.root / INCOMING
-
-    def _make_folders(self, folder: Path) -> None:
-        """A folder survives a power cut only when its parent was flushed after it was made."""
-        missing = []
-        while not folder.is_dir():
-            missing.append(folder)
-            folder = folder.parent
-        for folder in reversed(missing):
-            folder.mkdir(exist_ok=True)
-            _sync_folder(folder.parent)
 
     def _sweep(self) -> None:
         oldest = time.time() - STALE_SECONDS
@@ -185,14 +176,6 @@ class FileUpload:
             os.fsync(self._file.fileno())
         self._archive.link(self._path, key, sha256)
         return Stored(key=key, sha256=sha256, size=self._size)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

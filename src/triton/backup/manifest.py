@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from triton import disk
 from triton.errors import ConflictError, NotFoundError
 
 FILE: Final = "backup.json"
@@ -116,8 +116,4 @@ def described(folder: Path, path: Path) -> File:
 def put(path: Path, content: bytes) -> None:
     """A new file, readable by its owner only, on the disk. Raises FileExistsError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    disk.create(path, content)

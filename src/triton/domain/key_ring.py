@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import base64
-import os
 import secrets
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from triton import disk
 from triton.errors import ConfigurationError, DecodeError
 from triton.setting_urls import path_of
 
@@ -104,32 +103,21 @@ class RingFile:
 
     def write(self, ring: KeyRing) -> None:
         """In place of what was there, whole or not at all."""
-        aside = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
-        _put(aside, ring)
-        aside.replace(self._path)
+        disk.replace(self._path, _encoded(ring))
 
     def _first(self) -> KeyRing:
         ring = KeyRing("", {}).rotated()
-        aside = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _put(aside, ring)
             # Of two processes that make the first ring, one wins, and both use that one.
-            os.link(aside, self._path)
-        except FileExistsError:
-            return self.read()
+            made = disk.create_once(self._path, _encoded(ring))
         except OSError as error:
             raise ConfigurationError(f"the ring {self._path} cannot be made: {error}") from error
-        finally:
-            aside.unlink(missing_ok=True)
-        return ring
+        return ring if made else self.read()
 
 
-def _put(path: Path, ring: KeyRing) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(ring)) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+def _encoded(ring: KeyRing) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(ring)) + b"\n"
 
 
 def _context(tenant: str, name: str, version: int) -> bytes:

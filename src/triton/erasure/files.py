@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from triton import disk
 from triton.erasure.store import Destroyed, away, erased
 
 _PEPPER: Final = 32
@@ -83,23 +84,9 @@ class FileKeys:
         return self.root / "erased" / key_id[:2] / key_id
 
     def _put(self, path: Path, data: bytes) -> bool:
-        """Write a file whole or not at all, unless it is there; whether it is new."""
-        _make_folders(path.parent)
-        temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                os.link(temporary, path)
-            except FileExistsError:
-                return False
-        finally:
-            temporary.unlink(missing_ok=True)
-            _sync_folder(path.parent)
-        return True
+        """Write a file unless it is there; whether it is new."""
+        disk.make_folders(path.parent, 0o700)
+        return disk.create_once(path, data)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -119,22 +106,4 @@ def _destroy(path: Path) -> None:
             os.fsync(file.fileno())
         path.unlink()
     if path.parent.is_dir():
-        _sync_folder(path.parent)
-
-
-def _make_folders(folder: Path) -> None:
-    missing = []
-    while not folder.is_dir():
-        missing.append(folder)
-        folder = folder.parent
-    for made in reversed(missing):
-        made.mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(made.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        disk.sync_folder(path.parent)

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
+from triton import disk
 from triton.errors import ConfigurationError
-from triton.stack.folder import write_private
 
 FILE: Final = "credentials.json"
 
@@ -43,4 +43,4 @@ def read(folder: Path) -> Credentials | None:
 
 def write(folder: Path, found: Credentials) -> None:
     """Mode 0600, at once."""
-    write_private(folder / FILE, msgspec.json.encode(found) + b"\n")
+    disk.replace(folder / FILE, msgspec.json.encode(found) + b"\n")

@@ -10,7 +10,6 @@ they signed can count any more. So a rotation is one new file.
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import secrets
 import time
@@ -23,6 +22,7 @@ import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
+from triton import disk
 from triton.errors import ConfigurationError
 from triton.setting_urls import path_of
 from triton.settings import Settings
@@ -156,11 +156,7 @@ def make(folder: Path, algorithm: str, now: int, *, only_first: bool = False) ->
             if only_first and read(folder):
                 return ""
             kid = f"{now}-{secrets.token_hex(4)}"
-            path = folder / f"{kid}.{algorithm}"
-            fd = os.open(path.with_suffix(".new"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(_new(algorithm))
-            path.with_suffix(".new").replace(path)
+            disk.create_once(folder / f"{kid}.{algorithm}", _new(algorithm))
     except OSError as error:
         raise ConfigurationError(
             f"no key for access tokens can be made in {folder} ({error.strerror}): let TRITON_TOKEN_KEYS "

@@ -10,9 +10,10 @@ import sys
 
 import msgspec
 
+from triton import disk
 from triton.errors import StartupError
 from triton.stack.engine import ENGINE_GRACE, START_SECONDS, await_answer, package_folder
-from triton.stack.folder import DataFolder, write_private
+from triton.stack.folder import DataFolder
 from triton.stack.processes import Spec, Supervisor
 
 HOST = "127.0.0.1"
@@ -108,7 +109,7 @@ class ClickHouse:
             ) from error
         if not known.port or not _free(known.port):
             known = Credentials(port=_any_port(), password=secrets.token_urlsafe(24))
-            write_private(self._file, msgspec.json.encode(known) + b"\n")
+            disk.replace(self._file, msgspec.json.encode(known) + b"\n")
         return known
 
 

@@ -16,6 +16,7 @@ from typing import Self
 
 import msgspec
 
+from triton import disk
 from triton.errors import StartupError
 
 #: Bytes that a unix socket's path may have (sun_path without the closing NUL).
@@ -122,7 +123,7 @@ class DataFolder:
 
     def publish(self, running: RunningStack) -> None:
         """Writes `stack.json` (mode 0600) for the commands that look for the running stack."""
-        write_private(self.path / "stack.json", msgspec.json.encode(running) + b"\n")
+        disk.replace(self.path / "stack.json", msgspec.json.encode(running) + b"\n")
 
     def unpublish(self) -> None:
         (self.path / "stack.json").unlink(missing_ok=True)
@@ -196,15 +197,6 @@ def make_run_folder(run: Path) -> None:
             f"{run}, where this stack's sockets belong, is not a private folder of uid"
             f" {os.getuid()}: remove it, or choose another --data."
         )
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Replaces a file at once, readable by its owner only."""
-    temporary = path.with_name(path.name + ".new")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-    temporary.replace(path)
 
 
 def _remove_run_folder(run: Path) -> None:
