@@ -12,7 +12,7 @@ after an event. No I/O and no clock: times come in with commands and events. The
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, TypeAlias, assert_never
+from typing import Any, Final, Literal, TypeAlias, assert_never, get_args
 
 import msgspec
 
@@ -40,6 +40,8 @@ from triton.events.types import (
 )
 
 State: TypeAlias = Literal["scheduled", "pending", "processing", "completed", "failed", "cancelled"]
+#: Every state, in the order of a life.
+STATES: Final[tuple[State, ...]] = get_args(State)
 TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -149,8 +151,8 @@ Command: TypeAlias = (
 )
 
 #: Why no event follows. `exists`: this id was submitted before. `stale`: the lease is another's now.
-#: `already`: what was asked for is so. `ended`: the job is terminal. `running`/`waiting`: not in a state
-#: in which the command means anything. `missing`: no such job.
+#: `already`: what was asked for is so. `ended`: the job is terminal. `waiting`: not in a state in which the
+#: command means anything. `missing`: no such job.
 Refusal: TypeAlias = Literal["exists", "stale", "already", "ended", "waiting", "missing"]
 
 

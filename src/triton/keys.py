@@ -1,14 +1,6 @@
 """Owns the name of every Redis key. One partition's keys share one hash tag, so one script fits one slot.
 
-Below `{ns:p}`: `log` the stream, `meta` its counters, `job:ID` heads, `body:ID` messages
-that the log does not hold,
-`steps:ID` recorded steps, `ready:Q` `due:Q` `leases:Q` the queue, `bell:Q` its doorbell,
-`claim:W` a worker's last claim, `queues` the names of all queues, `actors` the queue of each actor,
-`held` the queues that are paused or drained,
-`checks` what verifications found, `troubles` how often processes met with any,
-`expires` the jobs with a time to live, `unique:D` the job
-that holds a unique key, `workers` and `worker:W` who lives, `revoked:T` stream tokens that were taken back,
-`none` never anything.
+Each function names one kind of key; its docstring says the key's type and what it holds.
 """
 
 from __future__ import annotations

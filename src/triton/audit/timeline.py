@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final
 
 import msgspec
 
@@ -20,9 +19,6 @@ from triton.events.types import Submitted
 from triton.history import History
 from triton.job import Head, evolve
 from triton.job_view import JobView, from_head
-
-#: Every state of a job, in the order of its life.
-STATES: Final = ("scheduled", "pending", "processing", "completed", "failed", "cancelled")
 
 
 class AsOf(msgspec.Struct, frozen=True, kw_only=True):

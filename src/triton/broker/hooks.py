@@ -28,7 +28,7 @@ def follows(proxy: JobProxy, message: Message[Any]) -> bool:
     return proxy.after_actor or message.message_id == proxy.claimed.job
 
 
-def is_named(options: Mapping[str, Any], message_id: str) -> bool:
+def holds_message(options: Mapping[str, Any], message_id: str) -> bool:
     """Whether a job's options hold the message of this id, so that a repeat would send the same id."""
     named = [options.get("pipe_target"), *(options.get("group_completion_callbacks") or ())]
     return any(isinstance(each, dict) and each.get("message_id") == message_id for each in named)

@@ -8,7 +8,7 @@ from dramatiq.results import Results
 from dramatiq.threading import is_gevent_active
 
 from triton.broker.limits import TimeLimits
-from triton.broker.results import Holder, TritonResultBackend
+from triton.broker.results import Heads, TritonResultBackend
 from triton.settings import Settings
 
 #: What gives way to one of its kind that the application adds.
@@ -28,7 +28,7 @@ def own_middleware(settings: Settings) -> list[Middleware]:
     ]
 
 
-def own_results(broker: Holder) -> Middleware:
+def own_results(broker: Heads) -> Middleware:
     """Results that are read from the log's heads. Every one is kept, so nobody is warned that one was
     discarded."""
     return Results(backend=TritonResultBackend(broker), store_results=True)

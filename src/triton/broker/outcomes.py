@@ -13,7 +13,7 @@ from dramatiq.middleware import MiddlewareError, TimeLimitExceeded
 from triton.broker.interrupts import CancelRequested, Snooze, SoftTimeLimit
 from triton.broker.proxy import JobProxy
 from triton.errors import ErasedError
-from triton.events.codec import encode_data
+from triton.events.codec import encode_data, storable
 from triton.events.scripts import Packed, pack_ending
 from triton.events.types import (
     Cancelled,
@@ -118,7 +118,7 @@ def completed(result: Any, keep: Keep | None = None, personal: Attempt | None = 
 
 
 def _omitted(reason: str) -> Outcome:
-    return _outcome(Completed(omitted=_plain(reason)[:MAX_MESSAGE]))
+    return _outcome(Completed(omitted=storable(reason)[:MAX_MESSAGE]))
 
 
 def failure(exception: BaseException | None, personal: Attempt | None = None) -> Outcome:
@@ -144,9 +144,9 @@ def error_of(exception: BaseException, personal: Attempt | None = None) -> Error
     """What the log keeps of an exception."""
     lines = traceback.format_exception(exception)
     error = Error(
-        type=_plain(type(exception).__name__),
-        message=_plain(_said(exception))[:MAX_MESSAGE],
-        traceback=_plain("".join(lines))[-MAX_TRACEBACK:],
+        type=storable(type(exception).__name__),
+        message=storable(_said(exception))[:MAX_MESSAGE],
+        traceback=storable("".join(lines))[-MAX_TRACEBACK:],
     )
     return error if personal is None else personal.error(error)
 
@@ -175,7 +175,3 @@ def _said(exception: BaseException) -> str:
         return str(exception)
     except Exception:
         return "(the exception's str() failed)"
-
-
-def _plain(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

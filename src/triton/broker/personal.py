@@ -32,11 +32,6 @@ class PersonalData:
         self._lock = threading.Lock()
         self._sealing: Sealing | None = None
 
-    @property
-    def begun(self) -> bool:
-        """Whether anything was sealed or opened."""
-        return self._sealing is not None
-
     def mark(self, actor: str, marks: Marks) -> None:
         """An actor takes or says personal data."""
         self._marked[actor] = marks

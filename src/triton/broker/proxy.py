@@ -150,7 +150,7 @@ class JobProxy(MessageProxy):
         return self.exception or self._exception
 
     @property
-    def silent(self) -> bool:
+    def nothing_follows(self) -> bool:
         """Whether no message follows from the outcome: it is a snooze, was asked for, or is refused."""
         return isinstance(self.exception, Snooze | CancelRequested | LeaseLost)
 

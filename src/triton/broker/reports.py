@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final, NamedTuple, TypeAlias
 
+from triton.events.codec import storable
 from triton.events.scripts import Packed, pack_report
 from triton.events.types import Output, Progressed, StepCompleted
 
@@ -66,7 +67,7 @@ class Reports:
 
     def progress(self, percent: float, stage: str) -> None:
         with self._lock:
-            self._progress = Progressed(percent=percent, stage=_plain(stage))
+            self._progress = Progressed(percent=percent, stage=storable(stage))
             due = self._progress_sent + PROGRESS_INTERVAL
         self._wake(due)
 
@@ -126,7 +127,7 @@ class Reports:
 
     def _close_output(self) -> None:
         if self._chunks:
-            text = _plain("".join(self._chunks))
+            text = storable("".join(self._chunks))
             # One entry stays well below the log's limit, whatever was put out at once.
             for start in range(0, len(text), OUTPUT_SIZE * 2):
                 self._append(Output(chunk=text[start : start + OUTPUT_SIZE * 2]))
@@ -139,8 +140,3 @@ class Reports:
             data = self._seal(data)
         packed = pack_report(self._job, self._attempt, self._seq, self._by, data)
         self._ready.append(Said(packed, receipt))
-
-
-def _plain(text: str) -> str:
-    # Lone surrogates (undecodable file names, say) have no UTF-8 form.
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -22,7 +22,7 @@ from triton.payloads import Payloads
 from triton.references import reference_in
 
 
-class Holder(Protocol):
+class Heads(Protocol):
     """The broker, as far as reading a result needs it."""
 
     @property
@@ -39,7 +39,7 @@ class Holder(Protocol):
 class TritonResultBackend(ResultBackend):
     """`Results(backend=TritonResultBackend(broker))`: `message.get_result()` reads the job's head."""
 
-    def __init__(self, broker: Holder) -> None:
+    def __init__(self, broker: Heads) -> None:
         super().__init__()
         self._broker = broker
 

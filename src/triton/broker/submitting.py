@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from dramatiq import Actor, Message
 
-from triton.broker.hooks import is_named
+from triton.broker.hooks import holds_message
 from triton.broker.personal import PersonalData
 from triton.broker.prepare import Sender, prepared
 from triton.broker.proxy import JobProxy
@@ -75,12 +75,12 @@ class Submitting:
 
         Raises as `submission` does.
         """
-        if proxy.silent:
+        if proxy.nothing_follows:
             return message
         if message.message_id == proxy.claimed.job:
             proxy.retry = (message, delay or 0)
             return message
-        if self._partitions > 1 and not is_named(proxy.options, message.message_id):
+        if self._partitions > 1 and not holds_message(proxy.options, message.message_id):
             # Not one atomic step across partitions: an id derived from the outcome makes a repeat known.
             retries = int(proxy.options.get("retries", 0))
             derived = child_id(proxy.claimed.job, retries, proxy.followed)

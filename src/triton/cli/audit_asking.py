@@ -197,8 +197,8 @@ def _say_why(found: Why) -> None:
 
 
 def _say_jobs(found: JobsAt, *, listed: bool) -> None:
-    from triton.audit.timeline import STATES
     from triton.cli import output
+    from triton.job import STATES
 
     positions = ", ".join(f"{at}:{last}" for at, last in enumerate(found.as_of.positions))
     output.line(f"As of {found.as_of.at or 'the beginning'}, positions {positions}:")

@@ -49,6 +49,11 @@ def encode_data(data: EventData) -> bytes:
     return bytes((raw[0] - 1,)) + raw[1 + _tag_length[type_of(data)] :]
 
 
+def storable(text: str) -> str:
+    """The text as UTF-8 can hold it: lone surrogates (of undecodable file names, say) are written out."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 def decode_data(event_type: str, schema: int, raw: bytes) -> EventData:
     """The Struct of stored data, upcast from its schema. Raises DecodeError."""
     decoder = _decoders.get(event_type)

@@ -33,10 +33,6 @@ class Born(msgspec.Struct, frozen=True, array_like=True):
     terms: int
 
 
-_TEXTS: Final = (
-    *(b"queue", b"tenant", b"actor", b"by"),
-    *(b"causation", b"correlation", b"traceparent"),
-)
 _ARRAY: Final = bytes((0x90 + len(Born.__struct_fields__),))
 _decode_born: Final = msgspec.msgpack.Decoder(Born).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -53,30 +49,37 @@ def born_of(fields: Mapping[bytes, bytes]) -> Born:
         # One value after the other, which is cheapest for the scripts: an array without its header.
         return _decode_born(_ARRAY + packed)
     # Layout 1 has a field for each.
-    queue, tenant, actor, by, causation, correlation, traceparent = (
-        fields.get(name, b"").decode() for name in _TEXTS
-    )
     return Born(
-        *(0, 1, int(fields.get(b"submitted", 0))),
-        *(queue, tenant, actor, by, causation, correlation, traceparent),
-        *(int(fields.get(b"priority", 0)), int(b"terms" in fields)),
+        position=0,
+        own_body=1,
+        at=_number(fields, b"submitted"),
+        queue=_text(fields, b"queue"),
+        tenant=_text(fields, b"tenant"),
+        actor=_text(fields, b"actor"),
+        by=_text(fields, b"by"),
+        causation=_text(fields, b"causation"),
+        correlation=_text(fields, b"correlation"),
+        traceparent=_text(fields, b"traceparent"),
+        priority=_number(fields, b"priority"),
+        terms=int(b"terms" in fields),
     )
+
+
+def _text(fields: Mapping[bytes, bytes], name: bytes) -> str:
+    return fields.get(name, b"").decode()
+
+
+def _number(fields: Mapping[bytes, bytes], name: bytes) -> int:
+    return int(fields.get(name, 0))
 
 
 def head_of(job: str, partition: int, fields: Mapping[bytes, bytes]) -> Head:
     """The Head that a hash holds."""
-
-    def text(name: bytes) -> str:
-        return fields.get(name, b"").decode()
-
-    def number(name: bytes) -> int:
-        return int(fields.get(name, 0))
-
     born = born_of(fields)
-    state = cast("State", text(b"state") or "pending")
+    state = cast("State", _text(fields, b"state") or "pending")
     result: Any = None
     error = None
-    reason = text(b"reason")
+    reason = _text(fields, b"reason")
     percent = float(fields.get(b"percent", 0))
     outcome = fields.get(b"outcome")
     terms = fields.get(b"terms")
@@ -94,10 +97,10 @@ def head_of(job: str, partition: int, fields: Mapping[bytes, bytes]) -> Head:
     return Head(
         job=job,
         partition=partition,
-        position=number(b"pos") or born.position,
-        version=number(b"version") or 1,
+        position=_number(fields, b"pos") or born.position,
+        version=_number(fields, b"version") or 1,
         state=state,
-        attempt=number(b"attempt"),
+        attempt=_number(fields, b"attempt"),
         actor=born.actor,
         queue=born.queue,
         tenant=born.tenant,
@@ -107,16 +110,16 @@ def head_of(job: str, partition: int, fields: Mapping[bytes, bytes]) -> Head:
         correlation=born.correlation,
         traceparent=born.traceparent,
         submitted=born.at,
-        due=number(b"due"),
-        started=number(b"started"),
-        finished=number(b"finished"),
-        at=number(b"at") or born.at,
-        worker=text(b"worker"),
-        deaths=number(b"deaths"),
+        due=_number(fields, b"due"),
+        started=_number(fields, b"started"),
+        finished=_number(fields, b"finished"),
+        at=_number(fields, b"at") or born.at,
+        worker=_text(fields, b"worker"),
+        deaths=_number(fields, b"deaths"),
         percent=percent,
-        stage=text(b"stage"),
+        stage=_text(fields, b"stage"),
         cancel_requested=b"cancel" in fields,
-        cancel_by=text(b"cancel_by"),
+        cancel_by=_text(fields, b"cancel_by"),
         expires=expires,
         unique=unique,
         result=result,

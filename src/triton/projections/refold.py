@@ -19,19 +19,19 @@ from triton.projections.stamps import LAST
 
 #: Columns of `sql/verify_events.sql` and its ClickHouse twin, after partition and position.
 EVENT_FIELDS: Final = (
-    *(
-        "job",
-        "version",
-        "type",
-        "attempt",
-        "at",
-        "by",
-        "tenant",
-        "queue",
-        "causation",
-        "correlation",
-    ),
-    *("traceparent", "schema", "data"),
+    "job",
+    "version",
+    "type",
+    "attempt",
+    "at",
+    "by",
+    "tenant",
+    "queue",
+    "causation",
+    "correlation",
+    "traceparent",
+    "schema",
+    "data",
 )
 #: Columns of a job that hold JSON.
 JSON_FIELDS: Final = ("error", "result", "args", "kwargs")
