@@ -48,7 +48,7 @@ from triton.feed.secret import signing_key
 from triton.history import History as Whole
 from triton.history import Past
 from triton.history.index import Index
-from triton.identity.noting import noting
+from triton.identity.noting import Note, noting
 from triton.identity.opening import (
     Accounts,
     access_tokens,
@@ -87,6 +87,8 @@ class FeedOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Services(msgspec.Struct, frozen=True):
+    """What a request may use, whatever its route."""
+
     settings: Settings
     redis: redis.asyncio.Redis
     scripts: Scripts
@@ -146,30 +148,15 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             connect_async(settings.redis_url, retry=Retry(NoBackoff(), 0)), settings.partitions
         )
         stack.push_async_callback(watcher.aclose)
-        pool: Pool = AsyncConnectionPool(
-            settings.database_url,
-            min_size=1,
-            max_size=POOL,
-            kwargs={
-                "row_factory": dict_row,
-                "autocommit": True,
-                "cursor_factory": AsyncCursor,
-            },
-            configure=step_down,
-            open=False,
-            name="api",
-        )
+        pool = pool_of(settings)
         stack.push_async_callback(pool.close)
         await pool.open(wait=False)
         tokens = access_tokens(settings)
-        verifier = Verifier(pool, tokens, fresh=settings.access_cache_ms / 1000)
-        using = asyncio.create_task(verifier.run())
-        stack.push_async_callback(ended, using)
-        standing = Standing(
-            client, settings.namespace, verifier, every=settings.access_cache_ms / 1000
-        )
-        looking = asyncio.create_task(standing.run())
-        stack.push_async_callback(ended, looking)
+        fresh = settings.access_cache_ms / 1000
+        verifier = Verifier(pool, tokens, fresh=fresh)
+        standing = Standing(client, settings.namespace, verifier, every=fresh)
+        for beside in (verifier.run(), standing.run()):
+            stack.push_async_callback(ended, asyncio.create_task(beside))
         archive = open_archive(settings.archive_url)
         keyring = keyring_of(settings)
         stack.callback(keyring.close)
@@ -183,13 +170,8 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
 
         await open_log()
         note = noting(client, scripts, settings.namespace, request=current_request)
-        try:
-            key = await signing_key(client, settings.namespace)
-            if settings.auth != "off":
-                await first_token_key(settings, note)
-        except RedisError as error:
-            raise UnavailableError(no_answer("Redis", error)) from error
-        framer = Framer(Signer(key), f"/triton/{settings.namespace}")
+        signer = await _signer(client, settings, note)
+        framer = Framer(signer, f"/triton/{settings.namespace}")
         figures = JobFigures()
         hub = Hub(
             open_log,
@@ -233,25 +215,46 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
             framer=framer,
             blocks=Blocks(),
             stream_keys=stream_keys(settings),
-            admission=Admission(
-                Limits(
-                    address=settings.streams_per_address,
-                    user=settings.streams_per_user,
-                    tenant=settings.streams_per_tenant,
-                )
-            ),
+            admission=Admission(limits_of(settings)),
             verifier=verifier,
             standing=standing,
             limits=LimitBook(pool),
             gate=Gate(client, settings.namespace, settings.partitions),
-            accounts=accounts_of(
-                settings,
-                pool,
-                note,
-                tokens,
-                verifier,
-            ),
+            accounts=accounts_of(settings, pool, note, tokens, verifier),
         )
+
+
+def pool_of(settings: Settings) -> Pool:
+    """The connections to PostgreSQL of one process, not open yet."""
+    return AsyncConnectionPool(
+        settings.database_url,
+        min_size=1,
+        max_size=POOL,
+        kwargs={"row_factory": dict_row, "autocommit": True, "cursor_factory": AsyncCursor},
+        configure=step_down,
+        open=False,
+        name="api",
+    )
+
+
+async def _signer(client: redis.asyncio.Redis, settings: Settings, note: Note) -> Signer:
+    """What signs cursors; the first key of access tokens is made too. Raises UnavailableError."""
+    try:
+        key = await signing_key(client, settings.namespace)
+        if settings.auth != "off":
+            await first_token_key(settings, note)
+    except RedisError as error:
+        raise UnavailableError(no_answer("Redis", error)) from error
+    return Signer(key)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """How many streams may be open."""
+    return Limits(
+        address=settings.streams_per_address,
+        user=settings.streams_per_user,
+        tenant=settings.streams_per_tenant,
+    )
 
 
 def index_over(pool: AsyncConnectionPool[Any]) -> Index:
