@@ -12,7 +12,8 @@ from interruption import Interrupted, Killed
 from projecting import opened, run
 
 from triton.history import History, open_past
-from triton.projections.rebuild.running import Filled, Rebuild, target_of
+from triton.projections.rebuild.running import Rebuild, target_of
+from triton.projections.rebuild.telling import Filled
 from triton.settings import Settings
 
 

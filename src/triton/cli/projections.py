@@ -15,8 +15,9 @@ from triton.cli.options import Data, Json
 from triton.cli.telling import takes_long
 
 if TYPE_CHECKING:
-    from triton.projections.rebuild.running import Plan, Rebuild, Status
+    from triton.projections.rebuild.running import Rebuild
     from triton.projections.rebuild.target import Comparison
+    from triton.projections.rebuild.telling import Plan, Status
     from triton.settings import Settings
 
 T = TypeVar("T")

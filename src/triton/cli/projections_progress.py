@@ -18,7 +18,7 @@ from rich.text import Text
 
 from triton.cli import output
 from triton.cli.telling import telling
-from triton.projections.rebuild.running import Progress as Reached
+from triton.projections.rebuild.telling import Progress as Reached
 
 
 class Rate(ProgressColumn):

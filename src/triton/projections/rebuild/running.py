@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
-import msgspec
-
 from triton.checkpoints.lease import Connection
 from triton.errors import ConflictError, ValidationError
 from triton.events.client import connect_async
@@ -22,59 +20,13 @@ from triton.projections.rebuild.postgres_tables import PostgresTables
 from triton.projections.rebuild.shadow import Shadow
 from triton.projections.rebuild.switch import BACK, FORTH, switch
 from triton.projections.rebuild.target import Comparison, Target
+from triton.projections.rebuild.telling import Filled, Plan, Progress, Standing, Status
 from triton.settings import Settings
 
 NAMES: Final = (PostgresTables.name, ClickHouseTables.name)
 #: A fill ends when so few events are left: the cutover takes them in.
 _NEAR: Final = 5_000
 _ROUNDS: Final = 10
-
-
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """How one partition of a projection stands; `shadow` is None where there is none."""
-
-    partition: int
-    log: int
-    live: int
-    shadow: int | None
-
-
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """A projection and its shadow; `state` is None where there is none."""
-
-    name: str
-    state: shadows.State | None
-    partitions: list[Standing]
-    #: Events that the shadow put aside.
-    parked: int
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuild would do: events to read, bytes of the live tables, and what stands in the way."""
-
-    name: str
-    events: int
-    bytes: dict[str, int]
-    obstacles: list[str]
-    shadow: shadows.State | None
-
-
-class Filled(msgspec.Struct, frozen=True, kw_only=True):
-    """A shadow that was filled: the position of each partition, and how many events it put aside."""
-
-    name: str
-    state: shadows.State
-    positions: dict[int, int]
-    parked: int
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """Of all partitions together: events in the shadow, and events there are."""
-
-    done: int
-    total: int
-    #: What is being done after the rows: indexes.
-    completing: bool = False
 
 
 def _nobody(_: Progress) -> None:
