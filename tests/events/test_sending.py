@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import redis
 from log_steps import Steps
+from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from redis_server import RedisServer, valkey_binary
 from triton.errors import ConfigurationError
 from triton.events.client import connect, connect_async, send, send_async
 from triton.events.cluster import servers_of
+from triton.events.patience import ShortRetry
 from triton.events.scripts import Call, Scripts, answers, pack_outcome, pack_report
 from triton.events.types import Completed, Progressed
 
@@ -32,6 +34,24 @@ def sending(request: pytest.FixtureRequest, server: RedisServer, client: redis.R
             return await send_async(connected, calls)
 
     return lambda calls: asyncio.run(_awaited(once(calls)))
+
+
+@pytest.mark.parametrize(("seconds", "tries"), [(0.0, 2), (3600.0, 4)])
+def test_a_call_is_repeated_for_a_time_only(seconds: float, tries: int) -> None:
+    """And each time what failed is closed first: a late answer is not taken for the next one's."""
+    said: list[str] = []
+
+    async def do() -> None:
+        said.append("asked")
+        raise redis.TimeoutError
+
+    async def close(_: Exception) -> None:
+        said.append("closed")
+
+    retry = ShortRetry(NoBackoff(), 3, seconds)
+    with pytest.raises(redis.TimeoutError):
+        asyncio.run(retry.call_with_retry(do, close))
+    assert said == ["asked", "closed"] * tries
 
 
 async def _awaited(answer: Awaitable[list[Any]]) -> list[Any]:

@@ -30,7 +30,7 @@ from triton.archive import ArchiveStore, open_archive
 from triton.domain.connection import platform_connection, reading_connection, step_down
 from triton.erasure.keyring import Keyring, keyring_of
 from triton.errors import ConfigurationError, UnavailableError, no_answer
-from triton.events.client import connect_async
+from triton.events.client import connect_async, connect_short
 from triton.events.log import Log
 from triton.events.render import one_line
 from triton.events.scripts import Scripts
@@ -70,6 +70,10 @@ POOL: Final = 10
 #: Connections to Redis, and seconds that a request waits for one.
 REDIS_POOL: Final = 32
 REDIS_WAIT: Final = 5.0
+#: Seconds that a request waits for one answer, and for which it asks more than twice. Where Redis hangs that
+#: makes less than 10 s: a try, and two of a new connection.
+REDIS_ANSWER: Final = 3.0
+REDIS_SECONDS: Final = 5.0
 #: Seconds that a reader of the past waits for a connection to PostgreSQL: the archive knows the same.
 PAST_WAIT: Final = 1.0
 
@@ -141,7 +145,9 @@ async def open_services(settings: Settings, options: FeedOptions) -> AsyncIterat
     """
     check(settings)
     async with AsyncExitStack() as stack:
-        client = patient(connect_async(settings.redis_url))
+        client = patient(
+            connect_short(settings.redis_url, timeout=REDIS_ANSWER, seconds=REDIS_SECONDS)
+        )
         stack.push_async_callback(client.aclose)
         # The tails want to see every lost connection (see triton.feed.tail), so this one does not retry.
         watcher = patient(

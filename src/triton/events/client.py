@@ -33,6 +33,7 @@ from triton.events.cluster import (
     homes,
     is_cluster,
 )
+from triton.events.patience import ShortRetry
 from triton.events.scripts import Call
 from triton.events.sources import Script
 from triton.events.timed import AsyncRedis, Redis
@@ -75,6 +76,15 @@ def connect_async(url: str, **options: Any) -> redis.asyncio.Redis:
     for command in RAW:
         client.set_response_callback(command, as_is)
     return client
+
+
+def connect_short(url: str, *, timeout: float, seconds: float) -> redis.asyncio.Redis:
+    """As `connect_async`, for who waits: `timeout` seconds for one answer, and after `seconds` a
+    call is repeated once at most. A cluster is asked as often as ever: another primary may have come."""
+    if is_cluster(url):
+        return connect_async(url, socket_timeout=timeout)
+    retry = ShortRetry(ExponentialBackoff(cap=1.0, base=0.05), _RETRIES, seconds)
+    return connect_async(url, socket_timeout=timeout, retry=retry)
 
 
 def _options(retry: object, options: dict[str, Any]) -> dict[str, Any]:
