@@ -31,7 +31,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     #: Folder of the embedded stack: engines, archive, sockets, credentials.
-    data: str = ".triton"
+    data: Annotated[
+        str, msgspec.Meta(min_length=1, description="a folder, by --data or TRITON_DATA")
+    ] = ".triton"
     #: redis:// | rediss:// | unix:// URL of Redis >= 7.0 or Valkey; redis+cluster://host:port,host:port of a
     #: cluster (rediss+cluster:// where encrypted), with more partitions than primaries.
     redis_url: str = ""
@@ -259,21 +261,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return [name.strip() for name in self.modules.split(",") if name.strip()]
 
 
-def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+def load(
+    environ: Mapping[str, str] | None = None,
+    *,
+    called: Mapping[str, str] | None = None,
+    **overrides: object,
+) -> Settings:
     """Settings from `TRITON_*` variables; `overrides` that are not None win.
 
-    Raises ConfigurationError naming the variable, what it holds and what was expected.
+    `called`: what whoever gave an override calls it, such as `url of TritonBroker`.
+    Raises ConfigurationError naming the variable, or what is `called`, what it holds and what was expected.
     """
     environ = os.environ if environ is None else environ
     known = {field.name for field in msgspec.structs.fields(Settings)}
     values: dict[str, object] = {
         name: environ[PREFIX + name.upper()] for name in known if PREFIX + name.upper() in environ
     }
-    values.update({name: value for name, value in overrides.items() if value is not None})
+    given = {name: value for name, value in overrides.items() if value is not None}
+    values.update(given)
     for name, value in values.items():
         expected = _expected(name, value)
         if expected is not None:
             found = "set" if name in _OF_COMMANDS else repr(_shown(value))
+            if called and name in called and name in given:
+                raise ConfigurationError(
+                    f"{called[name]} is {found}: expected {expected}", setting=name
+                )
             raise ConfigurationError(
                 f"TRITON_{name.upper()} is {found}: expected {expected}", setting=name
             )

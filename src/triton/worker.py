@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+import traceback
 
 import dramatiq
 from dramatiq import Middleware, Worker
@@ -23,7 +24,7 @@ from triton.observe import tracing
 from triton.observe.beginning import begin
 from triton.observe.signs import REDIS, signs
 from triton.settings import Settings, load
-from triton.worker_role import check_url
+from triton.worker_role import check_url, no_module
 
 
 def broker_of(settings: Settings) -> TritonBroker:
@@ -81,7 +82,8 @@ def check_stores(settings: Settings, broker: TritonBroker) -> None:
 
 
 def load_actors(settings: Settings) -> None:
-    """Import the modules that declare actors. Raises ConfigurationError naming the one that fails."""
+    """Import the modules that declare actors. Raises ConfigurationError naming the one that fails; what a
+    module's own code raised is told with its traceback first."""
     if "" not in sys.path:
         # A module beside the user's shell is found as `python -m` would find it.
         sys.path.insert(0, "")
@@ -89,8 +91,11 @@ def load_actors(settings: Settings) -> None:
         try:
             importlib.import_module(name)
         except ImportError as error:
+            raise no_module(name, str(error)) from error
+        except Exception as error:
+            traceback.print_exception(error)
+            said = traceback.format_exception_only(error)[-1].strip()
             raise ConfigurationError(
-                f"the module {name!r} of TRITON_MODULES cannot be imported: {error}; "
-                "give importable names, comma-separated",
+                f"the module {name!r} of TRITON_MODULES cannot be imported, its code raised {said}",
                 module=name,
             ) from error

@@ -5,8 +5,10 @@ Loads nothing of what runs jobs: the process is replaced by one that does.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
+from importlib.machinery import PathFinder
 
 import msgspec
 
@@ -23,6 +25,32 @@ def check_url(settings: Settings) -> None:
             "`triton up`, which starts all of them",
             setting="redis_url",
         )
+
+
+def check_modules(settings: Settings) -> None:
+    """Raises ConfigurationError for a module with actors whose top package is nowhere: without an import,
+    which is the workers'."""
+    for name in settings.module_names():
+        package = name.partition(".")[0]
+        # A worker looks into the folder that it runs in too, as `python -m` would.
+        if not (_found(package) or PathFinder.find_spec(package, [""])):
+            raise no_module(name, f"No module named {package!r}")
+
+
+def _found(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):
+        # Such as `__main__`, which has none: an import will say.
+        return package in sys.modules
+
+
+def no_module(name: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the module {name!r} of TRITON_MODULES cannot be imported: {why}; "
+        "give importable names, comma-separated",
+        module=name,
+    )
 
 
 def command(settings: Settings) -> tuple[str, ...]:
@@ -48,6 +76,7 @@ def run_worker(settings: Settings) -> None:
     from triton.observe.logs import format_for
 
     check_url(settings)
+    check_modules(settings)
     # A worker process cannot tell: it writes through a pipe of its parent.
     chosen = format_for(settings, sys.stderr)
     os.environ.update(msgspec.structs.replace(settings, log_format=chosen).environment())

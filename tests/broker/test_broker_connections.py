@@ -309,3 +309,20 @@ def test_what_is_not_given_comes_from_the_settings(monkeypatch: pytest.MonkeyPat
     assert (broker.url, broker.namespace, broker.partitions) == ("redis://127.0.0.1:2/0", "blue", 3)
     given = TritonBroker(url="redis://127.0.0.1:3/0", namespace="green", partitions=1)
     assert (given.url, given.namespace, given.partitions) == ("redis://127.0.0.1:3/0", "green", 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"url": "localhost:6379"}, "url of TritonBroker is 'localhost:6379': expected redis://"),
+        ({"lease_ms": 5}, "lease_ms of TritonBroker is 5: expected a whole number"),
+        ({}, "TRITON_REDIS_URL is 'nowhere': expected redis://"),
+    ],
+)
+def test_a_wrong_argument_is_called_what_its_giver_calls_it(
+    given: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITON_REDIS_URL", "nowhere" if not given else "redis://127.0.0.1:2/0")
+    with pytest.raises(ConfigurationError) as refused:
+        TritonBroker(**given)
+    assert str(refused.value).startswith(said)

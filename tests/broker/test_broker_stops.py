@@ -23,6 +23,7 @@ from triton import TritonBroker
 from triton.errors import ConfigurationError
 from triton.events.types import LeaseLost, Released
 from triton.settings import load
+from triton.worker import load_actors
 from triton.worker_role import run_worker
 
 WORKER = "triton.worker:setup"
@@ -122,6 +123,16 @@ def test_a_worker_without_a_redis_is_told_so_in_one_sentence(
     assert ended.returncode != 0
     assert "triton: TRITON_REDIS_URL is not set, and a worker starts no engines" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_module_whose_code_raises_is_named_below_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "raises_at_import.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"'raises_at_import' of .* raised ZeroDivision"):
+        load_actors(load({}, modules="raises_at_import"))
+    assert "raises_at_import.py" in capsys.readouterr().err
 
 
 def test_a_wrong_number_of_partitions_leaves_nothing_behind(

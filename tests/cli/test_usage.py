@@ -166,6 +166,10 @@ def test_bad_setting_is_named(invoke: Invoke) -> None:
     result = invoke("up", env={"TRITON_PORT": "many"})
     assert result.exit_code == 2
     assert result.stderr.startswith("error: TRITON_PORT is 'many'")
+    # An empty variable of the shell: its engines would go into the folder that one is in.
+    result = invoke("up", "--data", "")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith("error: TRITON_DATA is '': expected a folder")
 
 
 def test_up_looks_at_what_it_is_given_before_it_starts_anything(
@@ -180,6 +184,12 @@ def test_up_looks_at_what_it_is_given_before_it_starts_anything(
         ("CLICKHOUSE_URL", "http://127.0.0.1:1/none", 3, "ClickHouse does not answer"),
         ("CORS_ORIGINS", "*", 2, "TRITON_CORS_ORIGINS holds '*', which is no origin"),
         ("WITNESSES", "x", 2, "TRITON_WITNESSES names witnesses as KEY URL"),
+        (
+            "MODULES",
+            "triton.handlers,no_such.actors",
+            2,
+            "the module 'no_such.actors' of TRITON_MODULES",
+        ),
     ):
         result = invoke("up", "--data", str(data), "--port", "0", env={f"TRITON_{name}": url})
         assert (result.exit_code, result.stderr.count("\n")) == (status, 1), result.stderr

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dramatiq import Actor, Message, Middleware
 from dramatiq.broker import Broker, Consumer
@@ -51,6 +51,21 @@ from triton.verdict import verdict_of
 
 if TYPE_CHECKING:
     from triton.erasure.messages import Sealing
+
+#: What whoever makes a broker calls the settings that it takes.
+_CALLED: Final = {"redis_url": "url of TritonBroker"} | {
+    name: f"{name} of TritonBroker"
+    for name in (
+        "namespace",
+        "partitions",
+        "lease_ms",
+        "max_deaths",
+        "completed_ttl_ms",
+        "failed_ttl_ms",
+        "idempotency_ms",
+        "subject_keys",
+    )
+}
 
 
 class TritonBroker(Broker):
@@ -93,6 +108,7 @@ class TritonBroker(Broker):
         subject_keys: str | None = None,
     ) -> None:
         settings = load(
+            called=_CALLED,
             redis_url=url or None,
             namespace=namespace,
             partitions=partitions,

@@ -82,6 +82,8 @@ class Stack:
         try:
             check_auth(self._given.auth, listener.getsockname()[0])
             check_outside(self._given)
+            if self._given.worker_processes:
+                worker_role.check_modules(self._given)
             self.engines.start()
             self.settings = msgspec.structs.replace(
                 self._given,
