@@ -50,7 +50,8 @@ class Board(Protocol):
 class _Work:
     """All runs of one demo."""
 
-    def __init__(self, api: Client, board: Board, client: AsyncClient) -> None:
+    def __init__(self, runs: Sequence[Run], api: Client, board: Board, client: AsyncClient) -> None:
+        self.runs = runs
         self.api = api
         self.board = board
         self.client = client
@@ -69,6 +70,7 @@ class _Work:
                 run.problem = run.problem or str(error)
                 self.board.refused(run)
                 return
+            self.heard = time.monotonic()
         self.board.submitted(run)
         async with self.streams:
             await self._follow(run, run.job)
@@ -92,8 +94,25 @@ class _Work:
             tend()
             if time.monotonic() - self.heard > _QUIET:
                 self.heard = time.monotonic()
-                self.board.note(f"nothing has happened for {_QUIET:.0f} s: does a worker run?")
+                self.board.note(f"no event for {_QUIET:.0f} s: {awaited(self.runs)}")
             await asyncio.sleep(_POLL)
+
+
+def awaited(runs: Sequence[Run]) -> str:
+    """What the demo waits for: the jobs that run; where none does, those that wait; else the uploads."""
+    left = [run for run in runs if not run.problem and not (run.job and run.job.ended)]
+    running = [run for run in left if run.job and run.job.state == "processing"]
+    waiting = [run for run in left if run.job]
+    if running:
+        return f"still in work: {_some(running)}"
+    if waiting:
+        return f"no job runs, and there wait: {_some(waiting)}; does a worker run?"
+    return f"still on the way to the archive: {_some(left)}"
+
+
+def _some(runs: Sequence[Run]) -> str:
+    first = ", ".join(run.name for run in runs[:3])
+    return first if len(runs) <= 3 else f"{first} and {len(runs) - 3} more"
 
 
 async def run_all(
@@ -103,7 +122,7 @@ async def run_all(
     runs = [Run(path, path.name) for path in files]
     with Client(reach.url, api_key=reach.key or None, repeats=0) as api:
         async with AsyncClient(reach.url, api_key=reach.key or None, repeats=0) as client:
-            work = _Work(api, board, client)
+            work = _Work(runs, api, board, client)
             keeping = asyncio.create_task(work.keep(tend))
             try:
                 async with asyncio.TaskGroup() as group:
