@@ -259,8 +259,11 @@ async def _all(
             }
         )
         return
+    since = f" folded; below is what happened from {first} on" if first > 1 else ""
     for one in ranges:
-        output.line(f"partition {one['partition']}: positions {one['first']} to {one['last']}")
+        output.line(
+            f"partition {one['partition']}: positions {one['first']} to {one['last']}{since}"
+        )
         if one["expired"]:
             gone = f"positions 1 to {one['expired']} of partition {one['partition']}"
             output.warn(f"{gone} have expired: they are not in this")
