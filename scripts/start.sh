@@ -17,7 +17,7 @@ for word in "$@"; do
     case $word in
         --compose) where=compose ;;
         --dev) files=(-f compose.dev.yaml) ;;
-        --prod) files=(-f compose.prod.yaml) build=() ;;
+        --prod) files=(-f compose.prod.yaml) build=(--no-build) ;;
         --observability) profiles=(--profile observability) ;;
         *) fail "unknown option $word: expected --compose, --dev, --prod or --observability" ;;
     esac

@@ -180,6 +180,17 @@ def test_a_backup_finds_engines_and_keys_where_the_roles_have_them(
             assert backup["environment"][name] == value
 
 
+def test_a_backup_starts_no_engine_anew() -> None:
+    """`run` makes what a service depends on as the files at hand say: a server's, small again."""
+    assert "depends_on" not in compose("backup")["services"]["backup"]
+
+
+def test_clickhouse_is_well_only_where_others_reach_it(services: dict[str, Any]) -> None:
+    """Its image makes the database with a server on 127.0.0.1, and migrate would find nobody."""
+    check = " ".join(services["clickhouse"]["healthcheck"]["test"])
+    assert "//clickhouse:8123/" in check
+
+
 def test_engines_are_out_of_reach_and_the_roles_wait_for_them(roles: dict[str, Any]) -> None:
     whole = compose()
     assert whole["networks"]["engines"] == {"internal": True}

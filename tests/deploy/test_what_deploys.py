@@ -176,6 +176,6 @@ def test_start_makes_secrets_once_and_starts_what_was_asked_for(tmp_path: Path) 
     assert (home / ".env").stat().st_mode & 0o077 == 0
     assert (tmp_path / "called").read_text().splitlines() == [
         "compose -f compose.yaml up --detach --wait --build",
-        "compose -f compose.yaml -f compose.prod.yaml up --detach --wait",
+        "compose -f compose.yaml -f compose.prod.yaml up --detach --wait --no-build",
         "compose -f compose.yaml -f compose.dev.yaml --profile observability up --detach --wait --build",
     ]
