@@ -284,6 +284,20 @@ def test_a_head_that_takes_too_long_is_refused(
             assert answers.read() == b""
 
 
+def test_the_rest_of_a_body_is_not_awaited_for_ever(
+    api: LiveApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was answered before it came: to nobody in particular, who could hold a connection so."""
+    monkeypatch.setattr(BoundedProtocol, "rest_seconds", 0.2)
+    sent = b"POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", api.listener.getsockname()[1]), timeout=30) as wire:
+        wire.sendall(sent)
+        with wire.makefile("rb") as answers:
+            assert status_of(answers) == 404
+            wire.sendall(b"x")
+            assert answers.read() == b""
+
+
 def status_of(answers: BinaryIO) -> int:
     """Of the next answer, which is read to its end: it may come in any number of pieces."""
     status = int(answers.readline().split()[1])

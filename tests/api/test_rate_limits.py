@@ -1,4 +1,4 @@
-"""How often one key and one address may ask, counted in Redis for all API processes."""
+"""How often one key and one address may ask, over all API processes, and how slowly a body may come."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import httpx
 import msgspec
 import pytest
 from live_api import LiveApi
+from starlette.types import Message, Receive, Scope, Send
 
 from triton.api.app import create_app
 from triton.api.rate_limits import Rate, network_of, rate_of
+from triton.api.time_limits import Pace, TimeLimitMiddleware
 from triton.errors import ConfigurationError
 from triton.events.client import connect_async
 from triton.settings import Settings
@@ -143,3 +145,35 @@ def test_a_stream_that_comes_back_is_told_to_wait_and_not_ended(limited: LiveApi
     assert limited.http.get(path).status_code == 429
     as_json = {**cursor, "Accept": "application/json"}
     assert limited.http.get(path, headers=as_json).status_code == 429
+
+
+def test_a_body_has_to_keep_up() -> None:
+    pace = Pace(rate=500, behind=20)
+    for _ in range(1000):
+        pace.came(5000, 9)
+    assert pace.left == 20, "a slow link, in pieces"
+    drips = 0
+    while pace.left > 0:
+        pace.came(1, 1)
+        drips += 1
+    assert drips == 21
+
+    async def answered() -> int:
+        async def drip() -> Message:
+            await asyncio.sleep(0.02)
+            return {"type": "http.request", "body": b"x", "more_body": True}
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            for _ in range(1000):
+                await receive()
+
+        statuses = []
+
+        async def send(message: Message) -> None:
+            statuses.append(message.get("status"))
+
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+        await TimeLimitMiddleware(app, 3600, behind=0.1)(scope, drip, send)
+        return statuses[0]
+
+    assert asyncio.run(answered()) == 408

@@ -20,6 +20,8 @@ from triton.observe.logger import get_logger
 MAX_HEAD: Final = 32 * 1024
 #: Seconds from the first byte of a head (for a new connection, from its start) to its last.
 HEAD_SECONDS: Final = 15.0
+#: Seconds that a client may go on sending what was answered already.
+REST_SECONDS: Final = 30.0
 
 _NO_REQUEST: Final = ("malformed", "what was sent is no HTTP/1.1 request")
 _TOO_LARGE: Final = f"the request line and headers have more than {MAX_HEAD} bytes"
@@ -29,9 +31,10 @@ _log: Final = get_logger("triton.api")
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A connection whose heads are bounded in bytes and in time."""
+    """A connection whose heads are bounded in bytes and in time, and so is what comes after an answer."""
 
     head_seconds = HEAD_SECONDS
+    rest_seconds = REST_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -39,6 +42,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._wrong = _NO_REQUEST
         self._head_timer: asyncio.TimerHandle | None = None
+        self._rest_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -46,6 +50,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
+        self._rest_arrived()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -76,8 +81,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
+        self._rest_arrived()
         self._in_head = True
         self._head_bytes = 0
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._in_head and self.cycle.response_complete and not self.transport.is_closing():
+            self._rest_timer = self.loop.call_later(self.rest_seconds, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """uvicorn found no HTTP request in what came."""
@@ -92,6 +103,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _rest_arrived(self) -> None:
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+            self._rest_timer = None
 
     def _late(self) -> None:
         self._head_timer = None
