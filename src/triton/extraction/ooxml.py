@@ -62,8 +62,8 @@ def check(archive: zipfile.ZipFile, limits: Limits) -> None:
         unpacked > RATIO_FROM_BYTES and ratio > limits.max_unpacked_ratio
     ):
         raise errors.too_large(
-            f"The DOCX unpacks to {unpacked} bytes, {ratio} times its size; at most "
-            f"{limits.max_unpacked_bytes} bytes and {limits.max_unpacked_ratio} times are allowed.",
+            f"The DOCX unpacks to {unpacked:,} bytes, {ratio} times its size; at most "
+            f"{limits.max_unpacked_bytes:,} bytes and {limits.max_unpacked_ratio} times are allowed.",
             unpacked=unpacked,
             ratio=ratio,
         )
@@ -71,8 +71,8 @@ def check(archive: zipfile.ZipFile, limits: Limits) -> None:
         if part.filename.endswith((".xml", ".rels")):
             if part.file_size > limits.max_part_bytes:
                 raise errors.too_large(
-                    f"The DOCX's part {part.filename[:100]} has {part.file_size} bytes of XML and "
-                    f"{limits.max_part_bytes} are allowed; split the document.",
+                    f"The DOCX's part {part.filename[:100]} has {part.file_size:,} bytes of XML and "
+                    f"{limits.max_part_bytes:,} are allowed; split the document.",
                     part=part.filename,
                 )
             # The format forbids document types; only entity bombs and file readers bring one.

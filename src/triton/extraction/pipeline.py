@@ -111,7 +111,7 @@ def _read(media_type: str, source: Source, budget: Budget) -> Document:
     allowed = _max_text_bytes(media_type, budget.limits)
     if source.size > allowed:
         raise errors.too_large(
-            f"The {detect.LABELS[media_type]} document has {source.size} bytes and {allowed} are allowed "
+            f"The {detect.LABELS[media_type]} document has {source.size:,} bytes and {allowed:,} are allowed "
             "for this kind; split it and submit the parts.",
             size=source.size,
             allowed=allowed,

@@ -52,7 +52,7 @@ def opened(data: BinaryIO | bytes, max_bytes: int) -> Iterator[Source]:
             size += len(chunk)
             if size > max_bytes:
                 raise errors.too_large(
-                    f"The document is larger than the {max_bytes} bytes that are allowed; "
+                    f"The document is larger than the {max_bytes:,} bytes that are allowed; "
                     "split it and submit the parts.",
                     max_bytes=max_bytes,
                 )
