@@ -11,7 +11,8 @@ import redis
 
 from triton import keys
 from triton.events.client import send
-from triton.events.scripts import Claimed, Packed, Scripts, claimed, pack_outcome, pack_report
+from triton.events.replies import Claimed, claimed
+from triton.events.scripts import Packed, Scripts, pack_outcome, pack_report
 from triton.events.types import (
     Completed,
     Error,

@@ -15,7 +15,8 @@ from bench.table import Measure, Sample, lines
 from triton import keys
 from triton.events.client import send
 from triton.events.codec import encode_data
-from triton.events.scripts import Call, Scripts, claimed, pack_outcome
+from triton.events.replies import claimed
+from triton.events.scripts import Call, Scripts, pack_outcome
 from triton.events.submission import Submission
 from triton.events.types import Completed, Submitted
 

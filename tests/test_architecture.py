@@ -27,6 +27,7 @@ PURE = {
     "events.envelope",
     "events.codec",
     "events.upcasts",
+    "events.replies",
     "events.render",
     "events.render_page",
     "events.submission",

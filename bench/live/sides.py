@@ -20,7 +20,8 @@ from bench.live.peers import STREAM
 from bench.servers import environment
 from triton import keys
 from triton.events.client import send
-from triton.events.scripts import Scripts, claimed, pack_report
+from triton.events.replies import claimed
+from triton.events.scripts import Scripts, pack_report
 from triton.events.types import Output, Progressed
 from triton.stack.engines import Engines
 from triton.stack.processes import Spec

@@ -1,6 +1,6 @@
 """Owns every error that Triton raises on purpose: one root, a stable code, a message for a person.
 
-Expected outcomes are values (see `triton.events.scripts`); what is raised here is a broken promise,
+Expected outcomes are values (see `triton.events.replies`); what is raised here is a broken promise,
 a wrong setting or bad input. Messages say what was found, what was expected, and what to do next.
 """
 

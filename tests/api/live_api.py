@@ -24,7 +24,8 @@ from triton.checkpoints.lease import Lease
 from triton.events.client import connect, connect_async, send
 from triton.events.log import Log
 from triton.events.registry import About, encode_about
-from triton.events.scripts import Claimed, Scripts, answers, claimed, pack_outcome, pack_report
+from triton.events.replies import Claimed, answers, claimed
+from triton.events.scripts import Scripts, pack_outcome, pack_report
 from triton.events.types import (
     Cancelled,
     Completed,

@@ -26,7 +26,8 @@ from triton import (
 )
 from triton.broker.proxy import JobProxy
 from triton.events.client import send
-from triton.events.scripts import Call, Claimed, Scripts
+from triton.events.replies import Claimed
+from triton.events.scripts import Call, Scripts
 from triton.events.types import Cancelled, Failed, Released
 from triton.submit import message_for
 

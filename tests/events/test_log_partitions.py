@@ -19,7 +19,8 @@ from redis_server import BOTH, RedisServer, redis7_binary, valkey_binary
 from triton import keys
 from triton.events.client import connect_async
 from triton.events.log import Log
-from triton.events.scripts import Call, Scripts, answers, claimed, pack_report
+from triton.events.replies import answers, claimed
+from triton.events.scripts import Call, Scripts, pack_report
 from triton.events.sources import NAMES
 from triton.events.types import (
     AuditRead,

@@ -39,7 +39,8 @@ from partition_model import (
 from triton import keys
 from triton.events.client import send
 from triton.events.codec import encode_data
-from triton.events.scripts import Call, Scripts, answers, claimed, pack_outcome, pack_report
+from triton.events.replies import answers, claimed
+from triton.events.scripts import Call, Scripts, pack_outcome, pack_report
 from triton.events.types import (
     AuditRead,
     Cancelled,

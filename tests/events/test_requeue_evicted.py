@@ -9,7 +9,7 @@ from log_steps import Steps
 from partition_model import Sent
 
 from triton import keys
-from triton.events.scripts import claimed
+from triton.events.replies import claimed
 from triton.events.types import Error, Failed
 
 FAILED = Failed(error=Error(type="E"))

@@ -12,7 +12,8 @@ from triton import keys
 from triton.events.codec import decode_entry
 from triton.events.envelope import Event
 from triton.events.heads import head_of
-from triton.events.scripts import CHUNK, Scripts, answers, claimed, pack_outcome, pack_report
+from triton.events.replies import answers, claimed
+from triton.events.scripts import CHUNK, Scripts, pack_outcome, pack_report
 from triton.events.types import (
     Cancelled,
     Completed,

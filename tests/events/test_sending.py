@@ -17,7 +17,8 @@ from triton.errors import ConfigurationError
 from triton.events.client import connect, connect_async, send, send_async
 from triton.events.cluster import servers_of
 from triton.events.patience import ShortRetry
-from triton.events.scripts import Call, Scripts, answers, pack_outcome, pack_report
+from triton.events.replies import answers
+from triton.events.scripts import Call, Scripts, pack_outcome, pack_report
 from triton.events.types import Completed, Progressed
 
 Send = Callable[[list[Call]], list[Any]]

@@ -13,7 +13,7 @@ from log_steps import Steps
 
 from triton.errors import ValidationError
 from triton.events.codec import decode_data
-from triton.events.scripts import claimed
+from triton.events.replies import claimed
 from triton.events.types import SCHEMA, Submitted
 from triton.submit import (
     MAX_BODY,

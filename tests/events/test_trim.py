@@ -7,7 +7,7 @@ from partition_model import Sent
 
 from eventually import eventually
 from triton import keys
-from triton.events.scripts import claimed
+from triton.events.replies import claimed
 from triton.events.types import Cancelled, Error, Failed
 
 

@@ -12,7 +12,8 @@ from typing import Any, Self
 from triton import keys
 from triton.events.client import connect, send
 from triton.events.codec import encode_data
-from triton.events.scripts import Claimed, Scripts, claimed, pack_outcome, pack_report
+from triton.events.replies import Claimed, claimed
+from triton.events.scripts import Scripts, pack_outcome, pack_report
 from triton.events.submission import Submission
 from triton.events.types import (
     Cancelled,

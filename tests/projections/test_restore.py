@@ -21,7 +21,7 @@ from triton import keys
 from triton.errors import ConflictError, UnavailableError
 from triton.events.client import send
 from triton.events.heads import born_of
-from triton.events.scripts import Claimed, answers
+from triton.events.replies import Claimed, answers
 from triton.events.submission import Submission
 from triton.events.types import (
     Completed,

@@ -15,7 +15,7 @@ from triton.api.job_answers import prefix_of, shrunk
 from triton.api.services import Services
 from triton.api.submission import SubmitRequest, submission_for
 from triton.events.client import send_async
-from triton.events.scripts import answers
+from triton.events.replies import answers
 from triton.events.submission import Submission
 from triton.observe import tracing
 from triton.verdict import verdict_of

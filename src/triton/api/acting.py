@@ -26,7 +26,8 @@ from triton.errors import ForbiddenError
 from triton.events.client import send_async
 from triton.events.envelope import to_datetime, to_microseconds
 from triton.events.heads import read_many
-from triton.events.scripts import CHUNK, Call, answers
+from triton.events.replies import answers
+from triton.events.scripts import CHUNK, Call
 from triton.history.index import PROJECTOR
 from triton.job import Head
 

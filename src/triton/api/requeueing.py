@@ -17,7 +17,7 @@ from triton.api.submission import fresh_body
 from triton.errors import UnavailableError
 from triton.events.client import send_async
 from triton.events.entries import Entry
-from triton.events.scripts import RequeueAnswer, answers
+from triton.events.replies import RequeueAnswer, answers
 from triton.history.of_job import job_page
 from triton.restore.jobs import Jobs
 from triton.restore.kept import Kept, Stay

@@ -39,7 +39,8 @@ from triton.broker.shares import Shares
 from triton.broker.trip import Claim, Finished, Report, Trip, grouped
 from triton.events.client import send
 from triton.events.registry import About, encode_about
-from triton.events.scripts import CHUNK, Call, Claimed, ClaimReply, Scripts
+from triton.events.replies import Claimed, ClaimReply
+from triton.events.scripts import CHUNK, Call, Scripts
 from triton.keeper.holds import Holds
 from triton.keeper.parent import Keeper
 from triton.observe.logger import get_logger

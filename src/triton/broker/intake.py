@@ -20,7 +20,8 @@ from triton.errors import UnavailableError, no_answer
 from triton.events.client import send
 from triton.events.cluster import slots_of
 from triton.events.log import checked_epochs
-from triton.events.scripts import Hold, Scripts, answers
+from triton.events.replies import answers
+from triton.events.scripts import Hold, Scripts
 from triton.events.submission import Submission
 from triton.observe.logger import get_logger
 

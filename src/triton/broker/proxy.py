@@ -14,7 +14,7 @@ from dramatiq.threading import Interrupt, raise_thread_exception
 from triton.broker.interrupts import CancelRequested, LeaseLost, Snooze
 from triton.broker.reports import Reports
 from triton.broker.steps import Steps
-from triton.events.scripts import Claimed
+from triton.events.replies import Claimed
 from triton.events.submission import Submission
 from triton.payloads import Payloads
 from triton.references import Reference, refer, reference_in, resolved

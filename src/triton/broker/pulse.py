@@ -17,7 +17,8 @@ from triton.broker.interrupts import CancelRequested, LeaseLost
 from triton.broker.proxy import JobProxy
 from triton.broker.trip import grouped
 from triton.events.client import send
-from triton.events.scripts import Scripts, answers
+from triton.events.replies import answers
+from triton.events.scripts import Scripts
 from triton.observe.logger import get_logger
 from triton.observe.signs import REDIS, signs
 

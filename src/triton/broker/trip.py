@@ -7,7 +7,8 @@ from concurrent.futures import Future
 from typing import Any, Final, NamedTuple, TypeVar
 
 from triton.broker.proxy import JobProxy
-from triton.events.scripts import CHUNK, Call, ClaimReply, Packed, Scripts, claimed
+from triton.events.replies import ClaimReply, claimed
+from triton.events.scripts import CHUNK, Call, Packed, Scripts
 
 T = TypeVar("T")
 _TAKEN: Final = frozenset((b"ok", b"already"))

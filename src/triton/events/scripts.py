@@ -1,6 +1,7 @@
-"""Owns the calls of the Lua scripts: typed arguments, and what the replies say.
+"""Owns the calls of the Lua scripts, with typed arguments.
 
-A call is plain data (script, key, arguments), built here without I/O; `triton.events.client` sends it.
+A call is plain data (script, key, arguments), built here without I/O; `triton.events.client` sends it, and
+`triton.events.replies` reads what came back.
 Every script answers the same to a resend, so a client may repeat a call whose reply it lost.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, cast
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 import msgspec
 
@@ -44,9 +45,6 @@ NOTE_MS: Final = 24 * 3600 * 1000
 #: Entries that leave the log in one call at most: likewise.
 TRIM: Final = 200
 
-Answer: TypeAlias = Literal["ok", "already", "stale", "missing"]
-CancelAnswer: TypeAlias = Literal["cancelled", "requested", "already", "ended", "missing"]
-RequeueAnswer: TypeAlias = Literal["ok", "already", "ended", "held", "missing", "changed"]
 Hold: TypeAlias = Literal["paused", "draining", "open"]
 
 #: The arguments of one report or outcome.
@@ -69,27 +67,6 @@ class Call(NamedTuple):
     args: tuple[bytes | str | int, ...]
     #: All scripts that are loaded together with this one, where the server forgot it.
     family: tuple[Script, ...]
-
-
-class Claimed(NamedTuple):
-    """A job under this worker's lease."""
-
-    job: str
-    attempt: int
-    body: bytes
-    queue: str
-    tenant: str
-    causation: str
-    correlation: str
-    traceparent: str
-    #: Microseconds of the server's clock for which it was ready before; -1 where that is not known.
-    waited: int = -1
-
-
-class ClaimReply(NamedTuple):
-    #: Milliseconds until the next scheduled job of these queues is due; None: none is.
-    due_in_ms: int | None
-    jobs: list[Claimed]
 
 
 class Scripts:
@@ -349,32 +326,3 @@ def pack_ending(
     if not outbox:
         return header, data, body
     return (header, data, body, *(arg for s in outbox for arg in s.args()))
-
-
-def answers(reply: object) -> list[str]:
-    """The words of a reply that is a list of words."""
-    return [word.decode() for word in cast("list[bytes]", reply)]
-
-
-def claimed(reply: object) -> ClaimReply:
-    """The reply of a claim."""
-    due, *jobs = cast("list[object]", reply)
-    return ClaimReply(
-        None if cast("int", due) < 0 else cast("int", due),
-        [
-            Claimed(
-                job.decode(),
-                attempt,
-                body,
-                queue.decode(),
-                tenant.decode(),
-                causation.decode(),
-                correlation.decode(),
-                trace.decode(),
-                waited,
-            )
-            for job, attempt, body, queue, tenant, causation, correlation, trace, waited in cast(
-                "list[tuple[bytes, int, bytes, bytes, bytes, bytes, bytes, bytes, int]]", jobs
-            )
-        ],
-    )

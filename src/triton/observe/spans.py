@@ -33,7 +33,7 @@ import triton
 if TYPE_CHECKING:
     from dramatiq import Message
 
-    from triton.events.scripts import Claimed
+    from triton.events.replies import Claimed
 
 #: The message option in which a retry carries the span of the attempt before.
 PREVIOUS: Final = "previous_span"

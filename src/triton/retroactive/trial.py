@@ -28,7 +28,7 @@ from triton.broker.outcomes import error_of
 from triton.broker.proxy import JobProxy
 from triton.broker.steps import Steps
 from triton.events.codec import decode_data, encode_data
-from triton.events.scripts import Claimed
+from triton.events.replies import Claimed
 from triton.events.types import SCHEMA, Output, Progressed, StepCompleted
 from triton.retroactive.account import MAX_MESSAGE, Account, Sent, Task, as_logged, sent_message
 

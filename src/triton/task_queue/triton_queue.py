@@ -14,7 +14,7 @@ from triton.broker import TritonBroker
 from triton.broker.intake import answering
 from triton.events.client import send
 from triton.events.heads import head_of
-from triton.events.scripts import answers
+from triton.events.replies import answers
 from triton.job import Head
 from triton.references import reference_in
 from triton.task_queue.protocol import Cancellation, Task

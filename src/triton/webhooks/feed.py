@@ -32,7 +32,8 @@ from triton.events.envelope import to_microseconds
 from triton.events.heads import read_many
 from triton.events.log import Log
 from triton.events.render import show_entry
-from triton.events.scripts import Scripts, answers
+from triton.events.replies import answers
+from triton.events.scripts import Scripts
 from triton.events.submission import Submission
 from triton.settings import Settings
 from triton.submit import message_for, submission_of

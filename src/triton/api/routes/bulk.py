@@ -37,7 +37,7 @@ from triton.api.wire import Json, decode, expect_json, read_body
 from triton.bulk import Receipt, existing, nothing_submitted, receipt_of, waves
 from triton.errors import UnavailableError
 from triton.events.client import send_async
-from triton.events.scripts import answers
+from triton.events.replies import answers
 from triton.events.submission import Submission
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal

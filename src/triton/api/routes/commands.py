@@ -23,7 +23,8 @@ from triton.audit.reasons import given
 from triton.errors import ConflictError
 from triton.events.client import send_async
 from triton.events.heads import read_body
-from triton.events.scripts import Call, answers
+from triton.events.replies import answers
+from triton.events.scripts import Call
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
 
