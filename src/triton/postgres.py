@@ -1,21 +1,23 @@
-"""Owns how a process connects to PostgreSQL for work of its own, without a pool."""
+"""Owns connections to PostgreSQL for a process's own work, without a pool."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import psycopg
 
 from triton.errors import UnavailableError, no_answer
 
+#: In autocommit mode, where nothing else is said; transactions are opened by name.
+Connection: TypeAlias = psycopg.AsyncConnection[Any]
 #: Seconds that connecting may take.
 _TIMEOUT: Final = 10
 
 
 @asynccontextmanager
-async def connected(url: str, **options: Any) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+async def connected(url: str, **options: Any) -> AsyncIterator[Connection]:
     """A connection in autocommit mode; transactions are opened by name. `options` are psycopg's.
 
     Raises UnavailableError where PostgreSQL does not answer, or goes away within the block.

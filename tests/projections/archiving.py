@@ -10,7 +10,6 @@ import msgspec
 from projecting import acquired, opened
 
 from triton.archive import ArchiveStore, open_archive
-from triton.checkpoints.lease import Connection
 from triton.events.log import Log
 from triton.evidence import layout, manifest, notes, segment, tree
 from triton.evidence.archiver import Archiver
@@ -18,6 +17,7 @@ from triton.evidence.layout import Tree
 from triton.evidence.ledger import ARCHIVER
 from triton.evidence.notes import Signer, TreeHead
 from triton.evidence.signing import generated_signer
+from triton.postgres import Connection
 from triton.settings import Settings
 
 #: Small, so that a run has several segments; nothing is kept in Redis for its own sake.

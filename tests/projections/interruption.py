@@ -10,8 +10,8 @@ from typing import Any, Literal
 import psycopg
 from projecting import opened
 
-from triton.checkpoints.lease import Connection
 from triton.events.log import Log
+from triton.postgres import Connection
 from triton.settings import Settings
 
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import psycopg
 
-from triton.checkpoints.lease import Connection, Lease
+from triton.checkpoints.lease import Lease
 from triton.events.client import connect_async
 from triton.events.log import Log
 from triton.events.scripts import Scripts
 from triton.history import History, open_past
+from triton.postgres import Connection
 from triton.projections.adopt import Adopted, adopt
 from triton.projections.clickhouse import ClickHouseProjection
 from triton.projections.engines import open_engines

@@ -18,7 +18,6 @@ from projecting import run
 from triton.archive import ArchiveStore, Stored, open_archive
 from triton.archive.file import FileArchive
 from triton.archive.store import Data
-from triton.checkpoints.lease import Connection
 from triton.errors import (
     ConflictError,
     EvidenceError,
@@ -30,6 +29,7 @@ from triton.events.entries import dense, page_of
 from triton.events.log import Log
 from triton.events.types import Completed
 from triton.evidence import layout, segment
+from triton.postgres import Connection
 from triton.settings import Settings
 
 

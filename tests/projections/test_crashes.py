@@ -21,8 +21,9 @@ from projecting import (
     run,
 )
 
-from triton.checkpoints.lease import Connection, Lease
+from triton.checkpoints.lease import Lease
 from triton.events.types import Completed, Error, Progressed, RetryScheduled
+from triton.postgres import Connection
 from triton.projections.projector import Projection, Projector
 from triton.projections.report import render
 from triton.projections.verify import verify

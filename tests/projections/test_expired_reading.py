@@ -26,10 +26,10 @@ from triton.audit.instants import instant
 from triton.audit.proving import Prover
 from triton.audit.timeline import Chosen, job_at, jobs_at
 from triton.audit.why import why
-from triton.checkpoints.lease import Connection
 from triton.errors import ConflictError, ExpiredError, HoleError, NotFoundError
 from triton.evidence import keyring
 from triton.history import Filter, History, Past
+from triton.postgres import Connection
 from triton.projections.sweeping import sweep_once
 from triton.projections.verify import verify
 from triton.restore.running import open_restore

@@ -17,13 +17,13 @@ from log_writer import LogWriter
 from projecting import opened, project, run
 
 from triton.archive import open_archive
-from triton.checkpoints.lease import Connection
 from triton.errors import EvidenceError
 from triton.events.log import Log
 from triton.events.scripts import Scripts
 from triton.events.types import HoldPlaced
 from triton.expiry.expiring import Expirer
 from triton.expiry.running import run_expiry
+from triton.postgres import Connection
 from triton.settings import Settings
 
 

@@ -14,9 +14,9 @@ from log_writer import LogWriter
 from projecting import clickhouse_projection, opened, postgres_projection, project, run
 from rebuilding import filled, killed, rebuilding, step
 
-from triton.checkpoints.lease import Connection
 from triton.errors import ConflictError
 from triton.events.types import Completed
+from triton.postgres import Connection
 from triton.projections.rebuild.clickhouse_tables import ClickHouseTables
 from triton.projections.rebuild.running import Rebuild
 from triton.projections.rebuild.shadow import Shadow

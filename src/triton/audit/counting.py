@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from triton.audit.statements import sql
-from triton.checkpoints.lease import Connection
 from triton.events.log import Log
+from triton.postgres import Connection
 from triton.verifier.triton_verify import INCOMPLETE, TAMPERED, Finding, Report
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from triton.archive import ArchiveStore
 from triton.audit.noting import note
-from triton.checkpoints.lease import Connection, Lease
+from triton.checkpoints.lease import Lease
 from triton.errors import ConflictError, NotFoundError
 from triton.events.log import Log
 from triton.events.scripts import Scripts
@@ -22,6 +22,7 @@ from triton.evidence.keyring import Keyring
 from triton.evidence.ledger import ARCHIVER
 from triton.evidence.notes import Signer
 from triton.evidence.rows import Rows
+from triton.postgres import Connection
 
 
 class Rotated(NamedTuple):

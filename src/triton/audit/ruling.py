@@ -7,16 +7,14 @@ two, what is held stays held, and the same call again does the rest.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
-
-import psycopg
+from typing import TypeAlias
 
 from triton.audit.rules import Hold, Retention, Scope
 from triton.audit.statements import sql
 from triton.errors import ConflictError, NotFoundError, ValidationError
 from triton.events.types import AdministrativeData, HoldLifted, HoldPlaced, RetentionSet
+from triton.postgres import Connection
 
-Connection: TypeAlias = psycopg.AsyncConnection[Any]
 #: Writes an administrative event: data, operation id, tenant. Answers its position.
 Note: TypeAlias = Callable[[AdministrativeData, str, str], Awaitable[int]]
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Self, TypeAlias
+from typing import Final, Self
 
 import psycopg
 
 from triton.checkpoints.statements import sql
 from triton.errors import FencedError
 from triton.events.log import Checkpoint, Entry
+from triton.postgres import Connection
 
-#: A connection in autocommit mode; transactions are opened by name.
-Connection: TypeAlias = psycopg.AsyncConnection[Any]
 #: Seconds after which a projector that says nothing is replaced: with a standby's look each second, another
 #: works within 10 s, whatever became of it.
 LEASE_SECONDS: Final = 8.0

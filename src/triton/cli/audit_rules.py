@@ -14,8 +14,9 @@ from triton.cli.options import Data, Json
 
 if TYPE_CHECKING:
     from triton.audit.rules import Scope
-    from triton.audit.ruling import Connection, Note
+    from triton.audit.ruling import Note
     from triton.expiry.expiring import Expirer
+    from triton.postgres import Connection
     from triton.settings import Settings
 
 _T = TypeVar("_T")

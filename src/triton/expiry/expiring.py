@@ -15,7 +15,6 @@ import msgspec
 
 from triton.archive import ArchiveStore
 from triton.audit.noting import note
-from triton.checkpoints.lease import Connection
 from triton.errors import EvidenceError
 from triton.events.client import server_time
 from triton.events.scripts import Scripts
@@ -27,6 +26,7 @@ from triton.expiry.planning import Judge, Planned
 from triton.expiry.statements import sql
 from triton.history import History
 from triton.observe.logger import get_logger
+from triton.postgres import Connection
 from triton.projections.lag import PROJECTORS
 
 REASON = "all of its events outlived their retention"

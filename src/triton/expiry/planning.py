@@ -15,7 +15,6 @@ from triton.audit.outliving import Contents
 from triton.audit.rules import DAY
 from triton.audit.ruling import holds, retention
 from triton.causes import when
-from triton.checkpoints.lease import Connection
 from triton.events.envelope import TYPE
 from triton.evidence.layout import Tree
 from triton.evidence.ledger import ARCHIVER
@@ -23,6 +22,7 @@ from triton.evidence.rows import Rows, Segment
 from triton.expiry import segment_file
 from triton.expiry.statements import sql
 from triton.history import History
+from triton.postgres import Connection
 from triton.projections.lag import PROJECTORS
 from triton.projections.postgres import PostgresProjection
 from triton.projections.rebuild import shadow as shadows

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 
 from triton import keys
-from triton.checkpoints.lease import LEASE_SECONDS, Connection, Lease
+from triton.checkpoints.lease import LEASE_SECONDS, Lease
 from triton.errors import ExpiredError, FencedError, HoleError
 from triton.events.client import send_async
 from triton.events.log import Checkpoint
 from triton.events.scripts import Scripts
 from triton.evidence.layout import Tree
 from triton.history import History
+from triton.postgres import Connection
 from triton.projections.fold import JobFold
 from triton.projections.fork import Fork
 from triton.projections.lines import escaped_json, fields_of

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from triton.checkpoints.lease import Connection
 from triton.events.envelope import Event
+from triton.postgres import Connection
 from triton.projections.refold import EVENT_FIELDS, comparable, expected_event
 from triton.projections.report import Report
 from triton.projections.statements import sql

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from psycopg.rows import dict_row
 
-from triton.checkpoints.lease import Connection
 from triton.job import TERMINAL
+from triton.postgres import Connection
 from triton.projections.compare_events import Found
 from triton.projections.refold import JSON_FIELDS, Tracked, comparable, evolved, expected_job
 from triton.projections.render import clean_text

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from triton.checkpoints.lease import Connection
+from triton.postgres import Connection
 from triton.projections.statements import sql
 
 #: What is copied; each is a file of `sql`.

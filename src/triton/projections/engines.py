@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from triton.checkpoints.lease import Connection
 from triton.errors import UnavailableError, no_answer
 from triton.events.client import connect_async
 from triton.history import History, history_of
-from triton.postgres import connected
+from triton.postgres import Connection, connected
 from triton.settings import Settings
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from triton.checkpoints.lease import Connection
 from triton.errors import LogForkedError
 from triton.events.envelope import Event
 from triton.events.log import Entry
 from triton.evidence.layout import Tree
 from triton.history import History
+from triton.postgres import Connection
 from triton.projections.refold import EVENT_FIELDS, comparable, decoded, expected_event
 from triton.projections.statements import sql
 

@@ -7,13 +7,12 @@ from typing import Final
 
 import msgspec
 
-from triton.checkpoints.lease import Connection
 from triton.errors import UnavailableError
 from triton.events.client import connect_async, server_time
 from triton.events.envelope import AT
 from triton.events.log import Checkpoint, Log
 from triton.history import log_of
-from triton.postgres import connected
+from triton.postgres import Connection, connected
 from triton.projections.clickhouse import ClickHouseProjection
 from triton.projections.postgres import PostgresProjection
 from triton.settings import Settings

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from triton.checkpoints.lease import Connection, Lease
+from triton.checkpoints.lease import Lease
 from triton.errors import FencedError, UnavailableError
+from triton.postgres import Connection
 from triton.projections.compare_events import ANALYTICS
 from triton.projections.refold import EVENT_FIELDS
 from triton.projections.statements import sql

@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 import psycopg
 
-from triton.checkpoints.lease import Connection, Lease
+from triton.checkpoints.lease import Lease
+from triton.postgres import Connection
 from triton.projections.copying import Copier
 from triton.projections.fold import JobFold, Sifter, poisons
 from triton.projections.lines import escaped_json, fields_of, lines_of

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from triton.checkpoints.keeping import pause
-from triton.checkpoints.lease import Connection
 from triton.errors import TritonError, UnavailableError
 from triton.observe.logger import get_logger
-from triton.postgres import connected
+from triton.postgres import Connection, connected
 from triton.projections.statements import sql
 from triton.settings import Settings
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 from redis.exceptions import RedisError
 
-from triton.checkpoints.lease import Connection
 from triton.events.checks import note_check
 from triton.events.log import Checkpoint
 from triton.history import History
+from triton.postgres import Connection
 from triton.projections.clickhouse import ClickHouseProjection
 from triton.projections.compare_events import ANALYTICS, HISTORY, EventComparison
 from triton.projections.compare_jobs import JOBS, JobComparison

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from triton.checkpoints.lease import LEASE_SECONDS, Connection, Lease
+from triton.checkpoints.lease import LEASE_SECONDS, Lease
 from triton.errors import FencedError
 from triton.evidence.layout import Tree
 from triton.evidence.lineage import Life, write_lives
 from triton.evidence.recovering import Found, write_recovered
+from triton.postgres import Connection
 from triton.projections.losing import (
     LostJob,
     forget_in_clickhouse,

@@ -11,7 +11,6 @@ import msgspec
 from psycopg.rows import dict_row
 
 from triton.archive import ArchiveStore
-from triton.checkpoints.lease import Connection
 from triton.errors import ConflictError, NotFoundError
 from triton.events.entries import Entry
 from triton.evidence import layout, notes
@@ -20,6 +19,7 @@ from triton.evidence.lineage import Life, last_of, lives_in
 from triton.evidence.recovering import Found, segments_unknown
 from triton.evidence.rows import segments_of
 from triton.history import Past
+from triton.postgres import Connection
 from triton.restore.entries import entry_of_record, entry_of_row
 from triton.restore.statements import sql
 

@@ -11,14 +11,13 @@ import msgspec
 import redis.asyncio
 
 from triton.archive import ArchiveStore, open_archive
-from triton.checkpoints.lease import Connection
 from triton.errors import ConfigurationError, ConflictError
 from triton.events.client import connect_async, server_time
 from triton.events.entries import Entry
 from triton.events.scripts import Scripts
 from triton.evidence.lineage import ancestry
 from triton.history import Past, open_past
-from triton.postgres import connected
+from triton.postgres import Connection, connected
 from triton.projections.engines import open_clickhouse
 from triton.projections.losing import LostJob
 from triton.restore.declaring import PATIENCE, declare, declared

@@ -12,8 +12,8 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from triton.checkpoints.lease import Connection
 from triton.errors import UnavailableError, no_answer
+from triton.postgres import Connection
 from triton.projections.clickhouse import EVENTS, ClickHouseProjection
 from triton.projections.projector import Projection
 from triton.projections.rebuild.compare_clickhouse import compare

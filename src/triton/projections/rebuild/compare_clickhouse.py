@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
-from triton.checkpoints.lease import Connection
+from triton.postgres import Connection
 from triton.projections.rebuild.shadow import Shadow, positions
 from triton.projections.rebuild.target import Comparison
 from triton.projections.rows import COLUMNS

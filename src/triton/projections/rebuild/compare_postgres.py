@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from psycopg import sql as text
 
-from triton.checkpoints.lease import Connection
+from triton.postgres import Connection
 from triton.projections.rebuild.shadow import Shadow, positions
 from triton.projections.rebuild.target import Comparison
 

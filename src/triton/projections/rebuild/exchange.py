@@ -7,8 +7,8 @@ from typing import Final
 
 from psycopg import sql as text
 
-from triton.checkpoints.lease import Connection
 from triton.events.log import Checkpoint
+from triton.postgres import Connection
 from triton.projections.rebuild.shadow import Shadow
 
 #: The name that the shadow's rows have while they change places.

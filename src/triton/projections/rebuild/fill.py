@@ -12,11 +12,11 @@ from typing import Final
 
 import psycopg
 
-from triton.checkpoints.lease import LEASE_SECONDS, Connection, Lease
+from triton.checkpoints.lease import LEASE_SECONDS, Lease
 from triton.errors import ConflictError
 from triton.events.entries import Page
 from triton.events.log import Checkpoint
-from triton.postgres import connected
+from triton.postgres import Connection, connected
 from triton.projections.projector import PAGE, Projector, Source
 from triton.projections.rebuild.shadow import Shadow, inside
 from triton.projections.rebuild.target import Target

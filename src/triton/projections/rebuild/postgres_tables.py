@@ -7,8 +7,8 @@ from typing import Final
 import psycopg
 from psycopg import sql as text
 
-from triton.checkpoints.lease import Connection
 from triton.errors import ConflictError
+from triton.postgres import Connection
 from triton.projections.postgres import PostgresProjection
 from triton.projections.projector import Projection
 from triton.projections.rebuild.compare_postgres import compare

@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
-from triton.checkpoints.lease import Connection
 from triton.errors import ConflictError, ValidationError
 from triton.events.client import connect_async
 from triton.events.log import Checkpoint, Log
 from triton.history import history_of
-from triton.postgres import connected
+from triton.postgres import Connection, connected
 from triton.projections.rebuild import shadow as shadows
 from triton.projections.rebuild.clickhouse_tables import ClickHouseTables
 from triton.projections.rebuild.fill import Reached, fill

@@ -16,9 +16,9 @@ import msgspec
 from psycopg import sql as text
 from psycopg.rows import class_row
 
-from triton.checkpoints.lease import Connection
 from triton.errors import ConfigurationError
 from triton.events.log import Checkpoint
+from triton.postgres import Connection
 from triton.projections.rebuild.statements import sql
 
 #: `filling`: rows are missing. `ready`: it has all rows up to its checkpoints. `previous`: it was switched,

@@ -15,9 +15,9 @@ import msgspec
 import psycopg
 from psycopg import sql as text
 
-from triton.checkpoints.lease import Connection
 from triton.errors import ConflictError, LogForkedError, UnavailableError
 from triton.events.log import Checkpoint
+from triton.postgres import Connection
 from triton.projections.projector import Source
 from triton.projections.rebuild.exchange import exchange
 from triton.projections.rebuild.fill import project

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from triton.checkpoints.lease import Connection
+from triton.postgres import Connection
 from triton.projections.projector import Projection
 from triton.projections.rebuild.shadow import Shadow
 
