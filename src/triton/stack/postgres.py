@@ -13,8 +13,8 @@ import psycopg
 from triton.errors import StartupError
 from triton.stack.engine import ENGINE_GRACE, START_SECONDS, await_answer, package_folder
 from triton.stack.folder import DataFolder
-from triton.stack.identity import Identity, choose_identity
 from triton.stack.processes import Spec, Supervisor
+from triton.stack.unix_user import UnixUser, choose_user
 
 ROLE = "triton"
 DATABASE = "triton"
@@ -56,7 +56,7 @@ class Postgres:
         self._new = self._home / "data.new"
         self._sockets = folder.run / "postgres"
         self._fast_unsafe = fast_unsafe
-        self._identity = Identity()
+        self._user = UnixUser()
         self._binaries = Path()
 
     @property
@@ -68,7 +68,7 @@ class Postgres:
         self._binaries = package / "pginstall18" / "bin"
         for path in (self._home, self._sockets):
             path.mkdir(mode=0o700, exist_ok=True)
-        self._identity = choose_identity(
+        self._user = choose_user(
             self._binaries / "initdb",
             (self._home, self._sockets),
             (self._folder.path, self._folder.run),
@@ -150,9 +150,9 @@ class Postgres:
         self._supervisor.spawn(
             Spec(
                 name=program,
-                argv=(*self._identity.prefix, str(self._binaries / program), *arguments),
+                argv=(*self._user.prefix, str(self._binaries / program), *arguments),
                 env={"LC_ALL": "C", "PATH": os.defpath},
-                uid=self._identity.uid,
+                uid=self._user.uid,
                 cwd=Path("/"),
                 # A fast stop: clients are cut, everything committed is on disk. SIGTERM would wait
                 # for the last client to leave.

@@ -21,7 +21,7 @@ PROBE = (
 )
 
 
-class Identity(msgspec.Struct, frozen=True):
+class UnixUser(msgspec.Struct, frozen=True):
     """How to run a program: as `uid` (None: as we are), behind the command `prefix`."""
 
     uid: int | None = None
@@ -30,14 +30,14 @@ class Identity(msgspec.Struct, frozen=True):
     owner: int = 0
 
 
-DROPPED = Identity(uid=NOBODY, owner=NOBODY)
+DROPPED = UnixUser(uid=NOBODY, owner=NOBODY)
 #: For trees below a private home, which nobody cannot enter. In a user namespace root's files stay
 #: root's and the program believes to be nobody; where namespaces are forbidden (many containers),
 #: nobody keeps the one capability that enters private folders.
-UNSHARED = Identity(
+UNSHARED = UnixUser(
     prefix=("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"), owner=0
 )
-CAPABLE = Identity(
+CAPABLE = UnixUser(
     prefix=(
         *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
         *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
@@ -46,7 +46,7 @@ CAPABLE = Identity(
 )
 
 
-def choose_identity(program: Path, folders: Sequence[Path], parents: Sequence[Path]) -> Identity:
+def choose_user(program: Path, folders: Sequence[Path], parents: Sequence[Path]) -> UnixUser:
     """The first way that can run `program` and write to `folders`, which are given to it.
 
     `parents` are private folders of ours on the way to `folders`; nobody gets leave to pass
@@ -72,7 +72,7 @@ def choose_identity(program: Path, folders: Sequence[Path], parents: Sequence[Pa
     )
 
 
-def _ordinary(program: Path, folders: Sequence[Path]) -> Identity:
+def _ordinary(program: Path, folders: Sequence[Path]) -> UnixUser:
     uid = os.geteuid()
     for folder in folders:
         if (owner := folder.stat().st_uid) != uid:
@@ -87,10 +87,10 @@ def _ordinary(program: Path, folders: Sequence[Path]) -> Identity:
         nameless = msgspec.structs.replace(UNSHARED, owner=uid)
         if _works(nameless, program, folders):
             return nameless
-    return Identity(owner=uid)
+    return UnixUser(owner=uid)
 
 
-def _works(way: Identity, program: Path, folders: Sequence[Path]) -> bool:
+def _works(way: UnixUser, program: Path, folders: Sequence[Path]) -> bool:
     """Tries it, rather than reasoning about modes, lists, mounts and what a container forbids."""
     try:
         probe = subprocess.run(

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from triton.errors import StartupError
-from triton.stack import identity
+from triton.stack import unix_user
 from triton.stack.engines import Engines
-from triton.stack.identity import CAPABLE, DROPPED, NOBODY, UNSHARED, choose_identity
+from triton.stack.unix_user import CAPABLE, DROPPED, NOBODY, UNSHARED, choose_user
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to leave it")
 
@@ -31,7 +31,7 @@ def test_root_becomes_nobody_where_the_way_is_open(data: Path) -> None:
     inner = data / "inner"
     inner.mkdir(mode=0o700)
     (inner / "file").write_text("")
-    assert choose_identity(program(data.parent), [inner], [data]) == DROPPED
+    assert choose_user(program(data.parent), [inner], [data]) == DROPPED
     assert (inner / "file").stat().st_uid == NOBODY
     found = data.stat()
     assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (0, NOBODY, 0o710)
@@ -43,7 +43,7 @@ def test_root_finds_another_way_in_a_private_tree(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     inner = tmp_path / "inner"
     inner.mkdir()
-    chosen = choose_identity(program(tmp_path), [inner], [])
+    chosen = choose_user(program(tmp_path), [inner], [])
     assert chosen in (UNSHARED, CAPABLE)
     assert inner.stat().st_uid == chosen.owner
 
@@ -58,8 +58,8 @@ def test_postgres_moves_from_one_way_to_another_with_its_data(
     for count, blocked in enumerate((("UNSHARED",), ("CAPABLE",)), start=1):
         with monkeypatch.context() as patch:
             for name in blocked:
-                owner = getattr(identity, name).owner
-                patch.setattr(identity, name, identity.Identity(prefix=("false",), owner=owner))
+                owner = getattr(unix_user, name).owner
+                patch.setattr(unix_user, name, unix_user.UnixUser(prefix=("false",), owner=owner))
             only_postgres = Engines(
                 tmp_path / "data",
                 redis_url="unix:///nowhere",
@@ -75,7 +75,7 @@ def test_postgres_moves_from_one_way_to_another_with_its_data(
 @as_root
 def test_no_way_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="does not run as root, and no other user can reach"):
-        choose_identity(tmp_path / "missing", [tmp_path], [])
+        choose_user(tmp_path / "missing", [tmp_path], [])
 
 
 def test_an_ordinary_user_cannot_take_over_anothers_files(
@@ -85,4 +85,4 @@ def test_an_ordinary_user_cannot_take_over_anothers_files(
     somebody = data.stat().st_uid + 1
     monkeypatch.setattr(os, "geteuid", lambda: somebody)
     with pytest.raises(StartupError, match="start Triton as the user who started it first"):
-        choose_identity(program(data.parent), [data], [])
+        choose_user(program(data.parent), [data], [])
