@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import secrets
-import socket
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 from triton.archive import ArchiveStore
 from triton.audit.noting import note
-from triton.checkpoints.lease import Lease
+from triton.checkpoints.lease import Lease, new_owner
 from triton.errors import ConflictError, NotFoundError
 from triton.events.log import Log
 from triton.events.scripts import Scripts
@@ -50,7 +47,7 @@ async def rotate(
     events name. Raises ConflictError where an archiver runs, ConfigurationError where `old` is not the key
     that signs, RedisError, UnavailableError.
     """
-    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    owner = new_owner()
     async with AsyncExitStack() as stack:
         for partition, epoch in enumerate(log.epochs):
             lease = await Lease.acquire(connection, ARCHIVER, partition, epoch=epoch, owner=owner)

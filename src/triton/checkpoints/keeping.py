@@ -5,9 +5,6 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
-import os
-import secrets
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, ClassVar, Final, TypeVar
@@ -16,7 +13,7 @@ import msgspec
 import psycopg
 from redis.exceptions import RedisError
 
-from triton.checkpoints.lease import LEASE_SECONDS, Lease
+from triton.checkpoints.lease import LEASE_SECONDS, Lease, new_owner
 from triton.errors import EvidenceError, FencedError, LogError, TritonError, UnavailableError
 from triton.events.log import Log
 from triton.events.troubles import Kind, note_trouble
@@ -68,7 +65,7 @@ class Keeping(abc.ABC):
         self._database_url = database_url
         self._partition = partition
         self._patience = patience
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._owner = new_owner()
         self.say = get_logger(f"triton.{self.word}").bind(partition=partition)
 
     @abc.abstractmethod

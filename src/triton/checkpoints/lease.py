@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 from typing import Final, Self
 
 import psycopg
@@ -14,6 +17,11 @@ from triton.postgres import Connection
 #: Seconds after which a projector that says nothing is replaced: with a standby's look each second, another
 #: works within 10 s, whatever became of it.
 LEASE_SECONDS: Final = 8.0
+
+
+def new_owner() -> str:
+    """A name for one that holds leases in this process; no other has it, and it tells people where it is."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 class Lease:

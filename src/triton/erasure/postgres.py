@@ -6,17 +6,18 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
-from functools import cache
-from importlib import resources
 from typing import Any, Final
 
 import psycopg
 
 from triton.erasure.store import Destroyed, away, erased
 from triton.errors import ConfigurationError
+from triton.statements import statements_of
 
 _STORE: Final = "PostgreSQL"
 _PEPPER: Final = 32
+
+_sql = statements_of("triton.erasure")
 
 
 class PostgresKeys:
@@ -94,8 +95,3 @@ class PostgresKeys:
             )
         cursor = self._connection.execute(_sql(name), values or None)
         return cursor.fetchall() if cursor.description else []
-
-
-@cache
-def _sql(name: str) -> bytes:
-    return resources.files("triton.erasure").joinpath(f"sql/{name}.sql").read_bytes()

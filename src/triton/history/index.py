@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from functools import cache
-from importlib import resources
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -22,11 +20,14 @@ from triton.errors import UnavailableError, no_answer
 from triton.events.envelope import Event, to_microseconds
 from triton.events.types import TYPES, EventData
 from triton.observe.logger import get_logger
+from triton.statements import statements_of
 
 #: The projector whose rows these are.
 PROJECTOR: Final = "postgres"
 #: Seconds for which an index that did not answer is left alone.
 _REST: Final = 2.0
+
+_sql = statements_of("triton.history")
 
 #: Gives a connection in autocommit mode for a while.
 Connect: TypeAlias = Callable[[], AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]]
@@ -96,8 +97,3 @@ def event_of(row: Mapping[str, Any], job: str, partition: int) -> Event:
         schema=row["schema"],
         data=msgspec.convert(data, kind),
     )
-
-
-@cache
-def _sql(name: str) -> bytes:
-    return resources.files("triton.history").joinpath(f"sql/{name}.sql").read_bytes()

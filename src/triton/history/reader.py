@@ -9,20 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Collection
-from typing import Final
 
 from triton import keys
 from triton.errors import LogForkedError, UnavailableError
 from triton.events.entries import Entry, Page, page_of
-from triton.events.envelope import Event
+from triton.events.envelope import AT, VERSION, Event
 from triton.events.types import Submitted
 from triton.history.actors import Actors
 from triton.history.filters import ALL, Filter, only
 from triton.history.of_job import job_page
 from triton.history.whole import PAGE, WholeLog
-
-_AT: Final = 9
-_VERSION: Final = 5
 
 
 class History(WholeLog):
@@ -91,7 +87,7 @@ class History(WholeLog):
         low = await self.first_live(partition)
         high = await self.position(partition)
         entry = await self.entry(partition, low) if low else None
-        if entry is None or int(entry.fields[_AT]) > at:
+        if entry is None or int(entry.value(AT)) > at:
             return await self.past.archived.position_at(
                 self.tree(partition), at, low or high + 1, exact=exact
             )
@@ -100,7 +96,7 @@ class History(WholeLog):
             found = await self.entry(partition, middle)
             if found is None:
                 raise self.hole(partition, middle, middle)
-            if int(found.fields[_AT]) <= at:
+            if int(found.value(AT)) <= at:
                 low = middle
             else:
                 high = middle - 1
@@ -208,7 +204,7 @@ class History(WholeLog):
                 if isinstance(found, Event):
                     when, version = found.at, found.version
                 else:
-                    when, version = int(found.fields[_AT]), int(found.fields[_VERSION])
+                    when, version = int(found.value(AT)), int(found.value(VERSION))
                 if found.position > end or (at is not None and when > at):
                     return
                 yield found

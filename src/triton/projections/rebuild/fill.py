@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import secrets
-import socket
 from collections.abc import Callable, Mapping
 from typing import Final
 
 import psycopg
 
-from triton.checkpoints.lease import LEASE_SECONDS, Lease
+from triton.checkpoints.lease import LEASE_SECONDS, Lease, new_owner
 from triton.errors import ConflictError
 from triton.events.entries import Page
 from triton.events.log import Checkpoint
@@ -116,7 +113,7 @@ async def project(
 ) -> None:
     """The same on one connection, one partition after the other; also within a transaction."""
     bounded = Bounded(source, ends)
-    owner = f"rebuild:{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    owner = f"rebuild:{new_owner()}"
     async with inside(connection, shadow):
         for partition, end in ends.items():
             projection = target.projection()
