@@ -18,6 +18,7 @@ from triton.events.envelope import FIELDS, Event
 #: Entry ids and their flat lists name, value, name, value, ...
 Raw: TypeAlias = Sequence[tuple[bytes, Sequence[bytes]]]
 _NAMES: Final = list(FIELDS)
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Entry(NamedTuple):
@@ -85,7 +86,7 @@ def page_of(partition: int, after: int, raw: Raw) -> Page:
     if (
         len(table) != 2 * len(FIELDS)
         or any(names.count(name) != count for names, name in zip(table[::2], FIELDS, strict=True))
-        or list(ids) != [b"%d-0" % position for position in positions]
+        or b",".join(ids) != _encode(list(positions))[1:-1].replace(b",", b"-0,") + b"-0"
     ):
         dense(partition, after, raw)  # raises with its reason
         raise AssertionError("a page that is no page, although each of its entries is in order")

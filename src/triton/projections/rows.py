@@ -142,7 +142,7 @@ class RowReader:
         )
         schema, raw = page.columns[SCHEMA], page.columns[DATA]
         schemas = _repeated(schema)
-        data, lines = _read(kind, schemas, raw)
+        data, shown = _read(kind, schemas, raw, self._form)
         texts: Sequence[Sequence[bytes]] = (
             *(job, kind, by, tenant, queue, causation, correlation, trace),
         )
@@ -165,14 +165,17 @@ class RowReader:
             trace=trace,
             schema=schemas,
             data=data,
-            shown=self._form(lines[:-1]).split(b"\n"),
+            shown=shown,
         )
 
 
 def _read(
-    kind: Sequence[bytes], schemas: Sequence[int], raw: Sequence[bytes]
-) -> tuple[Sequence[EventData], bytes]:
-    """Data as Structs and as lines of JSON. Events of one type and schema are decoded together."""
+    kind: Sequence[bytes],
+    schemas: Sequence[int],
+    raw: Sequence[bytes],
+    form: Callable[[bytes], bytes],
+) -> tuple[Sequence[EventData], Sequence[bytes]]:
+    """Data as Structs and as JSON. Events of one type and schema are decoded together."""
     keys: Sequence[Any] = kind
     if schemas.count(schemas[0]) != len(schemas):
         keys = list(zip(kind, schemas, strict=True))
@@ -183,13 +186,30 @@ def _read(
         else:
             parts[key] = [one]
     data: dict[Any, Sequence[EventData]] = {}
-    lines: dict[Any, Sequence[EventData | msgspec.Raw]] = {}
+    shown: dict[Any, Sequence[bytes]] = {}
     for key, part in parts.items():
         name, schema = (key, schemas[0]) if keys is kind else key
-        data[key] = lines[key] = decode_column(name.decode(), schema, part)
-        if name == SUBMITTED:
-            lines[key] = submitted_lines(cast("Sequence[Submitted]", data[key]))
-    return _in_order(keys, data), data_lines(_in_order(keys, lines))
+        data[key], shown[key] = _read_part(name, schema, part, form)
+    return _in_order(keys, data), _in_order(keys, shown)
+
+
+def _read_part(
+    name: bytes, schema: int, part: Sequence[bytes], form: Callable[[bytes], bytes]
+) -> tuple[Sequence[EventData], Sequence[bytes]]:
+    """Data of one type and schema. What workers say of their jobs is often the same: then it is read once."""
+    if name == SUBMITTED:
+        born = decode_column(name.decode(), schema, part)
+        return born, form(submitted_lines(cast("list[Submitted]", born))).split(b"\n")
+    different = list(dict.fromkeys(part))
+    if 2 * len(different) > len(part):
+        different = []
+    data = decode_column(name.decode(), schema, different or part)
+    shown = form(data_lines(data)[:-1]).split(b"\n")
+    if not different:
+        return data, shown
+    each = dict(zip(different, zip(data, shown, strict=True), strict=True))
+    data, shown = map(list, zip(*map(each.__getitem__, part), strict=True))
+    return data, shown
 
 
 def _in_order(keys: Sequence[Any], parts: Mapping[Any, Sequence[Any]]) -> list[Any]:
