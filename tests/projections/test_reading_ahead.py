@@ -44,6 +44,32 @@ def test_many_pages_are_projected_once(settings: Settings, writer: LogWriter, ba
     assert {one.position for one in report.checked} == {writer.position}
 
 
+def test_a_batch_ends_where_it_holds_much_data(
+    settings: Settings,
+    writer: LogWriter,
+    postgres: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene() -> None:
+        async with opened(settings) as (log, connection):
+            projection = postgres_projection(settings)
+            lease = await acquired(log, connection, projection.name)
+            reading = Projector(log, projection, lease, block_ms=50, pause=0)
+            reading._size = 100
+            read = await reading._read(lease.checkpoint)
+            assert (read.more, read.end.position) == (True, 4)
+            monkeypatch.setattr(projector, "_BYTES", 1_000_000)
+            read = await reading._read(read.end)
+            assert (read.more, read.end.position) == (False, 15)
+            monkeypatch.setattr(projector, "_BYTES", 1)
+            await until_caught_up(log, reading)
+
+    monkeypatch.setattr(projector, "_BYTES", 1)
+    writer.run(5)
+    run(scene())
+    assert postgres.execute("SELECT count(*), max(position) FROM job_events").fetchone() == (15, 15)
+
+
 @pytest.mark.parametrize("make", BOTH)
 def test_a_hole_in_a_later_page_stops_the_projector_before_it(
     settings: Settings, writer: LogWriter, postgres: psycopg.Connection, make: Make

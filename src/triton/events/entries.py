@@ -59,6 +59,11 @@ class Page(msgspec.Struct, frozen=True):
     def size(self) -> int:
         return len(self.positions)
 
+    @property
+    def weight(self) -> int:
+        """Bytes of their data: the rest of an entry is small."""
+        return sum(map(len, self.columns[-1]))
+
     def entry(self, index: int) -> Entry:
         """The one at an index, as from the wire."""
         named = zip(FIELDS, self.columns, strict=True)

@@ -22,6 +22,8 @@ from triton.projections.rows import Piece, RowReader
 PAGE: Final = 500
 #: Pages that are asked for while one is read.
 _AHEAD: Final = 2
+#: Bytes of data after which a batch ends: it must fit into memory, and into one request to a store.
+_BYTES: Final = 32 * 1024 * 1024
 #: Milliseconds that one read waits for an event.
 BLOCK_MS: Final = 1000
 
@@ -110,6 +112,7 @@ class Projector:
         self._pause = projection.pause if pause is None else pause
         self._reader = RowReader(projection.form)
         self._size = min(PAGE, self._batch)
+        self._heavy = False
         self._renewed = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -179,6 +182,7 @@ class Projector:
             self._partition, begin.position, block_ms=self._block_ms, count=count
         )
         size, last, batch = 0, None, None
+        self._heavy = False
 
         async def counted(pieces: AsyncIterable[Piece]) -> AsyncIterator[Piece]:
             nonlocal size, last
@@ -192,24 +196,34 @@ class Projector:
                 batch = await self._projection.prepare(counted(pieces))
         # After reading, before applying: a failover between two reads must not pass unnoticed.
         await self._log.validate(self._partition, begin)
-        more = size == self._size
+        more = size == self._size or self._heavy
         self._size = min(self._batch, 4 * self._size if more else PAGE)
         end = Checkpoint(begin.epoch, last.position, last.digest()) if last is not None else begin
         return _Read(more, end, batch)
 
     async def _pieces(self, page: Page, size: int) -> AsyncGenerator[Piece]:
-        """A page and the full ones that follow it at once, up to so many entries in all.
+        """A page and the full ones that follow it at once, up to so many entries in all, or so much data.
 
         Positions are dense, so the next pages can be asked for before this one came: the server works on
         them while this one is read.
         """
         found: Page | None = page
+        left = _BYTES
         asked = page.positions[-1]
         end = page.positions[0] + size - 1
         ahead: deque[asyncio.Future[Page | None]] = deque()
         try:
             while found is not None:
-                while found.size == PAGE and len(ahead) < _AHEAD and asked < end:
+                weight = found.weight
+                left -= weight
+                self._heavy = left <= 0
+                while (
+                    found.size == PAGE
+                    and len(ahead) < _AHEAD
+                    and asked < end
+                    # Those that were asked for may be as heavy.
+                    and left > len(ahead) * weight
+                ):
                     count = min(PAGE, end - asked)
                     coming = self._log.page(self._partition, asked, count=count)
                     ahead.append(asyncio.ensure_future(coming))
