@@ -19,7 +19,7 @@ from triton.errors import LogForkedError, UnavailableError, no_answer
 from triton.events.entries import Entry
 from triton.observe.slow import calls
 from triton.projections.fold import Sifter
-from triton.projections.native import Blocks
+from triton.projections.native import Block, Texts
 from triton.projections.parking import park, parked_jobs
 from triton.projections.rows import COLUMNS, Piece, Poison
 from triton.projections.statements import sql
@@ -41,7 +41,7 @@ SETTINGS: Final[dict[str, Any]] = {
 
 
 class ClickHouseBatch(msgspec.Struct, frozen=True):
-    """A range of the log, and the blocks that it becomes."""
+    """A range of the log, and the block that it becomes."""
 
     first: int
     last: Entry
@@ -67,7 +67,7 @@ class ClickHouseProjection:
         self._table = table
         self._client: Client | None = None
         self._settings: dict[str, Any] = {}
-        self._blocks = Blocks()
+        self._texts = Texts()
         self._parked: set[str] = set()
         self._begun: tuple[int, int, str] | None = None
 
@@ -84,8 +84,8 @@ class ClickHouseProjection:
 
     async def prepare(self, pieces: AsyncIterable[Piece]) -> ClickHouseBatch:
         sifter = Sifter(self._parked)
-        blocks: list[bytes] = []
-        first = count = 0
+        block = Block(self._texts)
+        first = 0
         last: Entry | None = None
         async for piece in pieces:
             # The rows themselves are let go at once: so all that is worked on fits into the cache.
@@ -93,14 +93,13 @@ class ClickHouseProjection:
             first = first or piece.first
             last = piece.last
             if rows is not None:
-                count += rows.size
-                blocks.append(self._blocks.block(rows))
+                block.add(rows)
             await asyncio.sleep(0)
         assert last is not None, "a batch of nothing"
         # What is parked is known already: a batch that fails ends this projection.
         self._parked.update(poison.job for poison in sifter.parked)
         return ClickHouseBatch(
-            first=first, last=last, parked=sifter.parked, count=count, body=b"".join(blocks)
+            first=first, last=last, parked=sifter.parked, count=block.size, body=block.body()
         )
 
     async def apply(self, lease: Lease, batch: ClickHouseBatch) -> None:

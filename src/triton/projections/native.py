@@ -1,4 +1,4 @@
-"""Owns rows as blocks of ClickHouse's Native format: by column, and the least work for its server. Pure.
+"""Owns rows as a block of ClickHouse's Native format: by column, and the least work for its server. Pure.
 
 A block is its numbers of columns and rows, then for each column its name, its type and all its values.
 Numbers are little-endian; a text is its length, seven bits a byte, and its bytes. The server converts what
@@ -28,14 +28,26 @@ _TYPES: Final = {
 }
 
 
-class Blocks:
-    """Makes blocks; one per projector, for the texts that it remembers."""
+class Texts(dict[bytes, bytes]):
+    """A text -> the same as one value of a column; one per projector."""
 
-    def __init__(self) -> None:
-        self._texts = _Texts()
+    def __missing__(self, raw: bytes) -> bytes:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        written = self[raw] = _text(raw)
+        return written
 
-    def block(self, rows: Rows) -> bytes:
-        """The rows with all of `COLUMNS`."""
+
+class Block:
+    """All rows of a batch, with all of `COLUMNS`. One, because its server would put many together again."""
+
+    def __init__(self, texts: Texts) -> None:
+        self.size = 0
+        self._texts = texts
+        self._columns = [[head] for head in _HEADS]
+
+    def add(self, rows: Rows) -> None:
+        """Put these behind the others."""
         size = rows.size
         columns = (
             _numbers("I", [rows.page.partition]) * size,
@@ -50,22 +62,20 @@ class Blocks:
             _numbers("H", rows.schema),
             _texts(rows.shown),
         )
-        begin = _length(len(COLUMNS)) + _length(size)
-        return begin + b"".join(chain.from_iterable(zip(_HEADS, columns, strict=True)))
+        for parts, values in zip(self._columns, columns, strict=True):
+            parts.append(values)
+        self.size += size
+
+    def body(self) -> bytes:
+        """What is sent; nothing of no rows."""
+        if not self.size:
+            return b""
+        begin = _length(len(COLUMNS)) + _length(self.size)
+        return b"".join((begin, *chain.from_iterable(self._columns)))
 
     def _few(self, column: Sequence[bytes]) -> bytes:
         """Texts of which many are the same."""
         return b"".join(map(self._texts.__getitem__, column))
-
-
-class _Texts(dict[bytes, bytes]):
-    """A text -> the same as one value of a column."""
-
-    def __missing__(self, raw: bytes) -> bytes:
-        if len(self) >= _REMEMBERED:
-            self.clear()
-        written = self[raw] = _text(raw)
-        return written
 
 
 def _text(written: bytes) -> bytes:
@@ -81,7 +91,8 @@ def _texts(column: Sequence[bytes]) -> bytes:
     if lengths.count(lengths[0]) == len(lengths):
         length = _length(lengths[0])
         return length + length.join(column)
-    return b"".join(chain.from_iterable(zip(map(_length, lengths), column, strict=True)))
+    written = map(_SHORT.__getitem__ if max(lengths) < len(_SHORT) else _length, lengths)
+    return b"".join(chain.from_iterable(zip(written, column, strict=True)))
 
 
 @lru_cache(maxsize=65_536)
@@ -95,6 +106,8 @@ def _length(number: int) -> bytes:
     return bytes(written)
 
 
+#: The lengths that nearly all texts have.
+_SHORT: Final = [_length(number) for number in range(4096)]
 #: What stands before the values of each column.
 _HEADS: Final = [
     _text(name.encode()) + _text(_TYPES.get(name, "String").encode()) for name in COLUMNS
