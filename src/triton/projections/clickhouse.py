@@ -56,7 +56,7 @@ class ClickHouseProjection:
     name = "clickhouse"
     pause = 1.0
     #: ClickHouse makes a part of every insert, so it wants few and large ones.
-    batch = 25_000
+    batch = 50_000
 
     #: JSON as it is.
     form = staticmethod(bytes)
