@@ -62,7 +62,7 @@ def run() -> Run:
         try:
             yield worker
         finally:
-            worker.stop(timeout=20_000)
+            worker.stop(timeout=60_000)
 
     return running
 

@@ -162,7 +162,7 @@ def test_outcomes_survive_a_restart_of_redis(
             time.sleep(0.3)
         server.start()
         go_on.set()
-        broker.join("default", timeout=20_000)
+        broker.join("default", timeout=60_000)
         assert [message.get_result() for message in messages] == [0, 1, 2]
         assert work.send(3).get_result(block=True, timeout=30_000) == 3
     with redis.Redis.from_url(server.url) as client:
@@ -287,7 +287,7 @@ def test_lost_replies_have_no_second_effect(
         heard(lambda: broker.enqueue_many(batch))
         eventually(lambda: history.ended().total() == 250, timeout=60)
         proxy.chance = 0.0
-        broker.join("default", timeout=20_000)
+        broker.join("default", timeout=60_000)
     # How many trips there are depends on how much goes with each.
     assert proxy.cuts > 5
     assert history.ended() == {"completed": 250}

@@ -31,10 +31,11 @@ from triton.stack.engines import Engines
 
 
 @pytest.mark.one_server
+@pytest.mark.usefixtures("quick_heart")
 def test_an_error_that_nobody_foresaw_ends_neither_claims_nor_heartbeats(
     make_broker: MakeBroker, run: Run, history: History, redis_client: redis.Redis, namespace: str
 ) -> None:
-    broker = make_broker(lease_ms=1000)
+    broker = make_broker()
     scripts = Scripts()
     fails = {scripts.by_name[name].sha for name in ("claim", "heartbeat")}
     pool = broker.client.connection_pool

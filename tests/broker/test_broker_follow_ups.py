@@ -57,7 +57,7 @@ def test_what_follows_is_sent_once_although_the_process_dies_between_hooks(
         assert ended == {"completed": 8}, (ended, [*map(str, history.events())][-12:])
         return True
 
-    eventually(all_done, timeout=60, interval=0.1)
+    eventually(all_done, timeout=150, interval=0.1)
     history.check()
     submitted = [event for event in history.events() if event.type == "job.submitted"]
     followed = Counter(event.causation for event in submitted if event.causation)

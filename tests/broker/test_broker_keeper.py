@@ -56,7 +56,7 @@ def test_a_job_that_keeps_the_interpreter_keeps_its_lease(
     tmp_path: Path,
 ) -> None:
     """From the first moment of its process on, while another worker waits for work."""
-    broker = make_broker(lease_ms=6000)
+    broker = make_broker(lease_ms=10_000)
 
     @dramatiq.actor
     def keeps_it_until_told(path: str) -> None:
@@ -66,7 +66,7 @@ def test_a_job_that_keeps_the_interpreter_keeps_its_lease(
     busy = message("keeps_it_until_told", path=str(gate))
     leases = keys.leases(broker.prefix_of(busy.message_id), "default")
     broker.enqueue(busy)
-    command = start("--processes", "1", "--threads", "2", lease_ms=6000)
+    command = start("--processes", "1", "--threads", "2", lease_ms=10_000)
     eventually(command.notes, timeout=60)
     with run(broker, threads=1):
         for _ in range(2):
@@ -90,7 +90,7 @@ def test_a_job_that_keeps_the_interpreter_beyond_its_limit_ends_its_process(
     broker.enqueue(beside)
     command = start(
         *("--processes", "1", "--threads", "2"),
-        lease_ms=3_000,
+        lease_ms=10_000,
         time_limit_ms=1_000,
         soft_time_limit_ms=1_000,
         time_limit_grace_ms=200,
@@ -142,11 +142,13 @@ def test_a_keeper_that_ends_is_begun_again(
         go_on.wait(60)
 
     work.send()
+    # Those of an earlier test's brokers may not be gone yet.
+    before = set(keepers_of(os.getpid()))
     try:
         with run(broker):
-            (first,) = eventually(lambda: keepers_of(os.getpid()))
+            (first,) = eventually(lambda: set(keepers_of(os.getpid())) - before)
             os.kill(first, signal.SIGKILL)
-            (second,) = eventually(lambda: set(keepers_of(os.getpid())) - {first})
+            (second,) = eventually(lambda: set(keepers_of(os.getpid())) - before - {first})
             go_on.set()
             broker.join("default", timeout=30_000)
     finally:

@@ -116,7 +116,7 @@ def test_every_job_ends_once_whatever_processes_are_killed(
             command.keep_alive()
         return history.ended().total() == 300
 
-    eventually(done, timeout=60, interval=0.1)
+    eventually(done, timeout=120, interval=0.1)
     assert history.ended() == {"completed": 300}
     history.check()
     kinds = Counter(event.type for event in history.events())
@@ -139,13 +139,13 @@ def test_a_job_that_kills_its_worker_each_time_ends_as_died(
     broker = ready(make_broker())
     (poison,) = messages(1, actor="suicide")
     broker.enqueue(poison)
-    command = start("--processes", "1", "--threads", "2", lease_ms=1000, max_deaths=1)
+    command = start("--processes", "1", "--threads", "2", lease_ms=3000, max_deaths=1)
 
     def ended() -> bool:
         command.keep_alive()
         return history.types(poison.message_id)[-1] == "failed"
 
-    eventually(ended, timeout=30, interval=0.1)
+    eventually(ended, timeout=90, interval=0.1)
     assert history.types(poison.message_id) == [
         *("submitted", "started", "lease_lost", "started", "lease_lost", "failed")
     ]

@@ -196,7 +196,7 @@ def test_jobs_of_all_partitions_run(
     with run(broker, threads=threads):
         for message in messages[60:]:
             broker.enqueue(message)
-        broker.join("default", timeout=20_000)
+        broker.join("default", timeout=60_000)
     assert {e.partition for e in history.events()} == {0, 1, 2}
     assert [message.get_result() for message in messages] == list(range(120))
     assert history.ended() == {"completed": 120}

@@ -27,6 +27,7 @@ def living(url: str, namespace: str, partitions: int) -> list[LiveWorker]:
 
 
 @pytest.mark.usefixtures("quick_heart")
+@pytest.mark.usefixtures("quick_heart")
 @pytest.mark.parametrize("partitions", [1, 3])
 def test_a_worker_is_known_with_what_it_runs(
     make_broker: MakeBroker,
@@ -35,7 +36,7 @@ def test_a_worker_is_known_with_what_it_runs(
     namespace: str,
     partitions: int,
 ) -> None:
-    broker = make_broker(lease_ms=3_000, partitions=partitions)
+    broker = make_broker(partitions=partitions)
     go = threading.Event()
 
     @dramatiq.actor(queue_name="work")

@@ -207,13 +207,13 @@ def test_steps_survive_kill_9_between_them(
     broker.declare_queue("default")
     message: Message[Any] = Message("default", "in_steps", (3,), {}, {})
     broker.enqueue(message)
-    command = start("--processes", "1", "--threads", "1", lease_ms=1000, max_deaths=10)
+    command = start("--processes", "1", "--threads", "1", lease_ms=3000, max_deaths=10)
 
     def ended() -> bool:
         command.keep_alive()
         return history.types(message.message_id)[-1] == "completed"
 
-    eventually(ended, timeout=40, interval=0.1)
+    eventually(ended, timeout=120, interval=0.1)
     assert message.get_result() == [0, 10, 20]
     # Each step ran once, although an attempt was killed right after it.
     assert [note.word for note in command.notes()] == ["step-0", "step-1", "step-2"]

@@ -45,7 +45,7 @@ def test_what_goes_on_after_the_time_to_drain_is_released_once_its_process_is_go
     broker = ready(make_broker())
     quick, slow = message(0.3), message(60)
     broker.enqueue_many([quick, slow])
-    command = start("--processes", "1", "--threads", "2", **PLAIN, drain_ms=3000)
+    command = start("--processes", "1", "--threads", "2", **PLAIN, drain_ms=5000)
     eventually(lambda: len(command.notes()) == 2, timeout=60)
     command.process.send_signal(signal.SIGTERM)
     assert command.process.wait(60) == 0, command.log()

@@ -167,7 +167,9 @@ def test_a_unique_job_is_the_answer_while_it_lives(
         sync.send_with_options(args=(0,), tenant="b"),
     ]
     with run(broker):
-        assert [message.get_result(block=True) for message in again] == list(range(6))
+        assert [message.get_result(block=True, timeout=30_000) for message in again] == list(
+            range(6)
+        )
         broker.join("default", timeout=30_000)
         assert len({message.message_id for message in (*first, *others)}) == 8
         assert sorted(runs) == [0, 0, 0, 1, 2, 3, 4, 5]

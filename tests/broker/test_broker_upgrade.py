@@ -58,6 +58,8 @@ def test_two_versions_share_the_work_and_end_every_job_once(
 
         def job(number: int, seen: set[int] = ran[name]) -> int:
             seen.add(number)
+            # The one that is quicker leaves some to the other.
+            eventually(lambda: len(seen) < 60 or min(map(len, ran.values())) > 10)
             if number % 7 == 0 and number not in failed:
                 failed.add(number)
                 raise ValueError("once")
