@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from dramatiq.results.errors import ResultFailure
 from stored import Platform
 
 import triton
+from eventually import eventually
 from triton import TritonBroker
 from triton.errors import ConfigurationError, ErasedError, ValidationError
 from triton.events.types import Completed, Failed, RetryScheduled, Submitted
@@ -352,7 +354,7 @@ def test_ids_that_keys_choose_and_partitions_change_nothing(
 def test_an_attempt_waits_for_a_key_store_that_is_away(platform: Platform, keys_url: str) -> None:
     seen: list[str] = []
 
-    @dramatiq.actor(personal=marked(fields=["email"]), max_retries=20)
+    @dramatiq.actor(personal=marked(fields=["email"]), max_retries=10_000)
     def mail(user: int, email: str) -> None:
         seen.append(email)
 
@@ -361,7 +363,15 @@ def test_an_attempt_waits_for_a_key_store_that_is_away(platform: Platform, keys_
     folder = Path(keys_url.removeprefix("file://"))
     away = folder.rename(folder.with_name("away"))
     folder.write_text("a file where the folder was")
-    back = threading.Timer(0.3, lambda: (folder.unlink(), away.rename(folder)))
+
+    def come_back() -> None:
+        """Once an attempt found that it is away."""
+        with contextlib.suppress(AssertionError):
+            eventually(lambda: len(platform.events(message.message_id)) >= 3)
+        folder.unlink()
+        away.rename(folder)
+
+    back = threading.Thread(target=come_back)
     back.start()
     platform.run()
     back.join()

@@ -82,7 +82,7 @@ def archive(chosen: Settings) -> None:
         with psycopg.connect(chosen.database_url, autocommit=True) as connection:
             client = redis.Redis.from_url(chosen.redis_url)
             meta = f"{{{chosen.namespace}:0}}:meta"
-            for _ in range(500):
+            for _ in range(3000):
                 await asyncio.sleep(0.02)
                 end = int(client.hget(meta, "pos") or 0)  # type: ignore[arg-type]
                 found = connection.execute(

@@ -407,7 +407,7 @@ def test_the_javascript_client_asks_for_another_token(
     quick = FeedOptions(timing=Timing(retry_min_ms=1, retry_max_ms=5))
     with LiveApi(settings, quick) as api:
         child = subprocess.Popen(
-            ["node", HERE / "refreshing.mjs", api.url, job, key, "1"],
+            ["node", HERE / "refreshing.mjs", api.url, job, key, "3"],
             stdout=subprocess.PIPE,
             text=True,
         )

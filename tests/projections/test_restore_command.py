@@ -39,7 +39,7 @@ def triton(settings: Settings, *arguments: str, code: int) -> str:
         env={**os.environ, **settings.environment()},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr
@@ -51,7 +51,7 @@ async def known(settings: Settings, database: psycopg.Connection, ends: list[int
     stop = asyncio.Event()
     tasks = [asyncio.ensure_future(each(settings, stop)) for each in (run_projectors, run_archiver)]
     query = "SELECT count(*) FROM checkpoints WHERE position = ANY(%s)"
-    for _ in range(1000):
+    for _ in range(3000):
         (done,) = database.execute(query, (ends,)).fetchone() or (0,)
         if done == 3 * PARTITIONS:
             break
