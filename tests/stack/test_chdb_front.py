@@ -40,7 +40,7 @@ def http(engines: Engines, path: str, body: bytes | None = None, **headers: str)
     request.add_header("X-ClickHouse-User", "default")
     request.add_header("X-ClickHouse-Key", headers.get("password", str(parts.password)))
     try:
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

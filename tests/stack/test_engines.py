@@ -17,6 +17,7 @@ import pytest
 import redis
 from clickhouse_connect.driver.exceptions import Error as ClickHouseClientError
 from tests.eventually import eventually
+from tests.ports import free_port
 from tests.stack.conftest import NOBODY, Run
 
 from triton.errors import StartupError
@@ -238,9 +239,7 @@ def test_a_long_path_puts_the_sockets_into_a_short_private_folder(data: Path) ->
 
 
 def test_valkey_listens_on_loopback_when_a_test_asks_for_tcp(data: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     wanted = Engines(data, database_url=NO_DATABASE, clickhouse_url=NO_CLICKHOUSE, valkey_port=port)
     with wanted, redis.Redis(host="127.0.0.1", port=port) as client:
         assert client.ping()
