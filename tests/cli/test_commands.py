@@ -378,9 +378,14 @@ def test_verify_finds_a_changed_row(commands: Commands, up: Up) -> None:
 
 def test_doctor_finds_what_would_lose_the_log(commands: Commands, up: Up) -> None:
     commands.ended("cli.count", "--args", "[1]")
-    healthy = commands.json("doctor")["findings"]
-    assert not [finding for finding in healthy if finding["level"] == "fail"]
-    abouts = {finding["about"] for finding in healthy}
+
+    def healthy() -> list[dict[str, Any]]:
+        """All of it, which where a machine stands still is not so at once."""
+        findings: list[dict[str, Any]] = commands.json("doctor")["findings"]
+        assert not [finding for finding in findings if finding["level"] == "fail"]
+        return findings
+
+    abouts = {finding["about"] for finding in eventually(healthy, timeout=90)}
     assert abouts >= {
         "redis",
         "log",
@@ -403,10 +408,15 @@ def test_doctor_finds_what_would_lose_the_log(commands: Commands, up: Up) -> Non
 
 def test_doctor_goes_on_where_an_engine_is_away(invoke: Invoke, up: Up) -> None:
     env = {"TRITON_DATA": str(up.data), "TRITON_REDIS_URL": "redis://127.0.0.1:9/0"}
-    found = json.loads(invoke("doctor", "--json", env=env).stdout)["findings"]
-    failed = {finding["about"] for finding in found if finding["level"] == "fail"}
-    assert failed == {"redis", "projectors", "archiver"}
-    assert "archive" in {finding["about"] for finding in found if finding["level"] == "ok"}
+
+    def goes_on() -> None:
+        found = json.loads(invoke("doctor", "--json", env=env).stdout)["findings"]
+        failed = {finding["about"] for finding in found if finding["level"] == "fail"}
+        assert failed == {"redis", "projectors", "archiver"}
+        assert "archive" in {finding["about"] for finding in found if finding["level"] == "ok"}
+
+    # The others answer in time, which on a slow machine may not be the first time.
+    eventually(lambda: goes_on() is None, timeout=90)
 
 
 def test_migrations_are_applied_and_stay(commands: Commands) -> None:
@@ -460,14 +470,23 @@ def test_every_role_tells_its_log_as_json(commands: Commands, up: Up) -> None:
     """Whatever happened in this stack so far, in whatever library."""
     commands.json("workers")
     for role in ("api", "worker", "projector", "archiver"):
-        told = lines((up.data / "logs" / f"{role}.log").read_text())
+        text = (up.data / "logs" / f"{role}.log").read_text()
+        # Without a line that is still being written.
+        told = lines(text[: text.rfind("\n") + 1])
         assert told, role
         assert {line["role"] for line in told} <= {role, "keeper"}
         assert all(line["event"] and line["timestamp"] and line["pid"] for line in told)
 
 
 def test_workers_are_listed(commands: Commands) -> None:
-    (worker,) = eventually(lambda: commands.json("workers")["workers"])
+
+    def one() -> dict[str, Any]:
+        """One that was killed before is listed for a moment longer."""
+        workers: list[dict[str, Any]] = commands.json("workers")["workers"]
+        assert len(workers) == 1
+        return workers[0]
+
+    worker = eventually(one)
     assert "cli" in worker["queues"]
     assert worker["id"] in commands.run("workers").stdout
 

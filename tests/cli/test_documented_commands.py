@@ -107,7 +107,7 @@ async def an_order(guide: Any) -> None:
     ):
         job = (await shop.post("/orders/o-17?items=2")).json()["job"]
         assert (await shop.post("/orders/o-17?items=2")).json()["job"] == job, "pressed twice"
-        ended = await guide.app.state.triton.wait_for(job, timeout=30)
+        ended = await guide.app.state.triton.wait_for(job, timeout=60)
         assert ended.state == "completed"
         found = (await shop.get(f"/orders/jobs/{job}")).json()
         assert found["result"] == {"order": "o-17", "parcels": ["o-17/1", "o-17/2"]}

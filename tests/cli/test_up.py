@@ -33,7 +33,7 @@ def test_every_role_says_that_it_gets_somewhere(
 ) -> None:
     up.running()
     monkeypatch.setenv("TRITON_HEALTH", str(up.health))
-    eventually(lambda: health.main([]) == 0, timeout=30)
+    eventually(lambda: health.main([]) == 0, timeout=60)
     well = capsys.readouterr().out.splitlines()[-1]
     assert [role for role in ("api", "archiver", "projector", "worker") if role not in well] == []
     parts = {name for sign in found(str(up.health)) for name in sign.parts}
