@@ -164,7 +164,7 @@ def test_two_migrations_at_once_apply_each_file_once(schema: Path, database_url:
         assert taken == []
         holder.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
     assert sorted(len(steps) for steps in taken) == [0, 1]
 
 

@@ -59,7 +59,7 @@ class Roles:
             self._spawn(name, "worker", 3)
         self._keeping.start()
         for url in self.urls.values():
-            eventually(lambda url=url: _answers(url), timeout=60)
+            eventually(lambda url=url: _answers(url), timeout=120)
         return self
 
     def __exit__(

@@ -83,7 +83,7 @@ async def _projected(settings: Settings) -> Report:
     stop = asyncio.Event()
     projecting = asyncio.create_task(run_projectors(settings, stop))
     try:
-        for _ in range(200):
+        for _ in range(600):
             report = await verify_async(settings)
             checked = report.checked
             if checked and all(one.position == one.log_position for one in checked):

@@ -125,7 +125,7 @@ def test_a_relay_goes_on_by_itself_after_either_server_was_away(
         away = msgspec.structs.replace(settings, redis_url=server.url)
         process = RelayProcess(away, tmp_path / "away.log")
         outbox.enqueue(app, call(1))
-        eventually(lambda: "outbox_waits" in process.log.read_text(), timeout=30)
+        eventually(lambda: "outbox_waits" in process.log.read_text(), timeout=60)
         server.start()
         eventually(lambda: not app.execute("SELECT count(*) FROM triton_outbox").fetchall()[0][0])
         app.execute(

@@ -187,7 +187,7 @@ def test_what_crashes_hangs_or_cannot_be_imported_gets_a_sentence_and_the_others
     found = json.loads(
         bed.run(
             *("shop_bad:charge", "--handler", "shop_broken:charge"),
-            *("--time-limit", "1s", "--json"),
+            *("--time-limit", "5s", "--json"),
             status=1,
         ).stdout
     )
@@ -200,7 +200,7 @@ def test_what_crashes_hangs_or_cannot_be_imported_gets_a_sentence_and_the_others
     )
     assert (hung["is"], hung["said"]) == (
         "hung",
-        "the handler did not come to an end within 1 s, and was ended",
+        "the handler did not come to an end within 5 s, and was ended",
     )
     assert failed["changes"] == []
     assert broken["problem"] == (

@@ -63,7 +63,7 @@ def test_a_soak_that_is_killed_leaves_nothing_running(temporary: Path) -> None:
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
     running.stdout.close()
-    eventually(lambda: not [pid for pid in below if _alive(pid)], timeout=30, interval=0.1)
+    eventually(lambda: not [pid for pid in below if _alive(pid)], timeout=60, interval=0.1)
 
 
 def test_the_log_that_is_adopted_lost_an_event_at_least(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def worker(queue: TaskQueue, work: Actor[Any, Any]) -> Iterator[Worker]:
     started = Worker(queue.broker, worker_timeout=50, worker_threads=2)
     started.start()
     yield started
-    started.stop(timeout=10_000)
+    started.stop(timeout=60_000)
 
 
 def ended(queue: TaskQueue, task: Task) -> Task:

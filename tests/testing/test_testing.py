@@ -125,7 +125,7 @@ def test_the_guide_as_a_user_types_it(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 passed" in done.stdout
