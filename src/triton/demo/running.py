@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from triton.causes import count
 from triton.cli import output
 from triton.cli.interrupt import Interrupt
 from triton.cli.target import Reach, engines, reach
@@ -92,7 +93,7 @@ def _show(place: Place, chosen_files: Sequence[Path]) -> bool:
     with board_for(len(chosen_files)) as board:
         runs = asyncio.run(run_all(place.api, chosen_files, board, tend))
     ran = [run for run in runs if run.job is not None]
-    output.line(f"{len(ran)} jobs ended after {time.monotonic() - begun:.1f} s")
+    output.line(f"{count(len(ran), 'job')} ended after {time.monotonic() - begun:.1f} s")
     if not ran:
         return False
     positions: dict[int, int] = {}
