@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from triton.erasure.messages import Sealing
 
 DEFAULT_TENANT: Final = "default"
+#: Of a job whose actor no worker has declared yet.
+DEFAULT_QUEUE: Final = "default"
 #: Bytes of one encoded message in the log at most.
 MAX_BODY: Final = 512 * 1024
 #: Characters of a job id, queue, actor or tenant name at most.
@@ -46,7 +48,7 @@ def message_for(
     actor: str,
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
-    queue: str = "default",
+    queue: str = DEFAULT_QUEUE,
     options: Mapping[str, Any] | None = None,
 ) -> Message[Any]:
     """The Dramatiq message of a job that no actor object is at hand for (HTTP, command line)."""

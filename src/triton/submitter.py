@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import msgspec
 from dramatiq import Message
@@ -22,12 +22,10 @@ from triton.events.submission import Submission
 from triton.payloads import Payloads
 from triton.settings import Settings
 from triton.signature import check_call, decode
+from triton.submit import DEFAULT_QUEUE
 from triton.terms import decode_declared
 from triton.verdict import verdict_of
 from triton.worker_role import check_url
-
-#: Queues of actors that no worker has declared yet.
-DEFAULT_QUEUE: Final = "default"
 
 
 class Accepted(NamedTuple):

@@ -69,7 +69,7 @@ def test_a_bad_url_says_what_is_expected(make_broker: MakeBroker) -> None:
 )
 def test_a_value_that_the_log_could_not_live_with_is_refused_at_once(wrong: dict[str, Any]) -> None:
     (name,) = wrong
-    with pytest.raises(ConfigurationError, match=rf"^TRITON_{name.upper()} is .*: expected "):
+    with pytest.raises(ConfigurationError, match=rf"^{name} of TritonBroker is .*: expected "):
         TritonBroker(**wrong)
 
 

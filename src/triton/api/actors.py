@@ -15,9 +15,9 @@ from triton.erasure.announced import sealing_for
 from triton.erasure.keyring import Keyring
 from triton.erasure.messages import Sealing
 from triton.signature import Signature, decode
+from triton.submit import DEFAULT_QUEUE
 from triton.terms import decode_declared
 
-DEFAULT_QUEUE: Final = "default"
 #: Triton's own actors, for the time before any worker of this log ran.
 OWN: Final[Mapping[str, str]] = {"documents.extract": "documents"}
 

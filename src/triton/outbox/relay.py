@@ -21,6 +21,7 @@ from triton.outbox.rows import Row, message_of
 from triton.outbox.statements import sql
 from triton.references import MAX_ARCHIVED
 from triton.settings import Settings
+from triton.submit import DEFAULT_QUEUE
 from triton.submitter import Accepted, Deferred, Outcome, Refused, Submitter
 
 #: Rows, and bytes of them, in one transaction at most (a single row may be larger).
@@ -110,7 +111,7 @@ class Relay:
         for row in rows:
             try:
                 messages.append(
-                    message_of(row, queue=queues.get(row.actor, "default"), now_ms=now_ms)
+                    message_of(row, queue=queues.get(row.actor, DEFAULT_QUEUE), now_ms=now_ms)
                 )
                 sent.append(row)
             except ValidationError as error:
