@@ -44,7 +44,7 @@ class Job:
 
     @property
     def correlation(self) -> str:
-        """What the job belongs to; its own id where nothing else was said at submit."""
+        """What the job belongs to; where nothing was said at submit the id of its request, or its own."""
         return self._proxy.claimed.correlation or self._proxy.claimed.job
 
     @property
