@@ -172,6 +172,18 @@ def test_a_short_folder_that_others_may_enter_is_refused(
         run.unlink(missing_ok=True)
 
 
+def test_a_folder_with_room_for_sockets_needs_no_temp_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a container with a read-only root, whose commands have the URLs of their engines."""
+
+    def none() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(folders.tempfile, "gettempdir", none)
+    assert folders.run_folder(Path("/data")) == Path("/data/run")
+
+
 def test_no_short_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders.tempfile, "gettempdir", lambda: str(tmp_path / ("t" * 100)))
     with pytest.raises(StartupError, match="too long for a unix socket"):

@@ -176,15 +176,22 @@ def run_folder(data: Path) -> Path:
 
     Raises StartupError when neither is short enough for a unix socket.
     """
+    own = data / "run"
+    if _fits(own):
+        # Not a look at the temp folder: a container whose root is read-only may have none.
+        return own
     name = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
     short = Path(tempfile.gettempdir()) / f"triton-{os.getuid()}-{name}"
-    for run in (data / "run", short):
-        if len(os.fsencode(run / LONGEST_SOCKET)) <= SOCKET_PATH_LIMIT:
-            return run
+    if _fits(short):
+        return short
     raise StartupError(
         f"No socket fits: {short} is too long for a unix socket ({SOCKET_PATH_LIMIT} bytes);"
         f" choose a shorter --data, or set TMPDIR to a shorter folder."
     )
+
+
+def _fits(run: Path) -> bool:
+    return len(os.fsencode(run / LONGEST_SOCKET)) <= SOCKET_PATH_LIMIT
 
 
 def make_run_folder(run: Path) -> None:
