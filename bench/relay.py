@@ -15,8 +15,8 @@ from triton.projections.clickhouse import SETTINGS, ClickHouseProjection
 from triton.projections.projector import PAGE
 from triton.projections.rows import COLUMNS
 
-#: As a projector: one page is read while two are asked for.
-_ASKED = 3
+#: As a projector: one page is read while another is asked for.
+_ASKED = 2
 
 
 async def relay(

@@ -108,8 +108,13 @@ class Growing(Log):
 
 
 def test_what_was_added_behind_a_short_page_waits_its_turn(
-    settings: Settings, writer: LogWriter, postgres: psycopg.Connection
+    settings: Settings,
+    writer: LogWriter,
+    postgres: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(projector, "_AHEAD", 2)
+
     async def scene() -> None:
         async with opened(settings) as (found, connection):
             log = Growing(found, writer)

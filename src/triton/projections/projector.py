@@ -20,8 +20,9 @@ from triton.projections.rows import Piece, RowReader
 #: Events in one read: a longer one would hold the server, and with it every writer of the log. And so many
 #: are rendered before other tasks, above all the sending of the batch before, have their turn: a millisecond.
 PAGE: Final = 500
-#: Pages that are asked for while one is read.
-_AHEAD: Final = 2
+#: Pages that are asked for while one is read. What came of more of them would have left the cache before
+#: its turn.
+_AHEAD: Final = 1
 #: Bytes of data after which a batch ends: it must fit into memory, and into one request to a store.
 _BYTES: Final = 32 * 1024 * 1024
 #: Milliseconds that one read waits for an event.
