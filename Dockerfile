@@ -36,6 +36,9 @@ ENV PATH=/opt/triton/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     # In memory, and of each container alone.
     TRITON_HEALTH=/dev/shm/triton
+LABEL org.opencontainers.image.title="Triton" \
+      org.opencontainers.image.description="Event-sourced job platform on Redis Streams" \
+      org.opencontainers.image.licenses="Apache-2.0"
 USER 10001:10001
 WORKDIR /var/lib/triton
 EXPOSE 8000

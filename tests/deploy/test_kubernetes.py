@@ -218,9 +218,11 @@ def test_volumes_and_secrets_are_there(
     )
     used = set(re.findall(r"secretName: (triton-[a-z-]+)", text)) - {"triton-tls"}
     used |= set(re.findall(r"secretRef:\s+name: (triton-[a-z-]+)", text))
+    keys = set(re.findall(r"secretKeyRef:\s+name: (triton-[a-z-]+)", text))
 
     assert used <= secrets.keys()
-    assert secrets.keys() == explained.keys() - {"triton-metrics"}
+    assert keys <= explained.keys()
+    assert secrets.keys() == explained.keys() - {"triton-metrics", "triton-outbox"}
     for name in secrets.keys() - {"triton-token-keys"}:
         assert secrets[name].keys() == explained[name], name
 
