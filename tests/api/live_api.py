@@ -68,7 +68,7 @@ class LiveApi:
 
     def stop(self) -> None:
         self.server.handle_exit(signal.SIGTERM, None)
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=120)
         assert not self._thread.is_alive(), "the server did not end"
 
     def catch_up(self) -> None:

@@ -54,5 +54,6 @@ def test_the_page_tells_exactly_the_log(
         page.wait_for_function(is_live)
         life(90)
         assert told(5) == expected[-5:], "a reload goes on where the page was"
-    assert page.inner_text("#jobs tr:first-child td:nth-child(3)") == "completed"
+    state = "document.querySelector('#jobs tr:first-child td:nth-child(3)').innerText"
+    page.wait_for_function(f"{state} === 'completed'")
     assert troubles == []

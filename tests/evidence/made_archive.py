@@ -244,7 +244,7 @@ def verify(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=150,
     )
     assert done.returncode in (0, 1, 2, 3), done.stderr
     report = json.loads(done.stdout) if done.stdout else {"sentence": done.stderr}
