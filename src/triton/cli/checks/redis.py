@@ -137,6 +137,7 @@ def _log(client: Any, settings: Settings) -> Iterator[Finding]:
                 f"Set TRITON_PARTITIONS to {int(found)}.",
             )
             return
+        yield from _stranger(client, prefix, partitions - 1)
     if not partitions:
         yield Finding(
             "warn",
@@ -147,6 +148,24 @@ def _log(client: Any, settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("ok", "log", f"{partitions} partition(s), {events} events")
     yield _queues(client, settings, partitions)
+
+
+def _stranger(client: Any, prefix: str, partition: int) -> Iterator[Finding]:
+    stream = keys.log(prefix)
+    if not client.exists(stream):
+        return
+    # Before the position: whatever Triton appends meanwhile only adds to that.
+    newest: bytes = client.xinfo_stream(stream)["last-generated-id"]
+    number, _, rest = newest.partition(b"-")
+    position = int(client.hget(keys.meta(prefix), "pos") or 0)
+    if rest != b"0" or int(number) > position:
+        yield Finding(
+            "fail",
+            "log",
+            f"partition {partition} ends at {position}, but its stream at {newest.decode()}: "
+            "something that is not Triton wrote to it",
+            "Find who did; docs/troubleshooting.md says how the log goes on.",
+        )
 
 
 def _queues(client: Any, settings: Settings, partitions: int) -> Finding:
