@@ -62,6 +62,11 @@ CASES = {
         ],
         "It starts when those before it have started, as attempt 1.",
     ),
+    "is of an actor that nobody has": (
+        facts("pending", SUBMITTED, actor="wrok", declared=False),
+        ["No worker has ever said that it has an actor wrok."],
+        "Start a worker that has the actor wrok, or cancel this job and submit it under the right name.",
+    ),
     "is next": (
         facts("pending", SUBMITTED, queue=Queue(name="q", waiting=1, running=0, ahead=0)),
         ["Nothing is before it; 1 wait there, 0 run now."],

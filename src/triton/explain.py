@@ -114,6 +114,11 @@ def _pending(facts: Facts) -> _Sentences:
         summary.append(f"Its last attempt failed: {error_text(facts.error)}.")
     if queue.paused is not None:
         following = [f"`triton queues resume {queue.name}` lets workers take it."]
+    elif not facts.declared:
+        following = [
+            f"Start a worker that has the actor {facts.actor}, or cancel this job and submit it under the "
+            "right name."
+        ]
     elif queue.workers == 0:
         following = [f"Start a worker that has an actor with queue {queue.name}."]
     else:
@@ -192,13 +197,15 @@ def _again(facts: Facts) -> str:
 
 
 def _obstacles(facts: Facts) -> list[str]:
-    """What keeps every job of the queue from starting."""
+    """What keeps the job from starting, whatever is before it."""
     queue = facts.queue
     found = []
     if queue.paused is not None:
         since = f" since {when(queue.paused.at)}" if queue.paused.at else ""
         said = because({"reason": queue.paused.reason})
         found.append(f"The queue is paused by {who(queue.paused.by)}{since}{said}.")
+    if not facts.declared:
+        found.append(f"No worker has ever said that it has an actor {facts.actor}.")
     if queue.workers == 0:
         found.append(f"No worker is known to listen to queue {queue.name}.")
     return found

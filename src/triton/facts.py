@@ -40,6 +40,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     attempt: int
     queue: Queue
+    actor: str = ""
+    #: Whether a worker ever said that it has this actor.
+    declared: bool = True
     due: int = 0
     started: int = 0
     finished: int = 0

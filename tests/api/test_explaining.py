@@ -6,8 +6,10 @@ import uuid
 from typing import Any
 
 import msgspec
+import redis
 from live_api import Hand, LiveApi, project
 
+from triton import keys
 from triton.settings import Settings
 
 
@@ -32,8 +34,14 @@ def test_a_waiting_job_knows_who_is_before_it(api: LiveApi, hand: Hand) -> None:
     assert "Worker w1 runs its attempt 1" in explain(api, jobs[0])["summary"]
 
 
-def test_a_paused_queue_and_one_without_workers_are_why(api: LiveApi, hand: Hand) -> None:
+def test_a_paused_queue_and_one_without_workers_are_why(
+    api: LiveApi, hand: Hand, redis_client: redis.Redis, module_settings: Settings
+) -> None:
     job = hand.submit(queue="stuck")
+    explained = explain(api, job)
+    actor = api.http.get(f"/api/v1/jobs/{job}").json()["actor"]
+    assert f"No worker has ever said that it has an actor {actor}." in explained["summary"]
+    redis_client.hset(keys.actors(keys.prefix(module_settings.namespace, 0)), actor, "stuck")
     explained = explain(api, job)
     assert "No worker is known to listen to queue stuck." in explained["summary"]
     assert explained["next"] == "Start a worker that has an actor with queue stuck."

@@ -62,6 +62,8 @@ async def facts_of(services: Services, view: JobView) -> Facts:
         job=view.id,
         state=view.state,
         attempt=view.attempt,
+        actor=view.actor,
+        declared=await _declared(services, view.actor),
         queue=_queue(queue, rank, sum(view.queue in each.about.queues for each in workers)),
         due=_time(view.due_at),
         started=_time(view.started_at),
@@ -76,6 +78,11 @@ async def facts_of(services: Services, view: JobView) -> Facts:
         has_message=message is not None,
         events=await events_of(services, view),
     )
+
+
+async def _declared(services: Services, actor: str) -> bool:
+    first = keys.prefix(services.settings.namespace, 0)
+    return bool(await services.redis.hexists(keys.actors(first), actor))
 
 
 def _queue(queue: QueueState, ahead: int | None, workers: int) -> Queue:
