@@ -201,9 +201,16 @@ def invalid(field: str, found: str, expected: str) -> ValidationError:
     )
 
 
+def log_refused(error: Exception) -> bool:
+    """Whether Redis refused an event since its stream ends behind the log, as a stranger's entry makes it."""
+    return "target stream top item" in str(error)
+
+
 def no_answer(engine: str, error: Exception) -> str:
     """The message for an engine that cannot be reached, around what its driver said."""
     said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     if "maxmemory" in said:
         return f"{engine} is full ({said}): raise its maxmemory"
+    if log_refused(error):
+        return f"the log takes no events ({said}): something that is not Triton wrote to it"
     return f"{engine} does not answer ({said}): is it running?"

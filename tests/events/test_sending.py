@@ -13,7 +13,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from redis_server import RedisServer, valkey_binary
-from triton.errors import ConfigurationError
+from triton import keys
+from triton.errors import ConfigurationError, log_refused, no_answer
 from triton.events.client import connect, connect_async, send, send_async
 from triton.events.cluster import servers_of
 from triton.events.patience import ShortRetry
@@ -205,3 +206,12 @@ def test_an_outcome_of_an_unknown_log_names_the_prefix(client: redis.Redis) -> N
     packed = pack_outcome("a", 1, "worker:w", Completed())
     with pytest.raises(ResponseError, match="TRITON_NO_LOG"):
         send(client, [Scripts().finish("{never:0}:", [packed])])
+
+
+def test_a_log_that_a_stranger_wrote_to_is_no_server_that_is_silent(steps: Steps) -> None:
+    steps.client.xadd(keys.log(steps.prefix), {"x": "y"}, "9-0")
+    with pytest.raises(ResponseError) as refused:
+        send(steps.client, [steps.submit("a")])
+    assert log_refused(refused.value)
+    assert "not Triton wrote to it" in no_answer("Redis", refused.value)
+    assert not log_refused(redis.ConnectionError("gone"))

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from triton.api.encoded_slash import with_slashes
 from triton.api.head_requests import answers_head
 from triton.api.problems import STATUS, code_of, respond
-from triton.errors import TritonError
+from triton.errors import TritonError, log_refused
 from triton.observe.logger import get_logger
 
 _log = get_logger("triton.api")
@@ -93,6 +93,11 @@ async def _engine(request: Request, error: Exception) -> Response:
         # It answers well enough: what it says is that it is full.
         message = (
             "Redis is full (maxmemory), and takes no jobs until there is room; try again then."
+        )
+    elif log_refused(error):
+        message = (
+            "The log takes no events: something that is not Triton wrote to it. `triton doctor` names the "
+            "partition, docs/troubleshooting.md says how it goes on."
         )
     else:
         message = f"{name} does not answer; try again. /health/ready says more."
