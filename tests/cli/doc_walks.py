@@ -130,6 +130,7 @@ READERS = {
     "personal-data.md": Reader(
         _RUNS, (("triton audit erase 17", "triton audit erase 17 --unknown"),)
     ),
+    "operations.md": Reader(_RUNS, needs="psql"),
     "claims.md": Reader("triton up", (("10000000 --members 100000", "1000 --members 100"),)),
     "back-up-and-restore.md": Reader(
         _RUNS,
