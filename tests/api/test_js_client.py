@@ -23,10 +23,10 @@ from eventually import eventually
 from ports import free_port
 from triton.api.routes.clients import folder
 from triton.api.services import FeedOptions
-from triton.api.views import JobView
 from triton.events.render import EventView
 from triton.events.types import TYPES
 from triton.feed.contract import Timing
+from triton.job_view import JobView
 from triton.settings import Settings
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node 18 or newer")

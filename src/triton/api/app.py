@@ -61,7 +61,6 @@ from triton.api.selection import Acted, DryRun, SelectionRequest
 from triton.api.services import FeedOptions, Services, open_services
 from triton.api.submission import GivenReason, ReasonRequest, SubmitReply, SubmitRequest
 from triton.api.time_limits import TimeLimitMiddleware
-from triton.api.views import JobView
 from triton.audit.differences import Difference
 from triton.audit.timeline import JobAt, JobsAt
 from triton.audit.why import Why
@@ -70,6 +69,7 @@ from triton.events.render import EventView
 from triton.explain import Explanation
 from triton.identity.sessions import Pair
 from triton.identity.views import KeyMade, KeyPage, KeyWrite, Login, Me, PasswordChange, Refresh
+from triton.job_view import JobView
 from triton.observe import tracing
 from triton.settings import Settings
 

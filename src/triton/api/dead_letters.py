@@ -9,8 +9,9 @@ from typing import Any, Literal
 import msgspec
 
 from triton.api import pages
-from triton.api.views import links_of, rfc3339_of
+from triton.api.views import rfc3339_of
 from triton.events.envelope import to_microseconds
+from triton.job_view import links_of
 
 Group = Literal["actor", "error", "reason", "queue", "tenant", "hour", "day"]
 

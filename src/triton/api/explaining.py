@@ -11,7 +11,6 @@ from psycopg.rows import DictRow
 
 from triton import keys
 from triton.api.services import Services
-from triton.api.views import JobView
 from triton.causes import TALK, Happened
 from triton.errors import EvidenceError, HoleError, UnavailableError
 from triton.events.client import server_time
@@ -22,6 +21,7 @@ from triton.events.registry import read_workers
 from triton.events.render import Shown, show
 from triton.facts import Facts, Pause, Queue
 from triton.history.index import PROJECTOR, event_of
+from triton.job_view import JobView
 from triton.observe.logger import get_logger
 
 #: Events that are told, the newest; and entries of the log that are looked through for those that the

@@ -8,13 +8,12 @@ import msgspec
 from starlette.responses import Response
 
 from triton import keys
-from triton.api import views
 from triton.api.services import Services
-from triton.api.views import JobView
 from triton.api.wire import Json
 from triton.errors import NotFoundError
 from triton.events.submission import Submission
 from triton.identity.principal import Principal
+from triton.job_view import JobView, to_json
 
 
 async def visible_job(services: Services, who: Principal, job: str) -> JobView:
@@ -31,7 +30,7 @@ async def show_job(services: Services, who: Principal, job: str, status: int) ->
     cursor = services.framer.cursor(
         services.hub.epoch(partition), partition, view.position, view.tenant
     )
-    line = views.to_json(msgspec.structs.replace(view, cursor=cursor))
+    line = to_json(msgspec.structs.replace(view, cursor=cursor))
     return Json(msgspec.Raw(line), status)
 
 

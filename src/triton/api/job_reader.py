@@ -20,7 +20,6 @@ from redis.exceptions import RedisError
 from triton import keys
 from triton.api import pages, views
 from triton.api.statements import sql
-from triton.api.views import JobView
 from triton.api.whose import narrowed
 from triton.domain.connection import reading_connection
 from triton.errors import UnavailableError
@@ -30,6 +29,7 @@ from triton.events.log import Log
 from triton.events.types import Submitted
 from triton.feed.contract import Sees, Snapshot, everybody
 from triton.job import Head
+from triton.job_view import JobView, from_head, to_json
 from triton.observe.logger import get_logger
 
 #: Entries of the log that are looked through for the arguments of a job that completed a moment ago.
@@ -151,7 +151,7 @@ class JobReader:
         heads: dict[str, Head | None] = {}
         for job, (head, body) in zip(jobs, live, strict=True):
             if head is not None and body is not None:
-                found[job] = (views.from_head(head, body), True)
+                found[job] = (from_head(head, body), True)
             if job not in found or not sees(job, *_whose(found[job][0])):
                 # Of a job that is not seen PostgreSQL is asked too, as of one that never was.
                 heads[job] = None if job in found else head
@@ -182,8 +182,8 @@ class JobReader:
         if head is None:
             return None if row is None else (views.from_row(row), False)
         if row is None:
-            return views.from_head(head, await self._logged_body(head)), True
-        view = views.from_head(head, None)
+            return from_head(head, await self._logged_body(head)), True
+        view = from_head(head, None)
         return msgspec.structs.replace(view, args=row["args"], kwargs=row["kwargs"]), True
 
     async def _logged_body(self, head: Head) -> bytes | None:
@@ -233,7 +233,7 @@ def _whose(view: JobView) -> tuple[str, str]:
 
 
 def _snapshot(view: JobView, live: bool) -> Snapshot:
-    line = views.to_json(view)
+    line = to_json(view)
     return Snapshot(
         line, view.tenant, view.state, view.version, view.position, live, view.correlation
     )

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from triton.job_view import PREFIX, JobView, from_head, links_of, to_json
-
-__all__ = ["PREFIX", "JobView", "from_head", "from_row", "links_of", "rfc3339_of", "to_json"]
+from triton.job_view import JobView, links_of
 
 
 def from_row(row: Mapping[str, Any]) -> JobView:

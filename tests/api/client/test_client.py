@@ -28,7 +28,6 @@ from triton.api.routes.events import EventPage
 from triton.api.routes.jobs import JobPage
 from triton.api.services import FeedOptions
 from triton.api.submission import SubmitReply, SubmitRequest
-from triton.api.views import JobView
 from triton.bulk import Receipt, Refusal
 from triton.client import AsyncClient, Call, Client, Filters, views
 from triton.errors import (
@@ -40,6 +39,7 @@ from triton.errors import (
 )
 from triton.events.render import EventView
 from triton.feed.contract import Timing
+from triton.job_view import JobView
 from triton.settings import Settings
 
 #: Clients come back at once, so that a test of many cuts is quick.

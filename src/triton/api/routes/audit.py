@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response
 
-from triton.api import openapi, views
+from triton.api import openapi
 from triton.api.access import requires
 from triton.api.auditing import audited, check
 from triton.api.job_answers import unknown_job, visible_job
@@ -34,11 +34,10 @@ from triton.errors import ValidationError
 from triton.history import Filter, History
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
+from triton.job_view import PREFIX
 from triton.submit import MAX_NAME
 
-router = APIRouter(
-    prefix=f"{views.PREFIX}/audit", tags=["audit"], dependencies=[Depends(unhurried)]
-)
+router = APIRouter(prefix=f"{PREFIX}/audit", tags=["audit"], dependencies=[Depends(unhurried)])
 
 #: Events of one export over the API at most, and with proofs.
 MOST: Final = 200_000

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from triton.api import openapi, views
+from triton.api import openapi
 from triton.api.access import public, requires
 from triton.api.services import Services, services_of
 from triton.api.wire import Json, read_json
@@ -17,10 +17,11 @@ from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
 from triton.identity.sessions import Pair
 from triton.identity.views import Login, Me, PasswordChange, Refresh, me_of
+from triton.job_view import PREFIX
 
 #: For who is nobody yet, and for who is logged in.
-entrance = APIRouter(prefix=f"{views.PREFIX}/auth", tags=["access"], dependencies=[public])
-router = APIRouter(prefix=f"{views.PREFIX}/auth", tags=["access"])
+entrance = APIRouter(prefix=f"{PREFIX}/auth", tags=["access"], dependencies=[public])
+router = APIRouter(prefix=f"{PREFIX}/auth", tags=["access"])
 
 
 @entrance.post(

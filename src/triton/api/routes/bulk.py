@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from starlette.responses import Response
 
 from triton import keys
-from triton.api import openapi, quotas, views
+from triton.api import openapi, quotas
 from triton.api.access import requires
 from triton.api.actors import Declared, declared, sealing_of
 from triton.api.bulk import (
@@ -41,12 +41,13 @@ from triton.events.replies import answers
 from triton.events.submission import Submission
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
+from triton.job_view import PREFIX
 from triton.uniqueness import MAX_KEY
 
 #: Jobs that are checked before other requests have their turn.
 _SLICE: Final = 100
 
-router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
+router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 
 
 @router.post(

@@ -8,7 +8,7 @@ import uuid_utils
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from triton.api import openapi, views
+from triton.api import openapi
 from triton.api.access import requires
 from triton.api.job_answers import prefix_of, show_job, unknown_job, visible_job
 from triton.api.parameters import JobId
@@ -17,7 +17,6 @@ from triton.api.request_id import cause
 from triton.api.requeueing import requeue as requeue_from_history
 from triton.api.services import Services, services_of
 from triton.api.submission import GivenReason, ReasonRequest, fresh_body
-from triton.api.views import JobView
 from triton.api.wire import read_json
 from triton.audit.reasons import given
 from triton.errors import ConflictError
@@ -27,8 +26,9 @@ from triton.events.replies import answers
 from triton.events.scripts import Call
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
+from triton.job_view import PREFIX, JobView
 
-router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
+router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 
 
 @router.post(

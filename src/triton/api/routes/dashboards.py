@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from triton.api import openapi, pages, views
+from triton.api import openapi, pages
 from triton.api.askers import READING, WRITING, RecordId
 from triton.api.etags import expected, is_first, shown, versioned
 from triton.api.records import Asker, acting, check_document, digest_of, noted
@@ -24,6 +24,7 @@ from triton.domain.prospect_data import (
     ProspectDashboardWrite,
 )
 from triton.errors import PreconditionRequiredError
+from triton.job_view import PREFIX
 
 #: Everything of them that is on the wire as JSON.
 WIRE: Final[list[type[msgspec.Struct]]] = [
@@ -44,7 +45,7 @@ _PRECONDITIONS: Final[list[dict[str, Any]]] = [
 ]
 TemplateId = Annotated[UUID, Path(description="The dashboard template's id.")]
 
-router = APIRouter(prefix=f"{views.PREFIX}/prospects", tags=["prospects"])
+router = APIRouter(prefix=f"{PREFIX}/prospects", tags=["prospects"])
 
 
 @router.get(

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from triton.api import openapi, pages, views
+from triton.api import openapi, pages
 from triton.api.access import requires
 from triton.api.dead_letters import (
     DeadLetterCounts,
@@ -24,8 +24,9 @@ from triton.api.wire import Json
 from triton.events.envelope import to_datetime
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
+from triton.job_view import PREFIX
 
-router = APIRouter(prefix=f"{views.PREFIX}/dead-letters", tags=["dead letters"])
+router = APIRouter(prefix=f"{PREFIX}/dead-letters", tags=["dead letters"])
 
 
 async def chosen(

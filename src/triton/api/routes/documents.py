@@ -12,7 +12,7 @@ import uuid_utils
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from triton.api import openapi, pages, quotas, views
+from triton.api import openapi, pages, quotas
 from triton.api.access import requires
 from triton.api.parameters import DocumentId, Name, Word
 from triton.api.services import Services, services_of
@@ -28,6 +28,7 @@ from triton.events.envelope import to_datetime, to_microseconds
 from triton.identity import organizations
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
+from triton.job_view import PREFIX
 
 #: A form's own bytes around the file, at most: what Content-Length may exceed the limit by.
 _ENVELOPE: Final = 64 * 1024
@@ -68,7 +69,7 @@ class LineagePage(msgspec.Struct, frozen=True, kw_only=True):
 #: Everything of documents that is on the wire as JSON.
 WIRE: Final[list[type[msgspec.Struct]]] = [DocumentView, DocumentPage, LineagePage]
 
-router = APIRouter(prefix=f"{views.PREFIX}/documents", tags=["documents"])
+router = APIRouter(prefix=f"{PREFIX}/documents", tags=["documents"])
 
 
 @router.post(
@@ -251,7 +252,7 @@ def _place(following: str) -> Place:
 
 
 def _view(document: Document) -> DocumentView:
-    home = f"{views.PREFIX}/documents/{document.id}"
+    home = f"{PREFIX}/documents/{document.id}"
     return DocumentView(
         id=document.id,
         sha256=document.sha256,

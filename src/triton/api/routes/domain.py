@@ -8,7 +8,7 @@ import uuid_utils
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from triton.api import openapi, records, views
+from triton.api import openapi, records
 from triton.api.askers import READING, WRITING, RecordId
 from triton.api.etags import expected, shown, versioned
 from triton.api.records import Asker
@@ -18,6 +18,7 @@ from triton.api.wire import Json
 from triton.domain import store
 from triton.domain.connection import tenant_connection
 from triton.domain.kinds import KINDS, Kind
+from triton.job_view import PREFIX
 
 # No deferred annotations here: the routes of a kind are made in a function, with its own dependencies.
 
@@ -34,7 +35,7 @@ def routes_of(
 ) -> APIRouter:
     """The five routes of a kind, of a history three; `writes` and `reads` are dependencies that answer an
     Asker."""
-    router = APIRouter(prefix=f"{views.PREFIX}/{kind.path}", tags=[kind.path.replace("-", " ")])
+    router = APIRouter(prefix=f"{PREFIX}/{kind.path}", tags=[kind.path.replace("-", " ")])
     words = kind.name.replace("_", " ")
     plural = kind.path.replace("-", " ")
 
@@ -59,7 +60,7 @@ def routes_of(
     ) -> Response:
         written = await records.read_written(request, kind)
         made = await records.create(services, who, kind, written, UUID(str(uuid_utils.uuid7())))
-        home = f"{views.PREFIX}/{kind.path}/{made.id}"
+        home = f"{PREFIX}/{kind.path}/{made.id}"
         return versioned(made, 201, Location=home)
 
     @router.get(

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from triton import keys
-from triton.api import batches, openapi, streaming, views
+from triton.api import batches, openapi, streaming
 from triton.api.access import requires
 from triton.api.batches import EventBatch, LimitParameter, WaitParameter
 from triton.api.job_answers import unknown_job, visible_job
@@ -22,6 +22,7 @@ from triton.events.render import EventView, Shown
 from triton.feed.contract import Refused, Stream
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
+from triton.job_view import PREFIX
 
 
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +32,7 @@ class EventPage(msgspec.Struct, frozen=True, kw_only=True):
     next: int | None
 
 
-router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["events"])
+router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["events"])
 
 
 @router.get(

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from triton.api import openapi, quotas, views
+from triton.api import openapi, quotas
 from triton.api.access import requires
 from triton.api.explaining import facts_of
 from triton.api.job_answers import visible_job
@@ -18,8 +18,9 @@ from triton.api.wire import Json
 from triton.explain import Explanation, explain
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
+from triton.job_view import PREFIX
 
-router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
+router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 
 
 @router.get(

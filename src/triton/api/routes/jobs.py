@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
-from triton.api import openapi, views
+from triton.api import openapi
 from triton.api.accepting import Caller, accept
 from triton.api.access import requires
 from triton.api.etags import tagged
@@ -18,11 +18,11 @@ from triton.api.parameters import JobId, Name, Since, Until, aware
 from triton.api.request_id import current_request
 from triton.api.services import Services, services_of
 from triton.api.submission import SubmitReply, SubmitRequest
-from triton.api.views import JobView
 from triton.api.wire import Json, read_json
 from triton.events.submission import Submission
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
+from triton.job_view import PREFIX, JobView, links_of, to_json
 from triton.uniqueness import MAX_KEY
 
 State = Literal["scheduled", "pending", "processing", "completed", "failed", "cancelled"]
@@ -35,7 +35,7 @@ class JobPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
-router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
+router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 
 
 @router.post(
@@ -77,7 +77,7 @@ async def submit(
     )
     submission, job, existing = await accept(services, wanted, caller)
     reply = await _existing(services, identity, job) if existing else _accepted(submission)
-    return Json(reply, 202, {"Location": views.links_of(job)["self"]})
+    return Json(reply, 202, {"Location": links_of(job)["self"]})
 
 
 @router.get(
@@ -113,7 +113,7 @@ async def list_jobs(
         before=aware("submitted_before", submitted_before),
     )
     found, following = await services.jobs.page(chosen, next_page=next, limit=limit)
-    shown = [msgspec.Raw(views.to_json(view)) for view in found]
+    shown = [msgspec.Raw(to_json(view)) for view in found]
     return tagged(request, Json({"jobs": shown, "next": following}))
 
 
@@ -162,5 +162,5 @@ def _accepted(submission: Submission) -> SubmitReply:
         tenant=submission.tenant,
         existing=False,
         correlation=submission.correlation or submission.job,
-        links=views.links_of(submission.job),
+        links=links_of(submission.job),
     )

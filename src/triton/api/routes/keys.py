@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from triton.api import openapi, pages, views
+from triton.api import openapi, pages
 from triton.api.access import requires
 from triton.api.parameters import Name
 from triton.api.services import Services, services_of
@@ -17,8 +17,9 @@ from triton.identity import key_making
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
 from triton.identity.views import KeyMade, KeyPage, KeyWrite
+from triton.job_view import PREFIX
 
-router = APIRouter(prefix=f"{views.PREFIX}/keys", tags=["access"])
+router = APIRouter(prefix=f"{PREFIX}/keys", tags=["access"])
 
 
 @router.post(

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
-from triton.api import batches, openapi, streaming, views
+from triton.api import batches, openapi, streaming
 from triton.api.access import requires
 from triton.api.batches import EventBatch, LimitParameter, WaitParameter
 from triton.api.parameters import aware
@@ -23,9 +23,10 @@ from triton.feed.wanted import MOST, Begin, Wanted
 from triton.history.filters import Filter
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
+from triton.job_view import PREFIX
 from triton.submit import MAX_NAME
 
-router = APIRouter(prefix=f"{views.PREFIX}/events", tags=["events"])
+router = APIRouter(prefix=f"{PREFIX}/events", tags=["events"])
 
 Names = Annotated[list[str] | None, Query()]
 

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Path
 from starlette.responses import Response
 
-from triton.api import openapi, views
+from triton.api import openapi
 from triton.api.askers import READING, RecordId
 from triton.api.records import Asker
 from triton.api.services import Services, services_of
@@ -17,11 +17,12 @@ from triton.domain import store
 from triton.domain.connection import tenant_connection
 from triton.domain.records import PromptVersion, PromptVersions
 from triton.errors import NotFoundError
+from triton.job_view import PREFIX
 
 #: Everything of them that is on the wire as JSON.
 WIRE: Final[list[type[msgspec.Struct]]] = [PromptVersion, PromptVersions]
 
-router = APIRouter(prefix=f"{views.PREFIX}/prompts", tags=["prompts"])
+router = APIRouter(prefix=f"{PREFIX}/prompts", tags=["prompts"])
 
 
 @router.get(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from triton import keys
-from triton.api import openapi, streaming, views
+from triton.api import openapi, streaming
 from triton.api.access import requires
 from triton.api.batches import wants_json
 from triton.api.parameters import QueueName
@@ -23,9 +23,10 @@ from triton.events.scripts import Hold
 from triton.feed.contract import Refused, Stream
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
+from triton.job_view import PREFIX
 from triton.observe.logger import get_logger
 
-router = APIRouter(prefix=views.PREFIX, tags=["queues and workers"])
+router = APIRouter(prefix=PREFIX, tags=["queues and workers"])
 _log: Final = get_logger("triton.api")
 
 

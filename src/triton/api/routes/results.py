@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from triton.api import openapi, views
+from triton.api import openapi
 from triton.api.access import requires
 from triton.api.job_answers import visible_job
 from triton.api.parameters import JobId
@@ -18,9 +18,10 @@ from triton.api.wire import Json
 from triton.errors import ConflictError
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
+from triton.job_view import PREFIX
 from triton.references import reference_in
 
-router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
+router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 
 
 @router.get(

@@ -7,9 +7,10 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 import triton
-from triton.api import openapi, views
+from triton.api import openapi
 from triton.api.access import public
 from triton.api.wire import Json
+from triton.job_view import PREFIX
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,9 +30,9 @@ async def root() -> Response:
         "health": "/health",
         "ready": "/health/ready",
         "metrics": "/metrics",
-        "jobs": f"{views.PREFIX}/jobs",
-        "dead_letters": f"{views.PREFIX}/dead-letters",
-        "documents": f"{views.PREFIX}/documents",
+        "jobs": f"{PREFIX}/jobs",
+        "dead_letters": f"{PREFIX}/dead-letters",
+        "documents": f"{PREFIX}/documents",
         "javascript": "/clients/triton.js",
         "live": "/live",
     }

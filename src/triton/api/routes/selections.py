@@ -8,15 +8,16 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from triton.api import acting, openapi, selection, views
+from triton.api import acting, openapi, selection
 from triton.api.access import requires
 from triton.api.selection import Acted, Action, DryRun, SelectionRequest
 from triton.api.services import Services, services_of
 from triton.api.wire import Json, read_json
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
+from triton.job_view import PREFIX
 
-router = APIRouter(prefix=f"{views.PREFIX}/jobs", tags=["jobs"])
+router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 
 _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {

@@ -12,7 +12,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
-from triton.api import openapi, views
+from triton.api import openapi
 from triton.api.access import requires
 from triton.api.parameters import Name
 from triton.api.request_id import current_request
@@ -25,6 +25,7 @@ from triton.identity import stream_tokens
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
 from triton.identity.stream_tokens import MAX_LENGTH, MOST, Scope, StreamToken
+from triton.job_view import PREFIX
 from triton.observe.logger import get_logger
 from triton.submit import MAX_NAME
 
@@ -32,7 +33,7 @@ from triton.submit import MAX_NAME
 TTL: Final = 900
 #: Milliseconds within which the event of a token may be sent again: no other ever has its id.
 _RESENT_MS: Final = 60_000
-router = APIRouter(prefix=f"{views.PREFIX}/stream-tokens", tags=["events"])
+router = APIRouter(prefix=f"{PREFIX}/stream-tokens", tags=["events"])
 _log: Final = get_logger("triton.api")
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00]+\Z")]

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from msgspec import Meta
 from starlette.responses import Response
 
-from triton.api import openapi, quotas, views
+from triton.api import openapi, quotas
 from triton.api.access import requires
 from triton.api.parameters import Name
 from triton.api.quotas import QuotaUse
@@ -24,6 +24,7 @@ from triton.events.types import QuotaSet
 from triton.identity import organizations
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
+from triton.job_view import PREFIX
 
 _BIGGEST: Final = 2**53
 
@@ -42,7 +43,7 @@ class QuotaWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     reason: Annotated[str, Meta(max_length=2000, pattern=r"^[^\x00]*$")] = ""
 
 
-router = APIRouter(prefix=f"{views.PREFIX}/quotas", tags=["quotas"])
+router = APIRouter(prefix=f"{PREFIX}/quotas", tags=["quotas"])
 
 
 @router.get(

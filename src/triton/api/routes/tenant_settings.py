@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from triton.api import openapi, views
+from triton.api import openapi
 from triton.api.askers import reading, writing
 from triton.api.etags import expected, shown, versioned
 from triton.api.records import Asker, acting, check_document, digest_of, noted
@@ -18,13 +18,14 @@ from triton.domain import tenant_settings
 from triton.domain.connection import tenant_connection
 from triton.domain.tenant_settings import TenantSettings, TenantSettingsWrite
 from triton.identity.permissions import Permission
+from triton.job_view import PREFIX
 
 #: Everything of them that is on the wire as JSON.
 WIRE: Final[list[type[msgspec.Struct]]] = [TenantSettings, TenantSettingsWrite]
 _READS: Final = reading(Permission.TENANT_READ)
 _WRITES: Final = writing(Permission.TENANT_CONFIGURE)
 
-router = APIRouter(prefix=f"{views.PREFIX}/tenant-settings", tags=["tenants"])
+router = APIRouter(prefix=f"{PREFIX}/tenant-settings", tags=["tenants"])
 
 
 @router.get(

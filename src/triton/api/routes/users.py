@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from triton.api import openapi, pages, views
+from triton.api import openapi, pages
 from triton.api.access import requires
 from triton.api.parameters import Name, TenantId, UserId
 from triton.api.services import Services, services_of
@@ -29,8 +29,9 @@ from triton.identity.views import (
     UserWrite,
     user_view,
 )
+from triton.job_view import PREFIX
 
-router = APIRouter(prefix=views.PREFIX, tags=["access"])
+router = APIRouter(prefix=PREFIX, tags=["access"])
 
 
 @router.post(
@@ -53,7 +54,7 @@ async def add_user(
     """In the tenant of who asks, or in the one that is named; for the platform's admins without one, for
     every tenant. Nobody gives a role that may more than they may."""
     made = await people.add(services.accounts, who, await read_json(request, UserWrite))
-    return Json(made, 201, {"Location": f"{views.PREFIX}/users/{made.id}"})
+    return Json(made, 201, {"Location": f"{PREFIX}/users/{made.id}"})
 
 
 @router.get(

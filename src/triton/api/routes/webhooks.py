@@ -13,7 +13,7 @@ from psycopg.rows import class_row
 from starlette.responses import Response
 
 from triton import keys
-from triton.api import openapi, views
+from triton.api import openapi
 from triton.api.accepting import Caller, accept
 from triton.api.access import public
 from triton.api.askers import RecordId, reading, writing
@@ -34,6 +34,7 @@ from triton.domain.statements import sql
 from triton.errors import ConflictError, NotFoundError, UnauthenticatedError
 from triton.identity import organizations
 from triton.identity.permissions import Permission
+from triton.job_view import PREFIX
 from triton.webhooks import signing
 from triton.webhooks.records import (
     SOURCES,
@@ -77,7 +78,7 @@ async def of_targets(name: Word = None) -> dict[str, Any]:
 
 
 def _secret_of(kind: Kind) -> APIRouter:
-    router = APIRouter(prefix=f"{views.PREFIX}/{kind.path}", tags=["webhooks"])
+    router = APIRouter(prefix=f"{PREFIX}/{kind.path}", tags=["webhooks"])
 
     @router.post(
         "/{record}/secret",
@@ -109,7 +110,7 @@ def _secret_of(kind: Kind) -> APIRouter:
     return router
 
 
-deliveries = APIRouter(prefix=f"{views.PREFIX}/webhook-targets", tags=["webhooks"])
+deliveries = APIRouter(prefix=f"{PREFIX}/webhook-targets", tags=["webhooks"])
 
 
 @deliveries.get(
@@ -139,7 +140,7 @@ routers: Final = [
     deliveries,
 ]
 #: Who sends here proves it by a signature, and by nothing else.
-inbound = APIRouter(prefix=f"{views.PREFIX}/webhooks", tags=["webhooks"], dependencies=[public])
+inbound = APIRouter(prefix=f"{PREFIX}/webhooks", tags=["webhooks"], dependencies=[public])
 _SIGNED: Final = [
     {
         "name": name,
