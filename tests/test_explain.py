@@ -69,7 +69,7 @@ CASES = {
     ),
     "is next": (
         facts("pending", SUBMITTED, queue=Queue(name="q", waiting=1, running=0, ahead=0)),
-        ["Nothing is before it; 1 wait there, 0 run now."],
+        ["Nothing is before it; 1 waits there, 0 run now."],
         "The next free worker starts it.",
     ),
     "has a time to live": (

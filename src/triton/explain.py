@@ -105,7 +105,10 @@ def _pending(facts: Facts) -> _Sentences:
     if queue.ahead is not None:
         verb = "is" if queue.ahead == 1 else "are"
         before = f"{count(queue.ahead, 'job')} {verb}" if queue.ahead else "Nothing is"
-        summary.append(f"{before} before it; {queue.waiting} wait there, {queue.running} run now.")
+        summary.append(
+            f"{before} before it; {_many(queue.waiting, 'wait')} there, "
+            f"{_many(queue.running, 'run')} now."
+        )
     obstacles = _obstacles(facts)
     summary += obstacles
     if why is not None and why.type not in ("job.submitted", "job.due"):
@@ -128,6 +131,11 @@ def _pending(facts: Facts) -> _Sentences:
             else f"It starts when those before it have started, as attempt {facts.attempt + 1}."
         ]
     return [*summary, _expiry(facts)], following
+
+
+def _many(number: int, verb: str) -> str:
+    """`1 waits`, `2 wait`."""
+    return f"{number} {verb}s" if number == 1 else f"{number} {verb}"
 
 
 def _processing(facts: Facts) -> _Sentences:

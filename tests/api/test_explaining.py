@@ -30,7 +30,7 @@ def test_a_waiting_job_knows_who_is_before_it(api: LiveApi, hand: Hand) -> None:
     hand.start(jobs[0], queue="line")
     summary = explain(api, jobs[3])["summary"]
     assert "It waits for a worker in queue line since" in summary
-    assert "2 jobs are before it; 3 wait there, 1 run now." in summary
+    assert "2 jobs are before it; 3 wait there, 1 runs now." in summary
     assert "Worker w1 runs its attempt 1" in explain(api, jobs[0])["summary"]
 
 
