@@ -42,6 +42,7 @@ def replace(path: Path, content: bytes) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+        sync_folder(path.parent)
 
 
 def make_folders(folder: Path, mode: int = 0o777) -> None:

@@ -108,7 +108,7 @@ class RingFile:
     def _first(self) -> KeyRing:
         ring = KeyRing("", {}).rotated()
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            disk.make_folders(self._path.parent, 0o700)
             # Of two processes that make the first ring, one wins, and both use that one.
             made = disk.create_once(self._path, _encoded(ring))
         except OSError as error:

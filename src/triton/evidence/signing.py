@@ -100,7 +100,7 @@ def generated_signer(name: str, path: Path) -> Signer:
     It appears whole and readable by its owner only, or not at all; of two that make it, both use one.
     """
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_folders(path.parent)
         pem = Ed25519PrivateKey.generate().private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
