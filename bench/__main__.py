@@ -24,6 +24,7 @@ NAMES = (
         "scripts",
         "backlog",
         "floor",
+        "entries",
         "partitions",
         "projectors",
         "rebuild",

@@ -74,8 +74,18 @@ MEASURES = (
         Measure("the floor's CPU", "µs/event", "relay:cpu", "insert:cpu", None, 1, "ch"),
     ),
     (
+        "insert of the same blocks, rendered before",
+        Measure(
+            "of it the log's server alone, answering", "events/s", "served", "insert", None, 0, "ch"
+        ),
+    ),
+    (
         "insert of the same rows as tab-separated text, rendered before",
         Measure("ClickHouse projector", "events/s", "ch", "insert_text", None, 0, "ch"),
+    ),
+    (
+        "insert of the same rows as JSON, rendered before",
+        Measure("ClickHouse projector", "events/s", "ch", "insert_json", None, 0, "ch"),
     ),
     (
         "the first of these with the view that follows",
@@ -124,11 +134,18 @@ def run(scale: Scale) -> list[str]:
 
         def relayed(stores: Stores) -> Sample:
             blocks = left.insert_blocks
-            with Foreign() as foreign:
-                seconds = asyncio.run(
-                    relay(started.redis_url, NAMESPACE, stores.clickhouse_url, blocks, events)
-                )
-            return {"relay": events / seconds, "relay:cpu": foreign.cpu / events * 1e6}
+            with connect(started.redis_url) as client:
+                client.config_resetstat()
+                with Foreign() as foreign:
+                    seconds = asyncio.run(
+                        relay(started.redis_url, NAMESPACE, stores.clickhouse_url, blocks, events)
+                    )
+                answering = client.info("commandstats")["cmdstat_xrange"]["usec"] / 1e6
+            return {
+                "relay": events / seconds,
+                "relay:cpu": foreign.cpu / events * 1e6,
+                "served": events / answering,
+            }
 
         # What is written raw is what the projectors left; and nobody is the first to use the engines.
         stores = Stores(started.database_url, started.clickhouse_url)
@@ -161,11 +178,15 @@ class Left:
         self.copy_values = [[_piece(values[t], n, pieces) for t in TABLES] for n in range(pieces)]
         with clickhouse_connect.get_client(dsn=stores.clickhouse_url) as client:
             select = f"SELECT {', '.join(COLUMNS)} FROM job_events ORDER BY position"
-            found = client.raw_query(f"{select} FORMAT TabSeparated").splitlines(keepends=True)
+            tabs, json = (
+                client.raw_query(f"{select} FORMAT {form}").splitlines(keepends=True)
+                for form in ("TabSeparated", "JSONCompactEachRow")
+            )
             rows = client.query(select).result_rows
         pieces = -(-self.count // ClickHouseProjection.batch)
         self.insert_blocks = native
-        self.insert_texts = [b"".join(_piece(found, n, pieces)) for n in range(pieces)]
+        self.insert_texts = [b"".join(_piece(tabs, n, pieces)) for n in range(pieces)]
+        self.insert_json = [b"".join(_piece(json, n, pieces)) for n in range(pieces)]
         self.insert_values = [_piece(rows, n, pieces) for n in range(pieces)]
 
 
@@ -294,6 +315,7 @@ def raw_insert(stores: Stores, left: Left) -> dict[str, float]:
         with Foreign() as foreign:
             timed("insert", left.insert_blocks, raw("Native"))
             timed("insert_text", left.insert_texts, raw("TabSeparated"))
+            timed("insert_json", left.insert_json, raw("JSONCompactEachRow"))
             timed("view", left.insert_blocks, raw("Native"))
             timed("insert_values", left.insert_values, client.insert)
     return {**figures, "foreign:ch": foreign.cores}
