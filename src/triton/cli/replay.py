@@ -3,79 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING
 
-import typer
-
+from triton.cli import replay_options as asked
 from triton.cli.options import Data, Json
 
 if TYPE_CHECKING:
-    from triton.events.envelope import Event
-    from triton.history import History
-    from triton.job import Head
-    from triton.settings import Settings
+    from collections.abc import Sequence
 
-#: Jobs that the table shows at most.
-_SHOWN: Final = 20
+    from triton.history import History
+    from triton.settings import Settings
 
 
 def replay(
-    first: Annotated[
-        int, typer.Option("--from", min=1, metavar="POS", help="Show what happened from here on.")
-    ] = 1,
-    last: Annotated[
-        int | None,
-        typer.Option("--to", min=1, metavar="POS", help="The state as it was here, not as it is."),
-    ] = None,
-    job: Annotated[
-        str | None, typer.Option("--job", metavar="JOB", help="One job, event by event.")
-    ] = None,
-    partition: Annotated[
-        int | None, typer.Option(min=0, help="Of a log with several, where positions are given.")
-    ] = None,
-    handler: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="MODULE:ACTOR",
-            help="Run this version of an actor over past jobs instead; may be given several times.",
-        ),
-    ] = None,
-    jobs: Annotated[
-        str,
-        typer.Option(
-            metavar="FILTER",
-            help="Which, for --handler: status=failed,queue=mail|orders,since=2d, or ids. Default: all of "
-            "its actor.",
-        ),
-    ] = "",
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="What --handler is: nothing leaves, nothing is written."),
-    ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="With --handler: the newest so many.")] = 100,
-    time_limit: Annotated[
-        str, typer.Option(metavar="DURATION", help="With --handler: for each job.")
-    ] = "60s",
-    run_steps: Annotated[
-        bool,
-        typer.Option("--run-steps", help="With --handler: run durable steps again, too."),
-    ] = False,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="WHAT",
-            help="With --handler: outcome, result, messages, steps, output or progress.",
-        ),
-    ] = None,
-    env: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="With --handler: a variable that it may see."),
-    ] = None,
-    allow_network: Annotated[
-        bool, typer.Option("--allow-network", help="With --handler: do not refuse connections.")
-    ] = False,
+    first: asked.First = 1,
+    last: asked.Last = None,
+    job: asked.Job = None,
+    partition: asked.Partition = None,
+    handler: asked.Handler = None,
+    jobs: asked.Jobs = "",
+    dry_run: asked.DryRun = False,
+    limit: asked.Limit = 100,
+    time_limit: asked.TimeLimit = "60s",
+    run_steps: asked.RunSteps = False,
+    ignore: asked.Ignore = None,
+    env: asked.Env = None,
+    allow_network: asked.AllowNetwork = False,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -89,54 +42,27 @@ def replay(
     """
     from triton.cli.target import engines
 
-    if handler:
-        from triton.cli.arguments import milliseconds
-        from triton.cli.retroactive import Wanted, try_out
-        from triton.errors import ValidationError
-
-        if not dry_run:
-            raise ValidationError(
-                "--handler needs --dry-run: running past jobs for real is requeue's"
-            )
-        wanted = Wanted(
-            handlers=handler,
-            jobs=jobs,
-            limit=limit,
-            time_limit=milliseconds("--time-limit", time_limit) / 1000,
-            recorded_steps=not run_steps,
-            ignored=ignore or (),
-            environment=env or (),
-            allow_network=allow_network,
-        )
-        try_out(engines(data, "redis_url"), wanted, as_json=as_json)
+    if not handler:
+        chosen = engines(data, "redis_url")
+        asyncio.run(_replay(chosen, first, last, job, partition, as_json=as_json))
         return
-    asyncio.run(_replay(engines(data, "redis_url"), first, last, job, partition, as_json=as_json))
+    from triton.cli.arguments import milliseconds
+    from triton.cli.retroactive import Wanted, try_out
+    from triton.errors import ValidationError
 
-
-class Fold:
-    """The heads of all jobs after the events that were taken."""
-
-    def __init__(self) -> None:
-        self.heads: dict[str, Head] = {}
-        #: Events of jobs whose beginning is not kept any more.
-        self.beheaded = 0
-        self.events = 0
-
-    def take(self, event: Event) -> Head | None:
-        """The job's head after the event; None where its first events are not kept any more, and for
-        an administrative event."""
-        from triton.events.types import Submitted
-        from triton.job import evolve
-
-        head = self.heads.get(event.job)
-        self.events += 1
-        if not event.job:
-            return None
-        if head is None and not isinstance(event.data, Submitted):
-            self.beheaded += 1
-            return None
-        head = self.heads[event.job] = evolve(head, event)
-        return head
+    if not dry_run:
+        raise ValidationError("--handler needs --dry-run: running past jobs for real is requeue's")
+    wanted = Wanted(
+        handlers=handler,
+        jobs=jobs,
+        limit=limit,
+        time_limit=milliseconds("--time-limit", time_limit) / 1000,
+        recorded_steps=not run_steps,
+        ignored=ignore or (),
+        environment=env or (),
+        allow_network=allow_network,
+    )
+    try_out(engines(data, "redis_url"), wanted, as_json=as_json)
 
 
 async def _replay(
@@ -148,143 +74,71 @@ async def _replay(
     *,
     as_json: bool,
 ) -> None:
-    from triton import keys
     from triton.cli.open_log import open_log
-    from triton.errors import NotFoundError, ValidationError
     from triton.events.client import connect_async
 
     client = connect_async(chosen.redis_url)
     try:
         log = await open_log(client, chosen)
-        if job is not None:
-            partition = keys.partition_of(job, log.partitions)
-        elif partition is None and log.partitions > 1 and (first > 1 or last is not None):
-            raise ValidationError(
-                f"This log has {log.partitions} partitions, each with its own positions: say which one "
-                "with --partition"
-            )
-        if partition is not None and partition >= log.partitions:
-            raise ValidationError(
-                f"--partition is {partition}, expected 0 to {log.partitions - 1}: the log has no other"
-            )
-        wanted = range(log.partitions) if partition is None else [partition]
+        wanted = _partitions(
+            log.partitions, job, partition, positions=first > 1 or last is not None
+        )
         if job is None:
-            await _all(log, wanted, first, last, as_json=as_json)
-        elif not await _one(log, job, first, last, as_json=as_json):
-            raise NotFoundError(f"the log has no event of job {job!r} there", job=job)
+            await _whole(log, wanted, first, last, as_json=as_json)
+        else:
+            await _one(log, job, first, last, as_json=as_json)
     finally:
         await client.aclose()
 
 
-async def _events(log: History, partition: int, last: int | None) -> AsyncIterator[Event]:
-    """Every event of the partition that is kept, up to a position."""
-    first = max(1, await log.first_position(partition))
-    async for event in log.events(partition, first, last):
-        yield event
+def _partitions(
+    count: int, job: str | None, asked_for: int | None, *, positions: bool
+) -> Sequence[int]:
+    """Which to fold of a log's `count`; `positions` says whether positions were given, which only one has."""
+    from triton import keys
+    from triton.errors import ValidationError
+
+    if job is not None:
+        return [keys.partition_of(job, count)]
+    if asked_for is None:
+        if count > 1 and positions:
+            raise ValidationError(
+                f"This log has {count} partitions, each with its own positions: say which one "
+                "with --partition"
+            )
+        return range(count)
+    if asked_for >= count:
+        raise ValidationError(
+            f"--partition is {asked_for}, expected 0 to {count - 1}: the log has no other"
+        )
+    return [asked_for]
 
 
-async def _one(log: History, job: str, first: int, last: int | None, *, as_json: bool) -> bool:
-    """The job event by event, each with the state after it; whether there was one."""
-    import msgspec
-
-    from triton.cli import output
-    from triton.cli.live import Event as Told
-    from triton.cli.viewers import event_lines
-    from triton.events.render import show
-
-    fold, found = Fold(), False
-    async for entry in log.job_entries(job, until=last):
-        event = entry.event()
-        head = fold.take(event)
-        if event.position < first:
-            continue
-        found = True
-        state = head.state if head else "unknown"
-        raw = show(event, f"/triton/{log.namespace}").json
-        if as_json:
-            output.json_line({"event": msgspec.Raw(raw), "state": state})
-        else:
-            told = msgspec.json.decode(raw, type=Told)
-            for line in event_lines(told):
-                output.line(f"{event.position:>8}  {state:<10}  {line}")
-    if job not in fold.heads:
-        return found
-    view = _view(fold.heads[job])
-    if as_json:
-        output.json_line({"job": msgspec.Raw(view)})
-    else:
-        output.document(view)
-    return True
-
-
-async def _all(
+async def _whole(
     log: History, partitions: Sequence[int], first: int, last: int | None, *, as_json: bool
 ) -> None:
-    import msgspec
+    from triton.cli.replay_fold import fold_log
+    from triton.cli.replay_telling import tell_log, tell_log_as_json
 
-    from triton.cli import output
-
-    fold, ranges = Fold(), []
-    types: Counter[str] = Counter()
-    touched: dict[str, None] = {}
-    for partition in partitions:
-        oldest, position = 0, 0
-        async for event in _events(log, partition, last):
-            position = event.position
-            oldest = oldest or position
-            if fold.take(event) is not None and position >= first:
-                touched[event.job] = None
-            if position >= first:
-                types[event.type] += 1
-        ranges.append(
-            {
-                "partition": partition,
-                "epoch": log.epochs[partition],
-                "first": oldest,
-                "last": position,
-                "expired": await log.expired(partition),
-            }
-        )
-    heads = [fold.heads[job] for job in touched]
-    states = Counter(head.state for head in heads)
+    folded = await fold_log(log, partitions, first=first, last=last)
     if as_json:
-        output.document(
-            {
-                "partitions": ranges,
-                "events": types.total(),
-                "types": dict(types),
-                "states": dict(states),
-                "events_of_jobs_without_beginning": fold.beheaded,
-                "jobs": [msgspec.Raw(_view(head)) for head in heads],
-            }
-        )
-        return
-    since = f" folded; below is what happened from {first} on" if first > 1 else ""
-    for one in ranges:
-        output.line(
-            f"partition {one['partition']}: positions {one['first']} to {one['last']}{since}"
-        )
-        if one["expired"]:
-            gone = f"positions 1 to {one['expired']} of partition {one['partition']}"
-            output.warn(f"{gone} have expired: they are not in this")
-    output.table("Jobs by state", ("state", "jobs>"), sorted(states.items()))
-    output.table("Events by type", ("event", "events>"), sorted(types.items()))
-    columns = ("job", "state", "progress>", "actor", "attempt>", "version>", "position>")
-    output.table(
-        f"The last {min(_SHOWN, len(heads))} jobs", columns, [_row(h) for h in heads[-_SHOWN:]]
-    )
-    if fold.beheaded:
-        output.warn(
-            f"{fold.beheaded} events are of jobs whose beginning is not kept any more; they are not folded"
-        )
+        tell_log_as_json(folded)
+    else:
+        tell_log(folded, first)
 
 
-def _row(head: Head) -> tuple[object, ...]:
-    progress = f"{head.percent:.0f} %"
-    return (head.job, head.state, progress, head.actor, head.attempt, head.version, head.position)
+async def _one(log: History, job: str, first: int, last: int | None, *, as_json: bool) -> None:
+    """Its events from `first` on as they are read, then what it is. Raises NotFoundError."""
+    from triton.cli.replay_fold import fold_job
+    from triton.cli.replay_telling import tell_event, tell_head
+    from triton.errors import NotFoundError
 
-
-def _view(head: Head) -> bytes:
-    from triton import job_view
-
-    return job_view.to_json(job_view.from_head(head, None))
+    head, found = None, False
+    async for event, head in fold_job(log, job, last=last):
+        if event.position >= first:
+            found = True
+            tell_event(log.namespace, event, head, as_json=as_json)
+    if head is not None:
+        tell_head(head, as_json=as_json)
+    elif not found:
+        raise NotFoundError(f"the log has no event of job {job!r} there", job=job)
