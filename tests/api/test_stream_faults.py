@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from sse_reader import Subscriber, data_of
 from eventually import eventually
 from ports import free_port
 from triton.api.services import FeedOptions
+from triton.events import client
 from triton.feed.contract import Timing
 from triton.feed.history import Page
 from triton.settings import Settings
@@ -318,6 +320,23 @@ def test_a_stream_outlives_kill_9_of_redis(module_settings: Settings, tmp_path: 
     finally:
         server.kill()
         server.wait()
+
+
+def test_an_api_that_hung_itself_refuses_no_stream(
+    module_settings: Settings, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read's time may be over because nobody looked at its answer: Redis is asked again before a stream is
+    told that it is away."""
+    monkeypatch.setattr(client, "SOCKET_TIMEOUT", 5.0)
+    job = hand.submit("hung")
+    with LiveApi(module_settings) as api, Subscriber(url_of(api, job), timeout=60) as stream:
+        stream.until("triton.caught-up")
+        # What a process that was stopped, or got no turn on its machine, looks like from inside.
+        api.services.hub._tasks[0].get_loop().call_soon_threadsafe(time.sleep, 6.0)
+        with Subscriber(url_of(api, job), timeout=60) as other:
+            other.until("triton.caught-up")
+        hand.start(job)
+        assert next(stream).json["type"] == "job.started"
 
 
 def test_a_log_that_lost_its_tail_stops_the_feed_instead_of_lying(

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Literal
 
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from triton import keys
 from triton.errors import HoleError, LogError, LogForkedError, UnavailableError, no_answer
@@ -75,16 +76,23 @@ class Tail:
                 await self._follow()
             except LogError as error:
                 self._break(error.message)
+            except RedisTimeoutError:
+                # It may be we who hung, or the machine: nobody is told before Redis was asked once more.
+                await self._mended()
             except (RedisError, OSError, UnavailableError) as error:
                 self._stand(_away(error))
             except Exception as error:
                 self._fail(error)
             while self.trouble:
                 await asyncio.sleep(_AGAIN)
-                try:
-                    await self._mend()
-                except Exception as error:
-                    self._fail(error)
+                await self._mended()
+
+    async def _mended(self) -> None:
+        """Try to go on; `trouble` says why it cannot."""
+        try:
+            await self._mend()
+        except Exception as error:
+            self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         """A bug, ours or the client's, must not leave the feed silent: begin again, and say so."""
