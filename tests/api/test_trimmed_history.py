@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,14 @@ from live_api import Hand, LiveApi, log_events, project
 from sse_reader import Received, Subscriber, data_of
 
 from archived_log import ArchivedLog
+from triton import keys
 from triton.api.services import FeedOptions
+from triton.events.client import connect_async
+from triton.events.log import Log
+from triton.feed.cursor import Signer
+from triton.feed.framer import Framer
 from triton.feed.history import Page
+from triton.feed.hub import Hub
 from triton.settings import Settings
 
 TINY = FeedOptions(ring_capacity=8)
@@ -48,6 +55,18 @@ class Place:
         return f"{api.url}/api/v1/jobs/{self.job}/{what}"
 
 
+class TrimmedMeanwhile(Log):
+    """An archiver trims right after somebody asked where the log begins."""
+
+    upto = 0
+
+    async def first_position(self, partition: int) -> int:
+        first = await super().first_position(partition)
+        key = keys.log(self.prefix(partition))
+        await self.client.execute_command("XTRIM", key, "MINID", f"{self.upto}-0")
+        return first
+
+
 def versions(stream: Subscriber) -> list[int]:
     return [json.loads(data)["version"] for data in data_of(list(stream))]
 
@@ -57,6 +76,27 @@ def whole_history(api: LiveApi, place: Place) -> list[Received]:
         hello = next(first)
     with Subscriber(place.url(api), cursor=hello.id) as stream:
         return [event for event in stream if not event.name]
+
+
+def test_a_feed_starts_while_the_log_is_trimmed(module_settings: Settings) -> None:
+    """Its ring begins where the log does, which another process moves on between two questions."""
+    place = Place(module_settings, "begins", ends=False)
+
+    async def started() -> tuple[int, int]:
+        async with connect_async(place.settings.redis_url) as client:
+
+            async def open_log() -> Log:
+                log = TrimmedMeanwhile(client, place.settings.namespace, ["epoch"])
+                log.upto = 40
+                return log
+
+            hub = Hub(open_log, Framer(Signer(b"key"), "/triton/test"))
+            await hub.start()
+            await hub.stop()
+            return hub.ring(0).oldest, hub.ring(0).last
+
+    end = int(place.hand.client.hget(keys.meta(place.hand.prefix(place.job)), "pos"))
+    assert asyncio.run(started()) == (40, end)
 
 
 @pytest.mark.parametrize("indexed", [False, True], ids=["by segments", "by the index"])
