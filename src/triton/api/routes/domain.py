@@ -34,11 +34,18 @@ def routes_of(
     kind: Kind, filters: Any, *, writes: Any = WRITING, reads: Any = READING
 ) -> APIRouter:
     """The five routes of a kind, of a history three; `writes` and `reads` are dependencies that answer an
-    Asker."""
-    router = APIRouter(prefix=f"{PREFIX}/{kind.path}", tags=[kind.path.replace("-", " ")])
-    words = kind.name.replace("_", " ")
-    plural = kind.path.replace("-", " ")
+    Asker, `filters` one that answers what a list is filtered by."""
+    router = APIRouter(prefix=f"{PREFIX}/{kind.path}", tags=[_plural(kind)])
+    _create(router, kind, writes)
+    _list(router, kind, reads, filters)
+    _read(router, kind, reads)
+    if not kind.history:
+        _replace(router, kind, writes)
+        _remove(router, kind, writes)
+    return router
 
+
+def _create(router: APIRouter, kind: Kind, writes: Any) -> None:
     @router.post(
         "",
         status_code=201,
@@ -63,10 +70,12 @@ def routes_of(
         home = f"{PREFIX}/{kind.path}/{made.id}"
         return versioned(made, 201, Location=home)
 
+
+def _list(router: APIRouter, kind: Kind, reads: Any, filters: Any) -> None:
     @router.get(
         "",
         name=f"list_{kind.name}",
-        summary=f"List {plural}, newest first",
+        summary=f"List {_plural(kind)}, newest first",
         responses={200: openapi.answer(kind.page, "A page."), **openapi.problems()},
     )
     async def page(
@@ -80,12 +89,17 @@ def routes_of(
             await records.listed(services, who.tenant, kind, chosen, after=next, limit=limit)
         )
 
+
+def _read(router: APIRouter, kind: Kind, reads: Any) -> None:
     @router.get(
         "/{record}",
         name=f"read_{kind.name}",
         summary=f"Read {kind.said}",
         responses={
-            200: {**openapi.answer(kind.read, f"The {words}."), "headers": openapi.ETAG},
+            200: {
+                **openapi.answer(kind.read, f"The {kind.name.replace('_', ' ')}."),
+                "headers": openapi.ETAG,
+            },
             304: openapi.UNCHANGED,
             **openapi.problems(404),
         },
@@ -100,9 +114,8 @@ def routes_of(
             found = await store.find(connection, kind, record, who.tenant)
         return shown(request, found)
 
-    if kind.history:
-        return router
 
+def _replace(router: APIRouter, kind: Kind, writes: Any) -> None:
     @router.put(
         "/{record}",
         name=f"replace_{kind.name}",
@@ -124,6 +137,8 @@ def routes_of(
         written = await records.read_written(request, kind)
         return versioned(await records.replace(services, who, kind, record, written, versions))
 
+
+def _remove(router: APIRouter, kind: Kind, writes: Any) -> None:
     @router.delete(
         "/{record}",
         status_code=204,
@@ -145,7 +160,9 @@ def routes_of(
         await records.remove(services, who, kind, record, expected(request))
         return Response(status_code=204)
 
-    return router
+
+def _plural(kind: Kind) -> str:
+    return kind.path.replace("-", " ")
 
 
 routers: Final = [routes_of(kind, filters) for kind, filters in FILTERS.items()]
