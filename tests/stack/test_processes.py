@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -189,6 +190,40 @@ def test_the_watchdog_ends_whole_groups_also_when_they_ignore_it(tmp_path: Path)
     assert spared.poll() is None
     spared.kill()
     spared.communicate()
+
+
+def watchdogs(supervisor: Supervisor) -> list[psutil.Process]:
+    """Those that live, of this supervisor: a test before may have left its own a moment."""
+    process = supervisor._watchdog._process
+    assert process is not None
+    return [] if gone(process.pid) else [psutil.Process(process.pid)]
+
+
+def test_a_killed_watchdog_is_replaced_while_nothing_else_happens(supervisor: Supervisor) -> None:
+    supervisor.spawn(python("sleeper", SLEEP))
+    (guard,) = watchdogs(supervisor)
+    guard.kill()
+
+    def another() -> bool:
+        supervisor.poll()
+        return [one.pid for one in watchdogs(supervisor)] not in ([], [guard.pid])
+
+    eventually(another)
+
+
+def test_a_watchdog_that_was_stopped_holds_up_no_end(supervisor: Supervisor) -> None:
+    child = supervisor.spawn(python("sleeper", SLEEP))
+    (guard,) = watchdogs(supervisor)
+    guard.suspend()
+    ending = threading.Thread(target=supervisor.stop, daemon=True)
+    ending.start()
+    ending.join(60)
+    held_up = ending.is_alive()
+    if held_up:
+        guard.resume()
+    assert not held_up
+    assert gone(child.pid)
+    assert gone(guard.pid)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 #: Seconds between the watchdog's stop signal and its SIGKILL.
 WATCHDOG_GRACE = 8.0
+#: Seconds that the watchdog gets to go by itself, which takes it none: one that was stopped never would.
+CLOSE_SECONDS = 1.0
 
 
 class Watchdog:
@@ -60,7 +62,11 @@ class Watchdog:
         if self._process is not None and self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
-            self._process.wait()
+            try:
+                self._process.wait(CLOSE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
         self._process = None
 
     def _tell(self, line: str) -> None:

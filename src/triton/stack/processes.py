@@ -160,6 +160,10 @@ class Supervisor:
     def poll(self) -> list[Exit]:
         """Collects children that ended and starts again those whose backoff is over."""
         exits = []
+        if self.children:
+            # No process to be had just now, say: the next poll tries again.
+            with contextlib.suppress(OSError):
+                self._watchdog.ensure()
         for child in list(self.children.values()):
             if child.status is not None:
                 exits.append(self._ended(child))
