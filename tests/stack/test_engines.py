@@ -173,6 +173,25 @@ def test_kill_of_the_supervisor_leaves_no_orphan_and_the_folder_free(data: Path)
     eventually(lambda: not [process for process in tree if lives(process)])
 
 
+@pytest.mark.parametrize(
+    "left", ["postgres/data/postmaster.pid", "run/postgres/.s.PGSQL.5432.lock"]
+)
+def test_a_dead_servers_number_may_be_anothers(data: Path, left: str) -> None:
+    """As after a power cut: the file is still there, and the process that has the number is none of ours."""
+    with Engines(data, fast_unsafe=True) as engines:
+        write(engines)
+        said, server = (data / left).read_text(), engines.supervisor.children["postgres"].pid
+    owner = (data / "postgres/data").stat().st_uid
+    with subprocess.Popen(["sleep", "600"], user=owner, group=owner) as another:
+        (data / left).write_text(said.replace(str(server), str(another.pid), 1))
+        os.chown(data / left, owner, -1)
+        try:
+            with Engines(data, fast_unsafe=True) as engines:
+                assert read(engines) == [b"1", 2, 3]
+        finally:
+            another.kill()
+
+
 def family(pid: int, *, at_least: int) -> list[psutil.Process]:
     """Three engines and PostgreSQL's own, the watchdog, a child and what it forked."""
     found = psutil.Process(pid).children(recursive=True)

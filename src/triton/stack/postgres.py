@@ -133,7 +133,15 @@ class Postgres:
             )
         self._new.rename(self._data)
 
+    def _forget_the_dead(self) -> None:
+        """PostgreSQL takes any process with the number of its last server for that server, and after a power
+        cut, or in a container that starts anew, it may be anybody's. We hold the folder's lock, which every
+        process of a server keeps: none of them lives."""
+        for left in (self._data / "postmaster.pid", self._sockets / f".s.PGSQL.{PORT}.lock"):
+            left.unlink(missing_ok=True)
+
     def _spawn_server(self) -> None:
+        self._forget_the_dead()
         # A list of quoted names: the path may hold commas and spaces.
         sockets = '"' + str(self._sockets).replace('"', '""') + '"'
         settings = SETTINGS | {"unix_socket_directories": sockets, "port": str(PORT)}
