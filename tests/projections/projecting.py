@@ -108,6 +108,19 @@ def project(settings: Settings, *makes: Make, batch: int | None = None) -> None:
     run(catch_up(settings, *makes, batch=batch))
 
 
+def digest_at(settings: Settings, position: int) -> str:
+    """Of the entry at a position, as intents and checkpoints hold it."""
+
+    async def read() -> str:
+        async with opened(settings) as (log, _):
+            entry = await log.entry(0, position)
+            assert entry is not None
+            return entry.digest()
+
+    digest: str = run(read())
+    return digest
+
+
 def adopted(settings: Settings) -> Adopted:
     async def decide() -> Adopted:
         async with open_engines(settings) as (log, connection, clickhouse):

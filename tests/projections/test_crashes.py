@@ -16,6 +16,7 @@ from projecting import (
     acquired,
     catch_up,
     clickhouse_projection,
+    digest_at,
     opened,
     postgres_projection,
     run,
@@ -24,6 +25,8 @@ from projecting import (
 from triton.checkpoints.lease import Lease
 from triton.events.types import Completed, Error, Progressed, RetryScheduled
 from triton.postgres import Connection
+from triton.projections import clickhouse as clickhouse_module
+from triton.projections.clickhouse import ClickHouseBatch, ClickHouseProjection
 from triton.projections.projector import Projection, Projector
 from triton.projections.report import render
 from triton.projections.verify import verify
@@ -149,3 +152,39 @@ def test_a_batch_that_clickhouse_knows_but_has_not_is_inserted_again(
     run(catch_up(settings, clickhouse_projection))
     (found,) = clickhouse.query("SELECT count(), max(position) FROM job_events FINAL").result_rows
     assert found == (writer.position, writer.position)
+
+
+def test_a_range_that_was_begun_lands_in_several_inserts_where_one_would_be_too_large(
+    settings: Settings,
+    writer: LogWriter,
+    postgres: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A version before limited a batch by its events alone, and was killed or refused within its insert."""
+    most = 100_000
+    monkeypatch.setattr(clickhouse_module, "INSERT_BYTES", most)
+    writer.run(1)
+    run(catch_up(settings, clickhouse_projection))
+    for size in (40_000, 70_000, 10, 250_000, 10, *[30_000] * 8):
+        writer.submit(args=["x" * size])
+    postgres.execute(
+        "INSERT INTO insert_intents (projector, partition, epoch, first_position, last_position, rows,"
+        " digest) SELECT projector, partition, epoch, 4, 15, 12, %s FROM checkpoints",
+        (digest_at(settings, 15),),
+    )
+    sent: list[int] = []
+
+    class Watched(ClickHouseProjection):
+        def _insert(self, partition: int, batch: ClickHouseBatch, body: bytes) -> None:
+            sent.append(len(body))
+            super()._insert(partition, batch, body)
+
+    run(catch_up(settings, lambda s: Watched(s.clickhouse_url)))
+    # The one event that is larger by itself stands alone.
+    (over,) = [size for size in sent if size > most + 10_000]
+    assert 250_000 < over < 255_000
+    assert len(sent) < 10, "an insert for each event"
+    assert postgres.execute("SELECT count(*) FROM insert_intents").fetchone() == (0,)
+    run(catch_up(settings, postgres_projection))
+    report = verify(settings)
+    assert report.ok, render(report)

@@ -16,6 +16,7 @@ from projecting import (
     await_projection,
     catch_up,
     clickhouse_projection,
+    digest_at,
     opened,
     postgres_projection,
     project,
@@ -218,7 +219,7 @@ def test_a_second_projector_does_not_undo_an_open_intent(
     postgres.execute(
         "INSERT INTO insert_intents (projector, partition, epoch, first_position, last_position, rows,"
         " digest) SELECT projector, partition, epoch, 7, 13, 7, %s FROM checkpoints",
-        (_digest(settings, 13),),
+        (digest_at(settings, 13),),
     )
     seen: list[int] = []
 
@@ -232,14 +233,3 @@ def test_a_second_projector_does_not_undo_an_open_intent(
     assert postgres.execute("SELECT count(*) FROM insert_intents").fetchone() == (0,)
     run(catch_up(settings, postgres_projection))
     assert verify(settings).ok
-
-
-def _digest(settings: Settings, position: int) -> str:
-    async def read() -> str:
-        async with opened(settings) as (log, _):
-            entry = await log.entry(0, position)
-            assert entry is not None
-            return entry.digest()
-
-    digest: str = run(read())
-    return digest

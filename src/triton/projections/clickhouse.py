@@ -19,7 +19,7 @@ from triton.errors import LogForkedError, UnavailableError, no_answer
 from triton.events.entries import Entry
 from triton.observe.slow import calls
 from triton.projections.fold import Sifter
-from triton.projections.native import Block, Texts
+from triton.projections.native import Blocks, Texts
 from triton.projections.parking import park, parked_jobs
 from triton.projections.rows import COLUMNS, Piece, Poison
 from triton.projections.statements import sql
@@ -39,15 +39,19 @@ SETTINGS: Final[dict[str, Any]] = {
     "max_insert_block_size": 1_000_000,
 }
 
+#: Bytes of data in one insert, unless one event alone has more. What is read next is no larger, but as JSON
+#: it may be; and what was begun before an upgrade has whatever size it had then.
+INSERT_BYTES: Final = 32 * 1024 * 1024
+
 
 class ClickHouseBatch(msgspec.Struct, frozen=True):
-    """A range of the log, and the block that it becomes."""
+    """A range of the log, and the blocks that it becomes: one insert each."""
 
     first: int
     last: Entry
     parked: Sequence[Poison]
     count: int
-    body: bytes
+    bodies: Sequence[bytes]
 
 
 class ClickHouseProjection:
@@ -84,7 +88,7 @@ class ClickHouseProjection:
 
     async def prepare(self, pieces: AsyncIterable[Piece]) -> ClickHouseBatch:
         sifter = Sifter(self._parked)
-        block = Block(self._texts)
+        blocks = Blocks(self._texts, INSERT_BYTES)
         first = 0
         last: Entry | None = None
         async for piece in pieces:
@@ -93,13 +97,13 @@ class ClickHouseProjection:
             first = first or piece.first
             last = piece.last
             if rows is not None:
-                block.add(rows)
+                blocks.add(rows)
             await asyncio.sleep(0)
         assert last is not None, "a batch of nothing"
         # What is parked is known already: a batch that fails ends this projection.
         self._parked.update(poison.job for poison in sifter.parked)
         return ClickHouseBatch(
-            first=first, last=last, parked=sifter.parked, count=block.size, body=block.body()
+            first=first, last=last, parked=sifter.parked, count=blocks.size, bodies=blocks.bodies()
         )
 
     async def apply(self, lease: Lease, batch: ClickHouseBatch) -> None:
@@ -117,8 +121,8 @@ class ClickHouseProjection:
                 "digest": to.digest,
             },
         )
-        if batch.body:
-            await self._inserted(lease, batch)
+        for body in batch.bodies:
+            await self._inserted(lease, batch, body)
         if batch.parked:
             async with lease.connection.transaction():
                 await lease.fenced(sql("landed"), {"to": to.position, "digest": to.digest})
@@ -133,9 +137,11 @@ class ClickHouseProjection:
             self._client.close()
             self._client = None
 
-    async def _inserted(self, lease: Lease, batch: ClickHouseBatch) -> None:
+    async def _inserted(self, lease: Lease, batch: ClickHouseBatch, body: bytes) -> None:
         """However long it takes, the lease is kept. Raises FencedError, UnavailableError."""
-        inserting = asyncio.ensure_future(asyncio.to_thread(self._insert, lease.partition, batch))
+        inserting = asyncio.ensure_future(
+            asyncio.to_thread(self._insert, lease.partition, batch, body)
+        )
         while not (await asyncio.wait({inserting}, timeout=lease.seconds / 3))[0]:
             await lease.renew()
         inserting.result()
@@ -168,7 +174,7 @@ class ClickHouseProjection:
         names = {name for (name,) in known.result_rows}
         self._settings = {name: value for name, value in SETTINGS.items() if name in names}
 
-    def _insert(self, partition: int, batch: ClickHouseBatch) -> None:
+    def _insert(self, partition: int, batch: ClickHouseBatch, body: bytes) -> None:
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
         assert self._client is not None
@@ -177,7 +183,7 @@ class ClickHouseProjection:
             self._client.raw_insert(
                 self._table,
                 column_names=COLUMNS,
-                insert_block=batch.body,
+                insert_block=body,
                 fmt="Native",
                 settings=self._settings,
             )
@@ -187,4 +193,4 @@ class ClickHouseProjection:
                 f"{partition}: {error}"
             ) from error
         finally:
-            calls.since(begun, "clickhouse", f"INSERT INTO {self._table}", bytes=len(batch.body))
+            calls.since(begun, "clickhouse", f"INSERT INTO {self._table}", bytes=len(body))

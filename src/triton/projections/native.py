@@ -38,8 +38,46 @@ class Texts(dict[bytes, bytes]):
         return written
 
 
+class Blocks:
+    """All rows of a batch: one block of them, or several where a request would be too large."""
+
+    def __init__(self, texts: Texts, most: int) -> None:
+        """`most` bytes of data stand in a block, unless a row alone has more."""
+        self.size = 0
+        self._texts = texts
+        self._most = most
+        self._left = most
+        self._block = Block(texts)
+        self._bodies: list[bytes] = []
+
+    def add(self, rows: Rows) -> None:
+        """Put these behind the others."""
+        weight = sum(map(len, rows.shown))
+        if weight > self._most and rows.size > 1:
+            half = rows.size // 2
+            self.add(rows.part(0, half))
+            self.add(rows.part(half, rows.size))
+            return
+        if weight > self._left:
+            self._end()
+        self._block.add(rows)
+        self.size += rows.size
+        self._left -= weight
+
+    def bodies(self) -> list[bytes]:
+        """What is sent, in order; nothing of no rows. Nothing is added after it."""
+        self._end()
+        return self._bodies
+
+    def _end(self) -> None:
+        if self._block.size:
+            self._bodies.append(self._block.body())
+        self._block = Block(self._texts)
+        self._left = self._most
+
+
 class Block:
-    """All rows of a batch, with all of `COLUMNS`. One, because its server would put many together again."""
+    """Rows with all of `COLUMNS`. One for many pages, because its server would put them together again."""
 
     def __init__(self, texts: Texts) -> None:
         self.size = 0
@@ -67,9 +105,7 @@ class Block:
         self.size += size
 
     def body(self) -> bytes:
-        """What is sent; nothing of no rows."""
-        if not self.size:
-            return b""
+        """What is sent of at least one row."""
         begin = _length(len(COLUMNS)) + _length(self.size)
         return b"".join((begin, *chain.from_iterable(self._columns)))
 
