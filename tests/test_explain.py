@@ -252,6 +252,8 @@ def test_earlier_lives_are_causes_but_no_reasons() -> None:
             event("submitted", 0, by="worker:w", due="2026-01-31T12:00:04.5Z"),
             "Worker w submitted it, to start at 2026-01-31 12:00:04 UTC.",
         ),
+        (event("submitted", 0, by="system"), "An application submitted it."),
+        (event("submitted", 0, by="system:webhooks"), "system:webhooks submitted it."),
         (STARTED, "Attempt 1 began on worker w1."),
         (
             RETRY,
@@ -259,9 +261,11 @@ def test_earlier_lives_are_causes_but_no_reasons() -> None:
         ),
         (event("released", 0, by="worker:w"), "Worker w gave it back unfinished."),
         (ASKED, "user:bob asked it to stop: too slow."),
+        (event("cancel_requested", 0, by="system"), "An application asked it to stop."),
+        (event("cancelled", 0, by="user:bob", reason="old"), "It was cancelled by user:bob: old."),
         (
             event("cancelled", 0, by="system", reason="flushed"),
-            "It was cancelled by Triton: flushed.",
+            "It was cancelled: flushed.",
         ),
         (event("requeued", 0, by="key:1", reason="fixed"), "key:1 sent it round again: fixed."),
         (

@@ -30,6 +30,8 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any] = {}
 
 
+#: Who caused an event, where no worker, user or key did.
+_UNNAMED: Final = ("", "system")
 #: Reason of a failed job -> what it says, with `{error}`.
 _FAILED: Final = {
     "error": "its last attempt raised {error}, and no retry was left or wanted",
@@ -51,7 +53,7 @@ def _submitted(event: Happened) -> str:
     due = event.data.get("due")
     later = f", to start at {moment(due)}" if due else ""
     parent = f", because of {event.causation}" if event.causation else ""
-    return f"{who(event.by)} submitted it{later}{parent}."
+    return f"{caller(event.by)} submitted it{later}{parent}."
 
 
 def _retry(event: Happened) -> str:
@@ -75,13 +77,13 @@ _CAUSES: Final[dict[str, Callable[[Happened], str]]] = {
         f"Worker {e.data.get('worker')} is gone: attempt {e.attempt} lost its lease, "
         f"the {_ordinal(e.data.get('deaths'))} of this job."
     ),
-    "job.cancel_requested": lambda e: f"{who(e.by)} asked it to stop{because(e.data)}.",
+    "job.cancel_requested": lambda e: f"{caller(e.by)} asked it to stop{because(e.data)}.",
     "job.completed": lambda e: f"Attempt {e.attempt} completed.",
     "job.failed": lambda e: (
         f"It failed: {failure(str(e.data.get('reason') or 'error'), e.data.get('error'))}."
     ),
-    "job.cancelled": lambda e: f"It was cancelled by {who(e.by)}{because(e.data)}.",
-    "job.requeued": lambda e: f"{who(e.by)} sent it round again{because(e.data)}.",
+    "job.cancelled": lambda e: f"It was cancelled{_by(e.by)}{because(e.data)}.",
+    "job.requeued": lambda e: f"{caller(e.by)} sent it round again{because(e.data)}.",
 }
 
 
@@ -97,7 +99,18 @@ def who(by: str) -> str:
     kind, _, name = by.partition(":")
     if kind == "worker" and name:
         return f"Worker {name}"
-    return "Triton" if by in ("", "system") else by
+    return "Triton" if by in _UNNAMED else by
+
+
+def caller(by: str, unnamed: str = "An application") -> str:
+    """Who asked for something. Triton itself asks for nothing: who names nobody is a program that sends by
+    the broker."""
+    return unnamed if by in _UNNAMED else who(by)
+
+
+def _by(by: str) -> str:
+    """Who ended a waiting job; or nothing, where Triton ended one that was asked to stop, too."""
+    return "" if by in _UNNAMED else f" by {who(by)}"
 
 
 def when(at: int) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from triton.causes import (
     Happened,
     because,
+    caller,
     cause,
     count,
     error_text,
@@ -20,7 +21,6 @@ from triton.causes import (
     moment,
     span,
     when,
-    who,
 )
 from triton.events.render import rfc3339
 from triton.facts import Facts
@@ -148,7 +148,7 @@ def _processing(facts: Facts) -> _Sentences:
     following = ["It ends with what its actor returns or raises."]
     if facts.cancel_requested:
         asked = _last(facts, "job.cancel_requested")
-        by = who(asked.by) if asked else "Somebody"
+        by = caller(asked.by) if asked else "Somebody"
         summary.append(f"{by} asked it to stop{because({'reason': facts.reason})}.")
         following = [
             "Its worker hears of it with the next heartbeat, and the actor is interrupted."
@@ -175,7 +175,7 @@ def _failed(facts: Facts) -> _Sentences:
 
 def _cancelled(facts: Facts) -> _Sentences:
     asked = _last(facts, "job.cancel_requested") or _last(facts, "job.cancelled")
-    by = who(asked.by) if asked else "Somebody"
+    by = caller(asked.by) if asked else "Somebody"
     said = (because(asked.data) if asked else "") or because({"reason": facts.reason})
     while_running = asked is not None and asked.type == "job.cancel_requested"
     how = " while it ran" if while_running else " before it was done"
@@ -211,7 +211,8 @@ def _obstacles(facts: Facts) -> list[str]:
     if queue.paused is not None:
         since = f" since {when(queue.paused.at)}" if queue.paused.at else ""
         said = because({"reason": queue.paused.reason})
-        found.append(f"The queue is paused by {who(queue.paused.by)}{since}{said}.")
+        by = caller(queue.paused.by, "an application")
+        found.append(f"The queue is paused by {by}{since}{said}.")
     if not facts.declared:
         found.append(f"No worker has ever said that it has an actor {facts.actor}.")
     if queue.workers == 0:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from triton.causes import Happened, because, cause, who
+from triton.causes import Happened, because, caller, cause, who
 from triton.events.envelope import Event
 from triton.events.render import data_of, rfc3339
 
@@ -41,7 +41,9 @@ def told(event: Event) -> str:
         return cause(happened(event))
     say = _ADMINISTRATIVE.get(event.type)
     data = data_of(event.data)
-    by, why = who(event.by), because(data)
+    # A queue is held by somebody; what else happens may be Triton's own doing.
+    by = caller(event.by) if event.type.startswith("queue.") else who(event.by)
+    why = because(data)
     if say is None:
         return f"{event.type} by {by}{why}."
     return f"{by} {say.format(**data)}{_where(event.type, data)}{why}."

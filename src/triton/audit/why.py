@@ -10,7 +10,7 @@ import msgspec
 from triton import keys
 from triton.audit.indexed import administrative, children
 from triton.audit.story import Told, line, told
-from triton.causes import TALK, count, error_text, failure, span, when, who
+from triton.causes import TALK, caller, count, error_text, failure, span, when
 from triton.errors import NotFoundError
 from triton.events.envelope import Event
 from triton.events.render import data_of
@@ -131,7 +131,7 @@ async def _up(history: History, past: _Past, sees: Sees) -> tuple[list[Link], st
         causation, child = found.head.causation, parent
     if causation:
         return links, causation
-    return links, who(links[-1].by if links else past.head.by)
+    return links, caller(links[-1].by if links else past.head.by, "an application")
 
 
 async def _down(history: History, past: _Past, sees: Sees) -> tuple[list[Link], bool]:
@@ -199,7 +199,7 @@ def _because(past: _Past, up: list[Link], origin: str, held: list[Told]) -> list
     began = past.submitted
     key = f", under the unique key {head.unique}" if head.unique else ""
     said.append(
-        f"{who(head.by)} ({_kind(head.by)}) submitted it at {when(began.at)} to queue {head.queue}{key}."
+        f"{caller(head.by)} ({_kind(head.by)}) submitted it at {when(began.at)} to queue {head.queue}{key}."
     )
     if up:
         said.append(
@@ -235,4 +235,4 @@ def _kind(by: str) -> str:
         "user": "a person",
         "key": "an API key",
         "worker": "a worker",
-    }.get(by.partition(":")[0], "Triton itself" if by in ("", "system") else "a program")
+    }.get(by.partition(":")[0], "which named nobody" if by in ("", "system") else "a program")

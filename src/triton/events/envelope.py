@@ -63,7 +63,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     #: Microseconds since 1970 by the log server's clock.
     at: int
-    #: The actor of the event: `worker:ID`, `user:NAME`, `key:ID` or `system`.
+    #: The actor of the event: `worker:ID`, `user:NAME`, `key:ID`, or `system`: Triton itself, or an
+    #: application that sent by the broker and named nobody.
     by: str
     #: What caused the job: `job:ID` of the parent, or empty. Of a cancel or requeue over HTTP: `request:ID`.
     causation: str
