@@ -89,6 +89,26 @@ def test_an_unknown_parameter_is_refused_and_the_known_ones_are_named(
     assert all(known in field["message"] for field in shown["details"]["fields"])
 
 
+def test_the_parameters_that_a_refusal_names_are_those_of_the_document(api: LiveApi) -> None:
+    for path, operations in api.http.get("/openapi.json").json()["paths"].items():
+        if not path.startswith("/api/"):
+            continue
+        for method, operation in operations.items():
+            known = [p["name"] for p in operation.get("parameters", ()) if p["in"] == "query"]
+            told = f"known are {', '.join(known)}" if known else "there are none here"
+            answer = api.http.request(method, re.sub(r"\{[^}]+\}", "x", path) + "?bogus=1")
+            shown = problem(answer, 422, "validation")
+            assert shown["message"] == f"bogus: is not a known parameter; {told}", (method, path)
+
+
+def test_the_first_request_with_a_parameter_makes_no_document(api: LiveApi) -> None:
+    """That took half a second, in which nobody else was answered."""
+    with LiveApi(api.settings) as fresh:
+        assert fresh.http.get(f"{JOBS}?limit=1").status_code == 200
+        problem(fresh.http.get(f"{JOBS}?bogus=1"), 422, "validation")
+        assert fresh.server.app.openapi_schema is None
+
+
 def test_a_slash_in_a_name_is_a_slash_in_every_route(api: LiveApi) -> None:
     """Not what stands for it on the way through the router."""
     for path, operations in api.http.get("/openapi.json").json()["paths"].items():
