@@ -50,7 +50,7 @@ def run(scale: Scale) -> list[str]:
 def counted(backlog: int) -> Sample:
     """Instructions for each job: of submits one by one, claims and finishes a trip at a time."""
     scripts = Scripts()
-    figures: Sample = {}
+    figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="triton-bench-") as name:
         folder = Path(name)
         with _server(folder) as server:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Final
+from typing import Any, Final
 
 import dramatiq
 import httpx
@@ -71,7 +71,7 @@ def _told(port: int, url: str, rate: int, seconds: float) -> Sample:
     """One job, followed to its end by a client of the API."""
     broker = TritonBroker(url=url)
     try:
-        asked = dramatiq.Message("default", "talk", (rate, seconds), {}, {})
+        asked: dramatiq.Message[Any] = dramatiq.Message("default", "talk", (rate, seconds), {}, {})
         message = broker.enqueue(asked)
     finally:
         broker.close()

@@ -194,7 +194,7 @@ async def blocks(redis_url: str) -> list[bytes]:
     """What the ClickHouse projector sends, batch by batch."""
     projection = ClickHouseProjection("")
     reader = RowReader(projection.form)
-    sent = []
+    sent: list[bytes] = []
     async with connect_async(redis_url) as client:
         log = await Log.open(client, Scripts(), NAMESPACE, 1, "bench")
         after = 0
@@ -203,7 +203,7 @@ async def blocks(redis_url: str) -> list[bytes]:
             pieces += reader.read(page)
             after = page.positions[-1]
             if after % projection.batch == 0 or page.size < PAGE:
-                sent.append((await projection.prepare(again(pieces))).body)
+                sent += (await projection.prepare(again(pieces))).bodies
                 pieces.clear()
     return sent
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -90,8 +91,8 @@ def archive(
 ) -> tuple[Sequence[str], Sequence[int]]:
     """So many events in segments; the log ends behind them, and holds none. Answers jobs and times of it."""
     stream = keys.log(keys.prefix(NAMESPACE, 0))
-    raw = client.xrange(stream, count=STRETCH)
-    stretch = page_of(0, 0, [(key, value) for key, value in raw])  # type: ignore[union-attr]
+    raw: Any = client.xrange(stream, count=STRETCH)
+    stretch = page_of(0, 0, raw)
     span = int(stretch.columns[AT][-1]) - int(stretch.columns[AT][0]) + 1
     jobs, times = [], []
     chance = random.Random(3)

@@ -27,7 +27,8 @@ async def tail(url: str) -> AsyncIterator[list[bytes]]:
     client = redis.asyncio.Redis.from_url(url)
     last: Any = "$"
     while True:
-        for _, entries in await client.xread({STREAM: last}, block=5000, count=1000):
+        found: Any = await client.xread({STREAM: last}, block=5000, count=1000)
+        for _, entries in found:
             last = entries[-1][0]
             yield [fields[b"d"] for _, fields in entries]
 

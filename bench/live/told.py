@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Final
+from typing import Any, Final
 
 import dramatiq
 import redis
@@ -88,7 +88,9 @@ def _submit(url: str, times: int) -> None:
     broker = TritonBroker(url=url)
     try:
         for count in range(JOBS):
-            asked = dramatiq.Message("telling", "tell", (times, 1 / RATE), {}, {})
+            asked: dramatiq.Message[Any] = dramatiq.Message(
+                "telling", "tell", (times, 1 / RATE), {}, {}
+            )
             broker.enqueue(asked)
             # Not all of them say something at the same moment.
             time.sleep(1 / RATE / JOBS if count else 0.0)
