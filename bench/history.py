@@ -21,7 +21,7 @@ from triton.events.types import (
     Progressed,
     RetryScheduled,
 )
-from triton.submit import job_id_for, message_for, submission_of
+from triton.submit import Caller, job_id_for, message_for, submission_of
 
 Kind: TypeAlias = Literal["plain", "reporting", "retried", "failed", "cancelled"]
 #: Of 100 jobs: 60 just run (3 events), 25 report their progress and output (8), 10 are retried once (6),
@@ -83,7 +83,7 @@ class History:
                 options={"max_retries": 3},
             )
             submissions.append(
-                submission_of(message, by="user:ada", tenant=f"tenant-{number % 20}")
+                submission_of(message, Caller("user:ada", tenant=f"tenant-{number % 20}"))
             )
         calls = [self._scripts.submit(self._prefix, submissions)]
         cancelled = [s.job for s in submissions if self._kinds[s.job] == "cancelled"]

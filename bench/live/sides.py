@@ -25,7 +25,7 @@ from triton.events.scripts import Scripts, pack_report
 from triton.events.types import Output, Progressed
 from triton.stack.engines import Engines
 from triton.stack.processes import Spec
-from triton.submit import message_for, submission_of
+from triton.submit import Caller, message_for, submission_of
 
 #: Characters that an event carries besides its stamp; the others' are as long as Triton's frames.
 PAD: Final = "x" * 120
@@ -70,7 +70,7 @@ class Log:
             lease_ms=3_600_000,
             max_deaths=3,
         )
-        submission = submission_of(message, by="user:bench", tenant="default")
+        submission = submission_of(message, Caller("user:bench", tenant="default"))
         send(client, [self._scripts.submit(self._prefix, [submission])])
         (found,) = claimed(send(client, [take])[0]).jobs
         self._attempt = found.attempt

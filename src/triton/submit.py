@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from dramatiq import Message
 
 from triton.errors import ValidationError, invalid
@@ -29,6 +30,20 @@ MAX_BODY: Final = 512 * 1024
 MAX_NAME: Final = 200
 _NO_TERMS: Final = Terms()
 _IDS: Final = uuid.UUID("8b0f2f0e-6a35-5b0c-9d53-3f7b7a4f6e11")
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who submits, in whose name, and what led to it; empty where nobody says."""
+
+    #: What the events say: `user:ID`, `key:ID`, `worker:ID`, `system`.
+    by: str
+    tenant: str = ""
+    #: The job that sends, as `job:ID`.
+    causation: str = ""
+    #: What the job, and whatever follows from it, belongs to.
+    correlation: str = ""
+    #: W3C's trace context.
+    traceparent: str = ""
 
 
 def job_id_for(tenant: str, idempotency_key: str) -> str:
@@ -65,14 +80,10 @@ def message_for(
 
 def submission_of(
     message: Message[Any],
+    caller: Caller,
     *,
-    by: str,
     due: int = 0,
     delay: int = 0,
-    tenant: str = "",
-    causation: str = "",
-    correlation: str = "",
-    traceparent: str = "",
     priority: int = 0,
     terms: Terms = _NO_TERMS,
     partitions: int = 1,
@@ -80,8 +91,8 @@ def submission_of(
     most: int = MAX_BODY,
     sealing: Sealing | None = None,
 ) -> Submission:
-    """The submission of a message; `tenant`, `priority`, `correlation` and `traceparent` among the
-    message's options win over the arguments. `due` is in microseconds since 1970, `delay` in
+    """The submission of a message; `tenant`, `correlation` and `traceparent` among the message's options
+    win over the caller's, `priority` over the argument. `due` is in microseconds since 1970, `delay` in
     microseconds from the log server's now; both 0 for at once.
 
     What `terms` ask for wins over `due` and `delay`; the terms among the options are not looked at, and
@@ -96,7 +107,7 @@ def submission_of(
     if plain := plain_options(message.options):
         message = message.copy(options=plain)
     options = message.options
-    tenant = str(options.get("tenant") or tenant or DEFAULT_TENANT)
+    tenant = str(options.get("tenant") or caller.tenant or DEFAULT_TENANT)
     unique, key = terms.unique, terms.idempotency_key
     personal = sealing.look(message, tenant) if sealing is not None else None
     call: tuple[str, Sequence[Any], Mapping[str, Any]] = (
@@ -110,9 +121,9 @@ def submission_of(
     if digest or key:
         message = _named(message, tenant, key, digest, partitions)
     priority = _whole("priority", options.get("priority", priority))
-    correlation = str(options.get("correlation") or correlation)
+    correlation = str(options.get("correlation") or caller.correlation)
     _check_names(message, tenant, correlation)
-    traceparent = str(options.get("traceparent") or traceparent)
+    traceparent = str(options.get("traceparent") or caller.traceparent)
     if personal is not None:
         message = personal.sealed(message)
     body = _encoded(message)
@@ -136,8 +147,8 @@ def submission_of(
         queue=message.queue_name,
         actor=message.actor_name,
         tenant=tenant,
-        by=by,
-        causation=causation,
+        by=caller.by,
+        causation=caller.causation,
         correlation="" if correlation == message.message_id else correlation,
         # A trace context that is none is dropped, as W3C asks for.
         traceparent=traceparent if _is_name(traceparent) else "",

@@ -38,7 +38,7 @@ from triton.events.types import (
 from triton.projections.postgres import PostgresProjection
 from triton.projections.rows import RowReader, again
 from triton.settings import Settings
-from triton.submit import message_for, submission_of
+from triton.submit import Caller, message_for, submission_of
 
 
 class LiveApi:
@@ -131,7 +131,9 @@ class Hand:
             queue=queue,
             options=options,
         )
-        submission = submission_of(message, by="user:test", tenant=tenant, correlation=correlation)
+        submission = submission_of(
+            message, Caller("user:test", tenant=tenant, correlation=correlation)
+        )
         self._ok(self.scripts.submit(self.prefix(job), [submission]))
         return job
 

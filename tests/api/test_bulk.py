@@ -15,7 +15,7 @@ from triton import keys
 from triton.bulk import MAX_CHUNK_BYTES, waves
 from triton.events.scripts import CHUNK
 from triton.settings import Settings
-from triton.submit import message_for, submission_of
+from triton.submit import Caller, message_for, submission_of
 
 BULK = "/api/v1/jobs/bulk"
 BAD = [
@@ -161,7 +161,8 @@ def test_a_redis_that_is_away_says_how_to_go_on(api: LiveApi, hand: Hand) -> Non
 def test_chunks_are_small_and_each_wave_has_one_for_each_partition() -> None:
     submissions = [
         submission_of(
-            message_for(job=f"job-{n}", at_ms=1, actor="a", args=["x" * (n % 5) * 20_000]), by="t"
+            message_for(job=f"job-{n}", at_ms=1, actor="a", args=["x" * (n % 5) * 20_000]),
+            Caller("t"),
         )
         for n in range(1500)
     ]

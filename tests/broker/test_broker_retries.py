@@ -16,6 +16,7 @@ from triton.api.submission import SubmitOptions, SubmitRequest, submission_for
 from triton.errors import ValidationError
 from triton.events.types import Failed, RetryScheduled
 from triton.retry import NONE, STANDARD, RetryPolicy
+from triton.submit import Caller
 
 QUICK = RetryPolicy(max_retries=3, min_backoff=10, max_backoff=25)
 
@@ -160,7 +161,7 @@ def test_what_is_no_policy_is_refused_when_it_is_said(
 def test_the_api_takes_the_same_options() -> None:
     def message(options: SubmitOptions) -> Message[Any]:
         request = SubmitRequest(actor="work", options=options)
-        made = submission_for(request, job="j", queue="q", tenant="t", by="key:k", at_ms=0)
+        made = submission_for(request, Caller("key:k", tenant="t"), job="j", queue="q", at_ms=0)
         return Message.decode(made.body)
 
     said = message(SubmitOptions(retry="standard", no_retry=["ValueError"])).options

@@ -18,11 +18,14 @@ from triton.events.types import SCHEMA, Submitted
 from triton.submit import (
     MAX_BODY,
     MAX_NAME,
+    Caller,
     child_id,
     job_id_for,
     message_for,
     submission_of,
 )
+
+_ANYBODY = Caller("u")
 
 
 def message(**changes: Any) -> Message[Any]:
@@ -32,7 +35,7 @@ def message(**changes: Any) -> Message[Any]:
 
 def test_a_submission_says_what_the_message_says() -> None:
     sent = message(args=(1, "ü"), kwargs={"k": None}, options={"max_retries": 2})
-    made = submission_of(sent, by="user:ann", causation="job:p", correlation="c", priority=3)
+    made = submission_of(sent, Caller("user:ann", causation="job:p", correlation="c"), priority=3)
     assert (made.job, made.queue, made.actor, made.tenant, made.by) == (
         "j-1",
         "q",
@@ -49,7 +52,9 @@ def test_a_submission_says_what_the_message_says() -> None:
 def test_options_of_the_message_win() -> None:
     options = {"tenant": "t2", "priority": -5, "correlation": "c2", "traceparent": "00-1-2-01"}
     made = submission_of(
-        message(options=options), by="u", tenant="t", priority=1, correlation="c", traceparent="x"
+        message(options=options),
+        Caller("u", tenant="t", correlation="c", traceparent="x"),
+        priority=1,
     )
     assert (made.tenant, made.priority, made.correlation, made.traceparent) == (
         "t2",
@@ -60,12 +65,12 @@ def test_options_of_the_message_win() -> None:
 
 
 def test_a_job_that_belongs_to_itself_has_no_correlation() -> None:
-    assert submission_of(message(), by="u", correlation="j-1").correlation == ""
+    assert submission_of(message(), Caller("u", correlation="j-1")).correlation == ""
 
 
 @pytest.mark.parametrize("trace", ["a" * (MAX_NAME + 1), "00-\n", "\ud800", "\0"])
 def test_a_trace_context_that_is_none_is_dropped(trace: str) -> None:
-    assert submission_of(message(), by="u", traceparent=trace).traceparent == ""
+    assert submission_of(message(), Caller("u", traceparent=trace)).traceparent == ""
 
 
 BAD_NAMES = ["x" * (MAX_NAME + 1), "a\nb", "a\0", "\u2028", "\ud800"]
@@ -83,7 +88,7 @@ def test_a_bad_name_is_refused_by_its_field(field: str, argument: str, name: str
 @pytest.mark.parametrize("field", ["tenant", "correlation"])
 def test_a_bad_option_is_refused_by_its_field(field: str, name: str) -> None:
     assert refused(message(options={field: name})) == field
-    assert refused(message(), **{field: name}) == field
+    assert refused(message(), Caller("u", **{field: name})) == field
 
 
 @pytest.mark.parametrize("priority", [1001, -1001, 1.0, True, "1", None])
@@ -109,22 +114,22 @@ def test_a_due_time_and_a_delay_are_one_too_many() -> None:
 def test_what_cannot_be_encoded_is_refused_by_its_field(field: str, value: object) -> None:
     odd = message(**{field: (value,) if field == "args" else {"max_age": value}})
     with pytest.raises(ValidationError, match="not to be encoded") as refused:
-        submission_of(odd, by="system")
+        submission_of(odd, Caller("system"))
     assert refused.value.details["fields"][0]["field"] == field
 
 
 def test_a_large_message_is_refused_with_the_way_out() -> None:
     fixed = len(message(args=("",)).encode())
-    submission_of(message(args=("x" * (MAX_BODY - fixed),)), by="u")
+    submission_of(message(args=("x" * (MAX_BODY - fixed),)), Caller("u"))
     with pytest.raises(ValidationError, match="set TRITON_ARCHIVE_URL") as found:
-        submission_of(message(args=("x" * (MAX_BODY - fixed + 1),)), by="u")
+        submission_of(message(args=("x" * (MAX_BODY - fixed + 1),)), Caller("u"))
     assert found.value.details["fields"][0]["field"] == "args"
 
 
-def refused(sent: Message[Any], **arguments: Any) -> str:
+def refused(sent: Message[Any], caller: Caller = _ANYBODY, **arguments: Any) -> str:
     """The field that a refusal names: in its message for a person, and in its details."""
     with pytest.raises(ValidationError) as found:
-        submission_of(sent, by="u", **arguments)
+        submission_of(sent, caller, **arguments)
     (detail,) = found.value.details["fields"]
     assert found.value.message.startswith(f"{detail['field']} is ")
     assert "expected" in detail["message"]
@@ -134,7 +139,7 @@ def refused(sent: Message[Any], **arguments: Any) -> str:
 @given(st.text(min_size=1, max_size=MAX_NAME).filter(str.isprintable))
 def test_every_printable_name_is_taken(name: str) -> None:
     sent = message(job=name, actor=name, queue=name, options={"tenant": name})
-    made = submission_of(sent, by="u", correlation=name)
+    made = submission_of(sent, Caller("u", correlation=name))
     assert made.job == made.actor == made.queue == made.tenant == name
 
 
@@ -159,7 +164,7 @@ def test_children_differ_by_parent_attempt_and_number() -> None:
 def test_a_message_goes_through_the_log(steps: Steps) -> None:
     """From a message to what a worker gets, with the server's delay."""
     sent = message(job="ünï ☃", args=(1,), queue="q")
-    made = submission_of(sent, by="u", delay=1)
+    made = submission_of(sent, Caller("u"), delay=1)
     steps.run(steps.scripts.submit(steps.prefix, [made]))
     steps.outlive(made.job)
     got = claimed(steps.run(steps.claim("w"))[0])

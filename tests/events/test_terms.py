@@ -10,7 +10,7 @@ import pytest
 
 from triton.errors import ValidationError
 from triton.keys import partition_of
-from triton.submit import job_id_for, message_for, submission_of
+from triton.submit import Caller, job_id_for, message_for, submission_of
 from triton.terms import Terms, terms_of
 from triton.uniqueness import Unique, payload_digest, unique_digest, unique_of
 
@@ -111,10 +111,10 @@ def test_a_unique_job_lies_in_the_partition_of_its_key(key: str) -> None:
     for number in range(20):
         terms = Terms(unique=Unique(key=f"k{number}"), idempotency_key=key)
         message = message_for(job=f"job-{number}", at_ms=1, actor="a")
-        made = submission_of(message, by="u", terms=terms, partitions=7)
+        made = submission_of(message, Caller("u"), terms=terms, partitions=7)
 
         assert partition_of(made.job, 7) == partition_of(made.unique, 7)
-        assert submission_of(message, by="u", terms=terms, partitions=7).job == made.job
+        assert submission_of(message, Caller("u"), terms=terms, partitions=7).job == made.job
         assert f'"message_id":"{made.job}"'.encode() in made.body
 
 
@@ -123,7 +123,7 @@ def test_terms_are_not_stored_with_the_message() -> None:
     message = message_for(job="j", at_ms=1, actor="a", args=(1,), options=options)
     terms = Terms(ttl=5000, unique=Unique(), idempotency_key="k")
 
-    made = submission_of(message, by="u", terms=terms, keep_ms=7)
+    made = submission_of(message, Caller("u"), terms=terms, keep_ms=7)
 
     assert b'"options":{"max_retries":2}' in made.body
     assert made.job == job_id_for("default", "k")

@@ -36,7 +36,7 @@ from triton.projections.report import render
 from triton.projections.verify import verify
 from triton.restore.running import Restored, open_restore
 from triton.settings import Settings
-from triton.submit import message_for, submission_of
+from triton.submit import Caller, message_for, submission_of
 from triton.terms import Terms
 from triton.uniqueness import Unique
 
@@ -67,7 +67,7 @@ def lose(writer: LogWriter) -> None:
 
 def submission(job: str, terms: Terms, *, keep_ms: int = 0, **more: Any) -> Submission:
     message = message_for(job=job, at_ms=1, actor="noop", args=[1, "x"])
-    return submission_of(message, by="user:tester", terms=terms, keep_ms=keep_ms, **more)
+    return submission_of(message, Caller("user:tester"), terms=terms, keep_ms=keep_ms, **more)
 
 
 def everything(writer: LogWriter) -> dict[str, Claimed]:
@@ -217,7 +217,7 @@ def test_work_goes_on_and_each_job_ends_once(
     again = submission("unique", Terms(idempotency_key="one"), keep_ms=9 * HOUR_MS)
     other = submission_of(
         message_for(job="x", at_ms=1, actor="noop", args=[2]),
-        by="user:tester",
+        Caller("user:tester"),
         terms=Terms(idempotency_key="one"),
         keep_ms=1000,
     )

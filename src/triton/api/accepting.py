@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import NamedTuple
 
+import msgspec
 import uuid_utils
 
 from triton.api import quotas
@@ -18,23 +18,14 @@ from triton.events.client import send_async
 from triton.events.replies import answers
 from triton.events.submission import Submission
 from triton.observe import tracing
+from triton.submit import Caller
 from triton.verdict import verdict_of
 
 
-class Caller(NamedTuple):
-    """Who submits, in whose name, under which key; empty for none."""
-
-    tenant: str
-    by: str
-    idempotency_key: str = ""
-    traceparent: str = ""
-    correlation: str = ""
-
-
 async def accept(
-    services: Services, wanted: SubmitRequest, caller: Caller
+    services: Services, wanted: SubmitRequest, caller: Caller, *, idempotency_key: str = ""
 ) -> tuple[Submission, str, bool]:
-    """What was submitted, the id of the job, and whether it was there before.
+    """What was submitted, the id of the job, and whether it was there before; an empty key is none.
 
     Raises ValidationError, QuotaError, ConflictError, IdempotencyError, UnavailableError, RedisError.
     """
@@ -42,26 +33,28 @@ async def accept(
     actor = (await declared(services.redis, namespace, [wanted.actor]))[wanted.actor]
     queue = wanted.queue or actor.queue
     with tracing.submitting(wanted.actor, queue, traceparent=caller.traceparent) as traceparent:
-        return await _accept(services, wanted, caller._replace(traceparent=traceparent), actor)
+        caller = msgspec.structs.replace(caller, traceparent=traceparent)
+        return await _accept(services, wanted, caller, actor, idempotency_key)
 
 
 async def _accept(
-    services: Services, wanted: SubmitRequest, caller: Caller, actor: Declared
+    services: Services,
+    wanted: SubmitRequest,
+    caller: Caller,
+    actor: Declared,
+    idempotency_key: str,
 ) -> tuple[Submission, str, bool]:
     sealing = sealing_of(services.keyring, {wanted.actor: actor})
     make = partial(
         submission_for,
         wanted,
+        caller,
         job=str(uuid_utils.uuid7()),
         queue=wanted.queue or actor.queue,
         signature=actor.signature,
         declared=actor.terms,
-        tenant=caller.tenant,
-        by=caller.by,
         at_ms=time.time_ns() // 1_000_000,
-        traceparent=caller.traceparent,
-        correlation=caller.correlation,
-        idempotency_key=caller.idempotency_key,
+        idempotency_key=idempotency_key,
         partitions=services.settings.partitions,
         keep_ms=services.settings.idempotency_ms,
         sealing=sealing,
@@ -70,7 +63,7 @@ async def _accept(
     submission = make() if sealing is None else await asyncio.to_thread(make)
     submission = await shrunk(services, submission)
     job, existing = submission.job, True
-    if not (caller.idempotency_key and await services.jobs.forgotten([job])):
+    if not (idempotency_key and await services.jobs.forgotten([job])):
         await quotas.admit(services, [submission])
         call = services.scripts.submit(prefix_of(services, job), [submission])
         (answer,) = answers((await send_async(services.redis, [call]))[0])

@@ -18,6 +18,7 @@ from triton.bulk import MAX_JOBS, Mode, Receipt, refused
 from triton.erasure.messages import Sealing
 from triton.errors import ErasedError, ForbiddenError, ValidationError
 from triton.events.submission import Submission
+from triton.submit import Caller
 from triton.uniqueness import MAX_KEY
 
 #: Bytes of a body at most.
@@ -54,16 +55,13 @@ class BulkReply(msgspec.Struct, frozen=True, kw_only=True):
     jobs: list[Receipt]
 
 
-class Caller(msgspec.Struct, frozen=True, kw_only=True):
+class Common(msgspec.Struct, frozen=True, kw_only=True):
     """What all jobs of a call have in common."""
 
-    by: str
-    tenant: str
-    #: Whether it may name a tenant.
+    #: Its tenant and correlation are of the jobs that do not say theirs.
+    caller: Caller
+    #: Whether the caller may name a tenant.
     sees: Callable[[str], bool]
-    traceparent: str
-    #: What the jobs belong to that do not say it.
-    correlation: str
     at_ms: int
     #: The whole call's idempotency key; empty for none.
     key: str
@@ -99,38 +97,38 @@ def item_of(index: int, raw: msgspec.Raw) -> BulkItem | Receipt:
 
 
 def checked_item(
-    index: int, item: BulkItem | Receipt, actors: Mapping[str, Declared], caller: Caller
+    index: int, item: BulkItem | Receipt, actors: Mapping[str, Declared], common: Common
 ) -> Submission | Receipt:
     """The item's submission, or its refusal; `actors` has what is known of each."""
     if isinstance(item, Receipt):
         return item
-    tenant = item.options.tenant or caller.tenant
-    if not caller.sees(tenant):
-        return refused(index, ForbiddenError(f"the tenant {tenant!r} is not that of {caller.by}"))
+    caller = common.caller
+    if tenant := item.options.tenant:
+        caller = msgspec.structs.replace(caller, tenant=tenant)
+    if not common.sees(caller.tenant):
+        why = f"the tenant {caller.tenant!r} is not that of {caller.by}"
+        return refused(index, ForbiddenError(why))
     try:
         return submission_for(
             item,
+            caller,
             job=str(uuid_utils.uuid7()),
             queue=item.queue or actors[item.actor].queue,
             signature=actors[item.actor].signature,
             declared=actors[item.actor].terms,
-            tenant=tenant,
-            by=caller.by,
-            at_ms=caller.at_ms,
-            traceparent=caller.traceparent,
-            correlation=caller.correlation,
-            idempotency_key=_key_of(index, item, caller.key),
-            partitions=caller.partitions,
-            keep_ms=caller.keep_ms,
-            sealing=caller.sealing,
+            at_ms=common.at_ms,
+            idempotency_key=_key_of(index, item, common.key),
+            partitions=common.partitions,
+            keep_ms=common.keep_ms,
+            sealing=common.sealing,
         )
     except (ValidationError, ErasedError) as error:
         return refused(index, error)
 
 
-def is_keyed(item: BulkItem | Receipt, caller: Caller) -> bool:
+def is_keyed(item: BulkItem | Receipt, common: Common) -> bool:
     """Whether the item's id may have been submitted before."""
-    return bool(caller.key) or (isinstance(item, BulkItem) and item.idempotency_key is not None)
+    return bool(common.key) or (isinstance(item, BulkItem) and item.idempotency_key is not None)
 
 
 def _key_of(index: int, item: BulkItem, key: str) -> str:

@@ -14,7 +14,7 @@ from triton.events.submission import Submission
 from triton.references import MAX_ARCHIVED
 from triton.retry import PRESETS, RetryPolicy
 from triton.signature import Signature, check_call
-from triton.submit import MAX_NAME, message_for, submission_of
+from triton.submit import MAX_NAME, Caller, message_for, submission_of
 from triton.terms import Terms, terms_of
 from triton.uniqueness import MAX_KEY, Conflict
 from triton.webhooks import ACTOR as DELIVERY
@@ -120,16 +120,13 @@ _OWN: Final = ("delay_ms", "run_at", "ttl_ms", "unique", "priority", "tenant", "
 
 def submission_for(
     request: SubmitRequest,
+    caller: Caller,
     *,
     job: str,
     queue: str,
-    tenant: str,
-    by: str,
     at_ms: int,
     signature: Signature | None = None,
     declared: Mapping[str, Any] | None = None,
-    traceparent: str = "",
-    correlation: str = "",
     idempotency_key: str = "",
     partitions: int = 1,
     keep_ms: int = 0,
@@ -137,8 +134,8 @@ def submission_for(
 ) -> Submission:
     """The submission, which may be too large for the log: see `triton.payloads`. `job` is a new id, taken
     where no key says otherwise; `declared` are the actor's own terms; `keep_ms` is how long an idempotency
-    key is known after its job's end; `correlation` holds where the options name none; `sealing` seals what
-    is personal.
+    key is known after its job's end; the caller's `correlation` holds where the options name none; `sealing`
+    seals what is personal.
 
     Raises ValidationError for a message that is too large, a name that is not printable, a time that is
     past, arguments that do not fit the actor's signature, and the actor that delivers webhooks.
@@ -161,15 +158,14 @@ def submission_for(
         queue=queue,
         options={name: value for name, value in options.items() if name not in _OWN},
     )
+    if request.options.correlation:
+        caller = msgspec.structs.replace(caller, correlation=request.options.correlation)
     return submission_of(
         message,
-        by=by,
+        caller,
         terms=_terms(request.options, declared, idempotency_key, at_ms),
         partitions=partitions,
         keep_ms=keep_ms,
-        tenant=tenant,
-        correlation=request.options.correlation or correlation,
-        traceparent=traceparent,
         priority=request.options.priority,
         most=MAX_ARCHIVED,
         sealing=sealing,

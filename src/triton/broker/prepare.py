@@ -10,7 +10,7 @@ from dramatiq import Actor, Message
 
 from triton.broker.proxy import JobProxy
 from triton.events.submission import Submission
-from triton.submit import submission_of
+from triton.submit import Caller, submission_of
 from triton.terms import terms_of
 
 if TYPE_CHECKING:
@@ -59,31 +59,27 @@ def prepared(
         # Dramatiq counts the members that completed: one that is another job would never be counted.
         terms = msgspec.structs.replace(terms, unique=None)
     priority = actor.priority if actor is not None else 0
-    if sender.parent is None:
-        return submission_of(
-            message,
-            by=sender.by,
-            due=due,
-            priority=priority,
-            terms=terms,
-            partitions=sender.partitions,
-            keep_ms=sender.keep_ms,
-            most=sender.most,
-            sealing=sender.sealing,
-        )
-    parent = sender.parent.claimed
     return submission_of(
         message,
-        by=sender.by,
+        _caller(sender),
         due=due,
         priority=priority,
-        tenant=parent.tenant,
-        causation=f"job:{parent.job}",
-        correlation=parent.correlation or parent.job,
-        traceparent=parent.traceparent,
         terms=terms,
         partitions=sender.partitions,
         keep_ms=sender.keep_ms,
         most=sender.most,
         sealing=sender.sealing,
+    )
+
+
+def _caller(sender: Sender) -> Caller:
+    if sender.parent is None:
+        return Caller(sender.by)
+    parent = sender.parent.claimed
+    return Caller(
+        sender.by,
+        tenant=parent.tenant,
+        causation=f"job:{parent.job}",
+        correlation=parent.correlation or parent.job,
+        traceparent=parent.traceparent,
     )

@@ -19,7 +19,7 @@ from triton.outbox.statements import sql
 from triton.references import MAX_ARCHIVED
 from triton.retry import plain_options
 from triton.signature import check_call, signature_of
-from triton.submit import submission_of
+from triton.submit import Caller, submission_of
 from triton.terms import ACTOR_OPTIONS, terms_of
 from triton.uniqueness import unique_of
 
@@ -67,7 +67,7 @@ def statement(message: Message[Any], *, delay: int | None = None) -> tuple[str, 
         _json("options", kept),
     )
     whole = message._replace(options=options)
-    submission_of(whole, by="system", terms=terms, most=MAX_ARCHIVED)
+    submission_of(whole, Caller("system"), terms=terms, most=MAX_ARCHIVED)
     due = to_datetime(terms.due) if terms.due else None
     values = (
         message.message_id,

@@ -36,7 +36,7 @@ from triton.events.replies import answers
 from triton.events.scripts import Scripts
 from triton.events.submission import Submission
 from triton.settings import Settings
-from triton.submit import message_for, submission_of
+from triton.submit import Caller, message_for, submission_of
 from triton.verdict import verdict_of
 from triton.webhooks import ACTOR, QUEUE
 
@@ -176,9 +176,11 @@ class WebhookKeeper(Keeping):
         )
         return submission_of(
             message,
-            by="system:webhooks",
-            tenant=_text(entry, envelope.TENANT),
-            correlation=str(target.id),
+            Caller(
+                "system:webhooks",
+                tenant=_text(entry, envelope.TENANT),
+                correlation=str(target.id),
+            ),
             partitions=self._settings.partitions,
             keep_ms=self._settings.idempotency_ms,
         )

@@ -24,7 +24,7 @@ from triton.api.bulk import (
     BulkItem,
     BulkReply,
     BulkRequest,
-    Caller,
+    Common,
     check_count,
     checked_item,
     is_keyed,
@@ -42,6 +42,7 @@ from triton.events.submission import Submission
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
 from triton.job_view import PREFIX
+from triton.submit import Caller
 from triton.uniqueness import MAX_KEY
 
 #: Jobs that are checked before other requests have their turn.
@@ -84,18 +85,20 @@ async def submit_many(
     body = await read_body(request, MAX_BULK, "send several calls")
     call = decode(body, BulkRequest)
     check_count(call)
-    caller = Caller(
-        by=identity.by,
-        tenant=identity.writes_as(None),
+    common = Common(
+        caller=Caller(
+            identity.by,
+            tenant=identity.writes_as(None),
+            traceparent=traceparent,
+            correlation=current_request(),
+        ),
         sees=identity.sees,
-        traceparent=traceparent,
-        correlation=current_request(),
         at_ms=time.time_ns() // 1_000_000,
         key=idempotency_key or "",
         partitions=services.settings.partitions,
         keep_ms=services.settings.idempotency_ms,
     )
-    checked, keyed = await _check(services, call, caller)
+    checked, keyed = await _check(services, call, common)
     rejected = [one for one in checked if isinstance(one, Receipt)]
     if rejected and call.mode == "all":
         raise nothing_submitted(rejected, len(checked))
@@ -114,7 +117,7 @@ async def submit_many(
 
 
 async def _check(
-    services: Services, call: BulkRequest, caller: Caller
+    services: Services, call: BulkRequest, common: Common
 ) -> tuple[list[Submission | Receipt], list[str]]:
     """Each job's submission or its refusal, in order; and the ids that may have been submitted before."""
     items: list[BulkItem | Receipt] = []
@@ -129,26 +132,26 @@ async def _check(
         {item.actor for item in items if isinstance(item, BulkItem)},
     )
     sealing = sealing_of(services.keyring, actors)
-    caller = msgspec.structs.replace(caller, sealing=sealing) if sealing else caller
+    common = msgspec.structs.replace(common, sealing=sealing) if sealing else common
     checked: list[Submission | Receipt] = []
     for start in range(0, len(items), _SLICE):
         part = items[start : start + _SLICE]
-        check = partial(_checked, part, start, actors, caller)
+        check = partial(_checked, part, start, actors, common)
         # Sealing may wait for the store of keys.
-        checked += check() if caller.sealing is None else await asyncio.to_thread(check)
+        checked += check() if common.sealing is None else await asyncio.to_thread(check)
         await asyncio.sleep(0)
     keyed = [
         one.job
         for item, one in zip(items, checked, strict=True)
-        if isinstance(one, Submission) and is_keyed(item, caller)
+        if isinstance(one, Submission) and is_keyed(item, common)
     ]
     return checked, keyed
 
 
 def _checked(
-    part: Sequence[BulkItem | Receipt], start: int, actors: Mapping[str, Declared], caller: Caller
+    part: Sequence[BulkItem | Receipt], start: int, actors: Mapping[str, Declared], common: Common
 ) -> list[Submission | Receipt]:
-    return [checked_item(at, item, actors, caller) for at, item in enumerate(part, start)]
+    return [checked_item(at, item, actors, common) for at, item in enumerate(part, start)]
 
 
 async def _submit(

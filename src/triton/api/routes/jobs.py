@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from triton.api import openapi
-from triton.api.accepting import Caller, accept
+from triton.api.accepting import accept
 from triton.api.access import requires
 from triton.api.etags import tagged
 from triton.api.job_answers import show_job, unknown_job
@@ -23,6 +23,7 @@ from triton.events.submission import Submission
 from triton.identity.permissions import Permission
 from triton.identity.principal import Principal
 from triton.job_view import PREFIX, JobView, links_of, to_json
+from triton.submit import Caller
 from triton.uniqueness import MAX_KEY
 
 State = Literal["scheduled", "pending", "processing", "completed", "failed", "cancelled"]
@@ -69,13 +70,14 @@ async def submit(
     unique and is not, or that its queue drains."""
     wanted = await read_json(request, SubmitRequest)
     caller = Caller(
+        identity.by,
         tenant=identity.writes_as(wanted.options.tenant),
-        by=identity.by,
-        idempotency_key=idempotency_key or "",
         traceparent=traceparent,
         correlation=current_request(),
     )
-    submission, job, existing = await accept(services, wanted, caller)
+    submission, job, existing = await accept(
+        services, wanted, caller, idempotency_key=idempotency_key or ""
+    )
     reply = await _existing(services, identity, job) if existing else _accepted(submission)
     return Json(reply, 202, {"Location": links_of(job)["self"]})
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from triton import keys
 from triton.api import openapi
-from triton.api.accepting import Caller, accept
+from triton.api.accepting import accept
 from triton.api.access import public
 from triton.api.askers import RecordId, reading, writing
 from triton.api.parameters import TenantId, Word
@@ -35,6 +35,7 @@ from triton.errors import ConflictError, NotFoundError, UnauthenticatedError
 from triton.identity import organizations
 from triton.identity.permissions import Permission
 from triton.job_view import PREFIX
+from triton.submit import Caller
 from triton.webhooks import signing
 from triton.webhooks.records import (
     SOURCES,
@@ -195,13 +196,8 @@ async def receive(
         wanted = SubmitRequest(
             actor=known.actor, kwargs={known.argument: payload}, queue=known.queue
         )
-        caller = Caller(
-            tenant=tenant,
-            by=f"webhook:{source}",
-            idempotency_key=digest,
-            correlation=current_request(),
-        )
-        _, job, _ = await accept(services, wanted, caller)
+        caller = Caller(f"webhook:{source}", tenant=tenant, correlation=current_request())
+        _, job, _ = await accept(services, wanted, caller, idempotency_key=digest)
     except BaseException:
         # It was not taken: the sender may try again.
         await services.redis.delete(once)
