@@ -36,7 +36,7 @@ def run_projector(settings: Settings) -> None:
 
 def run_archiver(settings: Settings) -> None:
     """Seal the log into the archive, sign tree heads and trim Redis until SIGTERM or SIGINT."""
-    from triton.evidence.running import run_archiver as archive
+    from triton.archiving.running import run_archiver as archive
 
     with playing("archiver", settings):
         asyncio.run(_until_signalled(archive, settings))

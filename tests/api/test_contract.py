@@ -19,7 +19,7 @@ import pytest
 from alike import ALIKE
 from live_api import LiveApi
 
-from triton.evidence.running import run_archiver
+from triton.archiving.running import run_archiver
 
 #: Cases that are made up for each operation, besides those at the bounds of what the document allows;
 #: `make contract` asks for more, from another seed each time.

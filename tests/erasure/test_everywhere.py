@@ -19,8 +19,8 @@ from stored import Platform
 from typer.testing import CliRunner, Result
 
 from triton import TritonBroker, migrate
+from triton.archiving.running import run_archiver
 from triton.cli.app import app as command_line
-from triton.evidence.running import run_archiver
 from triton.settings import Settings
 from triton.stack.engines import Engines
 

@@ -23,12 +23,12 @@ from projecting import adopted, project, run
 
 from eventually import eventually
 from triton.archive import open_archive
+from triton.archiving.status import read_status
 from triton.errors import HoleError, LogForkedError
 from triton.events.entries import dense
 from triton.events.types import Completed, Error, Failed
 from triton.evidence import layout, tree
 from triton.evidence.layout import Tree
-from triton.evidence.status import read_status
 from triton.settings import Settings
 
 

@@ -17,10 +17,10 @@ from projecting import acquired, opened, run
 from triton.archive import Stored, open_archive
 from triton.archive.file import FileArchive
 from triton.archive.store import Data
+from triton.archiving.running import run_archiver
 from triton.errors import ConfigurationError
 from triton.evidence.archiver import Archiver
 from triton.evidence.ledger import ARCHIVER
-from triton.evidence.running import run_archiver
 from triton.settings import Settings
 
 

@@ -15,9 +15,9 @@ from projecting import run
 
 from s3_bucket import Bucket
 from triton.archive import open_archive
+from triton.archiving.running import run_archiver
 from triton.errors import ConfigurationError
 from triton.events.entries import dense
-from triton.evidence.running import run_archiver
 from triton.settings import Settings
 
 

@@ -19,9 +19,9 @@ from log_writer import LogWriter
 from projecting import run
 
 from triton import keys
+from triton.archiving.running import run_archiver
 from triton.errors import StartupError
 from triton.events.types import Completed
-from triton.evidence.running import run_archiver
 from triton.projections.running import run_projectors
 from triton.settings import Settings
 from triton.stack.new_log import check_new

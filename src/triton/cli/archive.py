@@ -9,7 +9,7 @@ import typer
 from triton.cli.options import Data, Json
 
 if TYPE_CHECKING:
-    from triton.evidence.status import ArchiveStatus
+    from triton.archiving.status import ArchiveStatus
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,9 +34,9 @@ def status(data: Data = None, as_json: Json = False) -> None:
     """Show what is sealed, signed and trimmed of each partition, and what holds the trim back."""
     import msgspec
 
+    from triton.archiving.status import read_status
     from triton.cli import output
     from triton.cli.target import engines
-    from triton.evidence.status import read_status
 
     found = read_status(engines(data, "redis_url", "database_url"))
     if as_json:

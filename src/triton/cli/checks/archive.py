@@ -45,7 +45,7 @@ def check(settings: Settings) -> Iterator[Finding]:
 
 def archivers(settings: Settings) -> Iterator[Finding]:
     """Whether somebody archives each partition. Raises UnavailableError, RedisError."""
-    from triton.evidence.status import read_status
+    from triton.archiving.status import read_status
 
     for one in read_status(settings):
         what = f"partition {one.partition}: {one.unsigned} events are not signed, {one.unsealed} not sealed"
