@@ -11,6 +11,7 @@ import redis
 from log_steps import Steps
 from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.retry import Retry
 
 from redis_server import RedisServer, valkey_binary
 from triton import keys
@@ -193,6 +194,38 @@ def test_what_ends_a_call_between_two_replies_leaves_none_for_the_next_one(
             send(client, calls)
         assert Interrupted.ended > before, "its second reply may be on its way still"
         assert send(client, calls[:1])[0][0] == b"e1"
+
+
+@pytest.mark.one_server
+def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again(
+    server: RedisServer, client: redis.Redis
+) -> None:
+    call = Scripts().open("{closed:0}:", "e1", 1)
+    with connect(server.url, retry=Retry(NoBackoff(), 0), client_name="closed") as ours:
+        assert send(ours, [call])[0][0] == b"e1"
+        (known,) = [each["id"] for each in client.client_list() if each["name"] == "closed"]
+        client.client_kill_filter(_id=known)
+        assert send(ours, [call])[0][0] == b"e1", "nobody repeats it here"
+
+
+@pytest.mark.one_server
+def test_a_pool_that_somebody_bounded_has_all_its_connections_between_two_calls(
+    server: RedisServer,
+) -> None:
+    call = Scripts().open("{bounded:0}:", "e1", 1)
+    with connect(server.url, max_connections=1) as client:
+        for _ in range(2):
+            assert send(client, [call])[0][0] == b"e1"
+            assert client.ping()
+
+
+@pytest.mark.one_server
+def test_one_connection_carries_call_after_call(server: RedisServer, client: redis.Redis) -> None:
+    call = Scripts().open("{kept:0}:", "e1", 1)
+    with connect(server.url, client_name="kept") as ours:
+        for _ in range(3):
+            send(ours, [call])
+        assert len([each for each in client.client_list() if each["name"] == "kept"]) == 1
 
 
 @pytest.mark.parametrize("connecting", [connect, connect_async])

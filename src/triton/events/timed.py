@@ -11,6 +11,7 @@ import redis.asyncio
 import redis.asyncio.client
 import redis.client
 
+from triton.events.connections import Kept
 from triton.observe.slow import calls
 
 #: Those that wait because they were asked to.
@@ -34,6 +35,11 @@ class _Pipeline(redis.client.Pipeline):
 
 class Redis(redis.Redis):
     """redis-py's own, with a look at the clock."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        #: What script calls go over (see `triton.events.client`).
+        self.kept = Kept(self.connection_pool)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         begun = time.perf_counter()
