@@ -23,6 +23,7 @@ from triton.broker.bells import IDLE_BLOCK
 from triton.broker.consumer import TritonConsumer
 from triton.broker.context import current_proxy
 from triton.broker.dispatcher import Dispatcher
+from triton.broker.hooked import Hooked
 from triton.broker.hooks import end_span, follows, run_hooks
 from triton.broker.intake import Intake
 from triton.broker.middleware import give_way, own_middleware, own_results
@@ -119,6 +120,7 @@ class TritonBroker(Broker):
             idempotency_ms=idempotency_ms,
             subject_keys=subject_keys,
         )
+        self._hooked = Hooked()
         #: Of Triton's default list: gives way to one of its kind that is added later.
         self._own = own_middleware(settings) if middleware is None else []
         super().__init__(middleware=list(self._own) if middleware is None else middleware)
@@ -307,7 +309,8 @@ class TritonBroker(Broker):
             error = refused.failure or RuntimeError("the message was marked as failed")
             self._failures.setdefault(refused.queue_name, error)
         if signal != "process_message":
-            if not _ended_elsewhere(args):
+            hooked = self._hooked.of(self.middleware, "before_" + signal)
+            if hooked and not _ended_elsewhere(args):
                 super().emit_before(signal, *args, **kwargs)
             return
         proxy: JobProxy = args[0]
@@ -326,7 +329,7 @@ class TritonBroker(Broker):
             proxy.leave(kwargs.get("result"), kwargs.get("exception"))
             self._timing.ran(proxy)
             if not proxy.ended_elsewhere:
-                run_hooks(self, proxy)
+                run_hooks(self, proxy, self._hooked.of(self.middleware, "after_process_message"))
             return
         if signal == "skip_message":
             args[0].leave(None, None)
@@ -334,7 +337,8 @@ class TritonBroker(Broker):
         elif signal == "process_boot":
             # Also said by who runs a worker in a process of its own making, a test say.
             self._booted = multiprocessing.parent_process() is not None
-        super().emit_after(signal, *args, **kwargs)
+        if self._hooked.of(self.middleware, "after_" + signal):
+            super().emit_after(signal, *args, **kwargs)
         if signal in ("ack", "nack"):
             current_proxy.set(None)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from dramatiq import Message
 from dramatiq.broker import Broker
-from dramatiq.middleware import Callbacks, GroupCallbacks, Retries
+from dramatiq.middleware import Callbacks, GroupCallbacks, Middleware, Retries
 from dramatiq.threading import Interrupt
 
 from triton.broker.groups import after_success, is_stock
@@ -34,15 +34,15 @@ def holds_message(options: Mapping[str, Any], message_id: str) -> bool:
     return any(isinstance(each, dict) and each.get("message_id") == message_id for each in named)
 
 
-def run_hooks(broker: Broker, proxy: JobProxy) -> None:
-    """Run each middleware's hook to its end, once, with what the actor did.
+def run_hooks(broker: Broker, proxy: JobProxy, middleware: Sequence[Middleware]) -> None:
+    """Run the hook of each of this middleware, the last first, to its end and once, with what the actor did.
 
     An interrupt (a time limit, say) comes too late now. The hook that it stopped begins anew.
     """
     proxy.wrap()
     while not proxy.settled:
         with suppress(Interrupt):
-            _go_on(broker, proxy)
+            _go_on(broker, proxy, middleware)
     end_span(proxy)
 
 
@@ -64,9 +64,9 @@ def _call_back(
         broker.get_actor(name).send(proxy.asdict(), said)
 
 
-def _go_on(broker: Broker, proxy: JobProxy) -> None:
+def _go_on(broker: Broker, proxy: JobProxy, hooked: Sequence[Middleware]) -> None:
     if proxy.hooks is None:
-        proxy.hooks = list(broker.middleware)
+        proxy.hooks = list(hooked)
     exception = proxy.exception
     personal = proxy.personal
     result = proxy.result if personal is None else personal.passed_on(proxy.result)

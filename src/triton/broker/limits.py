@@ -162,7 +162,7 @@ class _Watch(threading.Thread):
         current_proxy.set(proxy)
         _log.error("attempt_given_up", job=proxy.claimed.job, actor=proxy.actor_name)
         self.remove(proxy)
-        run_hooks(watched.broker, proxy)
+        run_hooks(watched.broker, proxy, watched.broker.middleware)
         for worker in list(self.workers):
             stuck = next((each for each in worker.workers if each.ident == ident), None)
             if stuck is not None:

@@ -58,6 +58,7 @@ class JobProxy(MessageProxy):
         self.actor_name = message.actor_name
         self.queue_name = message.queue_name
         self.options = message.options
+        self.message_id = message.message_id
         self.claimed = claimed
         #: What names the lease: the job and the attempt.
         self.lease: tuple[str, int] = claimed[:2]
