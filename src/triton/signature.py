@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -58,11 +58,14 @@ def signature_of(fn: Callable[..., Any]) -> Signature | None:
 
 
 def check_call(
-    signature: Signature, actor: str, args: Sequence[Any], kwargs: Iterable[str]
+    signature: Signature, actor: str, args: Sequence[Any], kwargs: Collection[str]
 ) -> None:
     """Raises ValidationError naming each argument that is missing, unknown, given twice or too many."""
-    given = set(kwargs)
     places = signature.positional
+    few = len(args) <= len(places) or signature.more_positional
+    if few and len(args) >= signature.required and not (kwargs or signature.named_required):
+        return
+    given = set(kwargs)
     by_name = set(places[signature.by_place_only :])
     fields = []
     if len(args) > len(places) and not signature.more_positional:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from dramatiq import Message
+from dramatiq.message import get_encoder
 
 from triton.errors import ValidationError, invalid
 from triton.events.codec import encode_data
@@ -168,7 +169,11 @@ def submission_of(
 
 def _encoded(message: Message[Any]) -> bytes:
     try:
-        return without_terms(message).encode()
+        stored = without_terms(message)
+        # `Message.encode` asks the dataclass for its fields, one by one: a third of its time.
+        return (
+            get_encoder().encode(dict(vars(stored))) if type(stored) is Message else stored.encode()
+        )
     except Exception as error:
         # Whatever an application's own encoder raises. Options are plain data nearly always.
         field = "options" if _can_be_encoded(message._replace(options={})) else "args"

@@ -17,7 +17,7 @@ from triton.events.envelope import to_datetime, to_microseconds
 from triton.uniqueness import MAX_KEY, Unique, unique_of
 
 #: The message options that are terms: they are taken out, and never stored with the message.
-OPTIONS: Final = ("run_at", "ttl", "unique", "idempotency_key")
+OPTIONS: Final = frozenset(("run_at", "ttl", "unique", "idempotency_key"))
 #: Those that an actor may declare for all its messages.
 ACTOR_OPTIONS: Final = frozenset({"ttl", "unique"})
 _MAX_MS: Final = 10 * 366 * 86_400_000
@@ -121,7 +121,7 @@ def due_of(run_at: object, now: int) -> int:
 
 def without_terms(message: Message[Any]) -> Message[Any]:
     """The message as it is stored."""
-    if not any(name in message.options for name in OPTIONS):
+    if OPTIONS.isdisjoint(message.options):
         return message
     kept = {name: value for name, value in message.options.items() if name not in OPTIONS}
     return message._replace(options=kept)

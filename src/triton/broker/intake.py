@@ -21,7 +21,7 @@ from triton.events.client import send
 from triton.events.cluster import slots_of
 from triton.events.log import checked_epochs
 from triton.events.replies import answers
-from triton.events.scripts import Hold, Scripts
+from triton.events.scripts import Call, Hold, Scripts
 from triton.events.submission import Submission
 from triton.observe.logger import get_logger
 
@@ -79,27 +79,35 @@ class Intake:
     def submit(self, submissions: Sequence[Submission]) -> list[str]:
         """Answers the log's word for each (see `triton.verdict`)."""
         self.open()
+        if len(submissions) == 1:
+            call = self._scripts.submit(self.prefix_of(submissions[0].job), submissions)
+            return answers(self._send([call])[0])
         chunks = [chunk for wave in waves(submissions, len(self.prefixes)) for chunk in wave]
         calls = [
             self._scripts.submit(self.prefixes[partition], [submissions[i] for i in chunk])
             for partition, chunk in chunks
         ]
         done = [""] * len(submissions)
-        with answering():
-            try:
-                replies = send(self._client, calls)
-            except ResponseError as error:
-                if not str(error).startswith("TRITON_NO_LOG"):
-                    raise
-                # The server was emptied: begin a new log, as the next process would. Readers notice.
-                _log.critical("log_created_anew", error=str(error))
-                self._opened_by = None
-                self.open()
-                replies = send(self._client, calls)
-        for (_, chunk), reply in zip(chunks, replies, strict=True):
+        for (_, chunk), reply in zip(chunks, self._send(calls), strict=True):
             for index, answer in zip(chunk, answers(reply), strict=True):
                 done[index] = answer
         return done
+
+    def _send(self, calls: Sequence[Call]) -> list[Any]:
+        try:
+            return send(self._client, calls)
+        except RedisError as error:
+            with answering():
+                return self._send_again(calls, error)
+
+    def _send_again(self, calls: Sequence[Call], error: RedisError) -> list[Any]:
+        if not (isinstance(error, ResponseError) and str(error).startswith("TRITON_NO_LOG")):
+            raise error
+        # The server was emptied: begin a new log, as the next process would. Readers notice.
+        _log.critical("log_created_anew", error=str(error))
+        self._opened_by = None
+        self.open()
+        return send(self._client, calls)
 
     def announce(self, queue: str, actors: Mapping[str, bytes], terms: Mapping[str, bytes]) -> None:
         """Say beside the log which queue these actors' jobs go to, what they can be called with (see

@@ -108,7 +108,7 @@ class Scripts:
         """Answers a word for each, some with a job's id behind it (see `answers`, then
         `triton.verdict`). At most CHUNK at a time.
         """
-        args = (arg for s in submissions for arg in s.args())
+        args = [arg for s in submissions for arg in s.args()]
         return self._call("submit", prefix, self._failed_ttl, *args)
 
     def claim(
