@@ -52,10 +52,16 @@ def compose(name: str, clock: str | None = None) -> Script:
                 flags=re.S,
             )
         source = prelude + source
-    source = re.sub(r"^--@include (\w+)$", lambda found: _file(found[1]), source, flags=re.M)
+    source = _with_includes(source)
     flags = re.search(r"^--@flags (.+)$", source, flags=re.M)
     source = f"#!lua flags={flags[1]}\n{source}" if flags else f"#!lua\n{source}"
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+def _with_includes(text: str) -> str:
+    return re.sub(
+        r"^ *--@include (\w+)$", lambda found: _with_includes(_file(found[1])), text, flags=re.M
+    )
 
 
 @cache

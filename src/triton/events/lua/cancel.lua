@@ -4,6 +4,7 @@
 --            the event came of, '' for what the job came of
 -- Answers  one for each: 'cancelled', 'requested', 'already', 'ended', 'missing'
 -- Events   job.cancelled, job.cancel_requested
+--@include heads
 local failed_ttl = tonumber(ARGV[2])
 local answers = {}
 local before = pos

@@ -6,6 +6,7 @@
 --          waited: microseconds for which it was ready, -1 where that is not known
 --          op repeated: the jobs of the first time that are still under its lease
 -- Events   job.failed (expired); job.due; job.lease_lost (and job.failed, job.cancelled); job.started
+--@include heads
 --@include message
 --@include expire
 local a = cmsgpack.unpack(ARGV[2])

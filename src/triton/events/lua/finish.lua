@@ -6,6 +6,7 @@
 --            delay in microseconds, for retry_scheduled and snoozed: the event's due is server time + delay
 -- Answers  one for each: 'ok', 'already' (this attempt ended so before), 'stale', 'missing'
 -- Events   job.completed, job.failed, job.cancelled, job.retry_scheduled, job.snoozed; job.submitted
+--@include heads
 --@include submit_job
 local completed_ttl, failed_ttl = tonumber(ARGV[2]), tonumber(ARGV[3])
 local answers = {}

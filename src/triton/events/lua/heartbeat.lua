@@ -4,6 +4,7 @@
 -- ARGV[4..]  job, attempt, job, attempt, ...
 -- Answers  one for each job: 'ok'; 'cancel' (ok, and somebody wants it to stop); 'stale'
 -- Events   job.failed of any job that did not start in time
+--@include heads
 --@include expire
 local a, about = cmsgpack.unpack(ARGV[2]), ARGV[3]
 local lease_ms, failed_ttl, worker = a[1], a[2], a[3]

@@ -4,6 +4,7 @@
 -- ARGV[4..]  msgpack {job, attempt, by}
 -- Answers  one for each: 'ok', 'already', 'stale', 'missing'
 -- Events   job.released, or job.cancelled where that was asked for
+--@include heads
 local failed_ttl = tonumber(ARGV[2])
 local answers = {}
 local before = pos
@@ -22,6 +23,7 @@ for i = 4, #ARGV do
       redis.call('HSET', key_of(h.id), 'state', 'pending', 'version', h.version, 'at', AT,
         'pos', POS, 'closed', h.attempt,
         'worker', '')
+      h.order = order_before(h)
       to_ready(h)
     end
     redis.call('ZREM', P .. 'leases:' .. h.queue, h.id)

@@ -3,6 +3,7 @@
 --            the event's data. seq counts the reports of an attempt from 1: what was seen is not written again
 -- Answers  one for each: 'ok', 'already', 'stale', 'missing'
 -- Events   job.progressed, job.output, job.step_completed
+--@include heads
 local answers = {}
 local before = pos
 for i = 2, #ARGV, 2 do

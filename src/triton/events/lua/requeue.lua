@@ -8,6 +8,7 @@
 --          (completed), 'held' (another job has its unique key), 'missing' (no head or message any more),
 --          'changed' (what was brought along may be old: read the history again)
 -- Events   job.requeued
+--@include heads
 --@include message
 local answers = {}
 local before = pos

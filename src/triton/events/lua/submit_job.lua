@@ -14,6 +14,7 @@ local function refusal(s, terms, ttl)
   if not holder then return nil end
   if conflict == 'return' then return 'held ' .. holder end
   if conflict == 'reject' then return 'taken ' .. holder end
+  --@include heads
   local h = head_of(holder)
   if h and (h.state == 'pending' or h.state == 'scheduled') then
     withdraw(h, s[5], 'replaced by ' .. s[1], ttl)

@@ -9,6 +9,7 @@
 --          another epoch, or another entry is there, and nothing left
 -- Events   none
 --@flags allow-oom
+--@include heads
 --@include message
 local upto = math.min(tonumber(ARGV[2]), pos)
 if ARGV[4] ~= '' then
