@@ -29,6 +29,7 @@ from triton.errors import (
     ConfigurationError,
     ConflictError,
     StartupError,
+    UnauthenticatedError,
     UnavailableError,
     ValidationError,
 )
@@ -326,6 +327,13 @@ def test_exit_status_of_errors(error: Exception, status: int) -> None:
     assert ending is not None
     assert ending.status == status
     assert "\n" not in ending.sentence
+
+
+def test_who_holds_no_key_that_counts_is_told_how_to_make_one_without() -> None:
+    """`triton keys create` would ask the API, which lets nobody in without a key."""
+    ending = ending_of(UnauthenticatedError("this API key is not known"))
+    assert ending is not None
+    assert "`triton keys recover` makes one" in ending.sentence
 
 
 def test_arguments() -> None:

@@ -35,6 +35,11 @@ INTERRUPTED: Final = 130
 
 #: How a sentence about an engine ends, but for those of the doctor.
 LOOK: Final = "; `triton doctor` looks at every engine."
+#: How a sentence ends about who was not let in. `keys create` asks the API, too: it needs a key that counts.
+_KEY: Final = (
+    "; TRITON_API_KEY or TRITON_API_KEY_FILE gives a key. Where none is left that counts: `triton keys "
+    "recover` makes one, and `triton up` when it starts."
+)
 #: Packages of drivers, and what they drive: what they raise by themselves means that it did not answer.
 _DRIVERS: Final = {
     "redis": "Redis",
@@ -75,8 +80,7 @@ def ending_of(error: Exception) -> Ending | None:
     if package == "typer" or isinstance(error, BrokenPipeError):
         return None
     if isinstance(error, TritonError):
-        hint = "; TRITON_API_KEY or TRITON_API_KEY_FILE gives a key."
-        asked = hint if isinstance(error, UnauthenticatedError) else ""
+        asked = _KEY if isinstance(error, UnauthenticatedError) else ""
         return Ending(_status_of(error), one_sentence(error.message) + asked)
     if package == "psycopg" and type(error).__name__ == "ProgrammingError":
         # Of no server: libpq does not know an option of the URL.
