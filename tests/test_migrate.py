@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import psycopg
 import pytest
 
 from eventually import eventually
-from triton import migrate
+from triton import migrate, migration_targets
 from triton.errors import ConfigurationError
 from triton.migration_targets import LOCK, statements
 from triton.stack.engines import Engines
@@ -122,6 +123,49 @@ def test_a_database_without_an_encoding_is_refused(schema: Path, database_url: s
                 migrate.up(urlunsplit(url._replace(path="/ascii")))
         finally:
             connection.execute("DROP DATABASE ascii")
+
+
+def test_a_database_that_does_not_hold_every_text_is_refused(
+    schema: Path, database_url: str
+) -> None:
+    """The first event with another text would stop the projector for ever."""
+    assert schema
+    url = urlsplit(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'")
+        try:
+            with pytest.raises(ConfigurationError, match=r"encoding LATIN1, .* ENCODING 'UTF8'"):
+                migrate.up(urlunsplit(url._replace(path="/latin")))
+        finally:
+            connection.execute("DROP DATABASE latin")
+
+
+def test_a_server_that_is_too_old_is_refused_before_the_first_table(
+    schema: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert schema
+    monkeypatch.setattr(migration_targets, "OLDEST_POSTGRES", 990000)
+    with pytest.raises(
+        ConfigurationError, match=r"is too old: Triton needs PostgreSQL 99 or newer"
+    ):
+        migrate.up(database_url)
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT to_regclass('schema_migrations')").fetchone() == (None,)
+
+
+def test_a_user_who_may_make_no_tables_is_told_what_it_takes(
+    schema: Path, database_url: str
+) -> None:
+    assert schema
+    name = "t" + secrets.token_hex(4)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {name} LOGIN")
+        try:
+            with pytest.raises(ConfigurationError, match=rf"OWNER TO {name}`") as refused:
+                migrate.up(database_url.replace("triton@", f"{name}@"))
+            assert "\n" not in refused.value.message
+        finally:
+            connection.execute(f"DROP ROLE {name}")
 
 
 def test_a_file_that_fails_leaves_nothing_of_it(schema: Path, database_url: str) -> None:

@@ -6,7 +6,8 @@ a wrong setting or bad input. Messages say what was found, what was expected, an
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 
 class TritonError(Exception):
@@ -206,11 +207,26 @@ def log_refused(error: Exception) -> bool:
     return "target stream top item" in str(error)
 
 
+#: What the engines' drivers say where the server is there, and does not take who asks.
+_REFUSED: Final = re.compile(
+    "authentication|invalid username-password|no permissions|not permitted|permission denied|pg_hba"
+    "|certificate|DB index is out of range|(database|role) \\S+ does not exist",
+    re.IGNORECASE,
+)
+
+
 def no_answer(engine: str, error: Exception) -> str:
     """The message for an engine that cannot be reached, around what its driver said."""
-    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    # libpq says the same once for each way that it tried.
+    lines = (line.removeprefix("connection failed: ") for line in str(error).splitlines())
+    said = " ".join(" ".join(dict.fromkeys(lines)).split()).rstrip(".") or type(error).__name__
     if "maxmemory" in said:
         return f"{engine} is full ({said}): raise its maxmemory"
     if log_refused(error):
         return f"the log takes no events ({said}): something that is not Triton wrote to it"
+    if _REFUSED.search(said):
+        return (
+            f"{engine} refuses ({said}): check user, password, database and certificate in its URL, and what "
+            "that user may do"
+        )
     return f"{engine} does not answer ({said}): is it running?"

@@ -19,7 +19,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from triton.errors import ConfigurationError
-from triton.migration_targets import ClickHouseTarget, PostgresTarget, migration_lock
+from triton.migration_targets import ClickHouseTarget, PostgresTarget, check_fit, migration_lock
 
 EngineName: TypeAlias = Literal["postgres", "clickhouse", "outbox", "subject_keys"]
 #: An application's database may well have a schema_migrations of its own.
@@ -177,6 +177,7 @@ def _locked(
             target = PostgresTarget(connection, "subject_keys", KEYS_VERSIONS)
             yield [(target, discover("subject_keys"))]
             return
+        check_fit(connection)
         targets: list[tuple[_Target, list[Migration]]] = [
             (PostgresTarget(connection), discover("postgres"))
         ]

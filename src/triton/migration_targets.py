@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: The session lock that every migration of either engine holds: "triton" in ASCII.
 LOCK: Final = 0x747269746F6E
 LOCK_TIMEOUT: Final = "60s"
+#: As libpq numbers its server.
+OLDEST_POSTGRES: Final = 160000
 NO_TRANSACTION: Final = "-- no-transaction"
 _END: Final = re.compile(r";[ \t]*$", re.MULTILINE)
 
@@ -82,7 +84,15 @@ class PostgresTarget:
         self._connection = connection
         self._table = table
         connection.execute("SET client_min_messages = warning")
-        connection.execute(_POSTGRES_VERSIONS.format(table=table).encode())
+        try:
+            connection.execute(_POSTGRES_VERSIONS.format(table=table).encode())
+        except psycopg.errors.InsufficientPrivilege as error:
+            user, database = connection.info.user, connection.info.dbname
+            raise ConfigurationError(
+                f"PostgreSQL's user {user} may make no tables in the database {database} "
+                f"({error.diag.message_primary}): let an administrator run `ALTER DATABASE {database} "
+                f"OWNER TO {user}`, or name another user or database"
+            ) from error
 
     def applied(self) -> dict[int, Applied]:
         rows = self._connection.execute(
@@ -119,12 +129,33 @@ class PostgresTarget:
         except psycopg.errors.InsufficientPrivilege as error:
             who = self._connection.info.user
             raise ConfigurationError(
-                f"{file} failed: {error}. Who owns the database need not be a superuser, but a member of "
-                "the role triton_tenant: let an administrator run `CREATE ROLE triton_tenant NOLOGIN` where "
-                f"there is none, and `GRANT triton_tenant TO {who}`; then migrate again"
+                f"{file} failed: {_said(error)}. Who owns the database need not be a superuser, but a member "
+                "of the role triton_tenant: let an administrator run `CREATE ROLE triton_tenant NOLOGIN` "
+                f"where there is none, and `GRANT triton_tenant TO {who}`; then migrate again"
             ) from error
         except psycopg.Error as error:
-            raise ConfigurationError(f"{file} failed: {error}") from error
+            raise ConfigurationError(f"{file} failed: {_said(error)}") from error
+
+
+def check_fit(connection: psycopg.Connection) -> None:
+    """Raises ConfigurationError where Triton's own tables cannot be in this database."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise ConfigurationError(
+            f"PostgreSQL's database {connection.info.dbname} has the encoding {encoding}, which does not "
+            "hold every text: create it with ENCODING 'UTF8' TEMPLATE template0"
+        )
+    found = connection.info.server_version
+    if found < OLDEST_POSTGRES:
+        raise ConfigurationError(
+            f"PostgreSQL {found // 10000}.{found % 10000} is too old: Triton needs PostgreSQL "
+            f"{OLDEST_POSTGRES // 10000} or newer; let TRITON_DATABASE_URL name one"
+        )
+
+
+def _said(error: psycopg.Error) -> str:
+    """Without the place in a function of ours where it was raised."""
+    return str(error).partition("\nCONTEXT:")[0]
 
 
 class ClickHouseTarget:

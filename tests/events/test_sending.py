@@ -248,3 +248,26 @@ def test_a_log_that_a_stranger_wrote_to_is_no_server_that_is_silent(steps: Steps
     assert log_refused(refused.value)
     assert "not Triton wrote to it" in no_answer("Redis", refused.value)
     assert not log_refused(redis.ConnectionError("gone"))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("Authentication required.", "refuses (Authentication required): check user"),
+        ("invalid username-password pair or user is disabled.", "refuses (invalid username"),
+        ("this user has no permissions to run the 'eval' command", "refuses (this user"),
+        ("DB index is out of range", "refuses (DB index"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", "refuses ([SSL"),
+        (
+            'connection failed: connection to "h" failed: FATAL:  password authentication failed\n'
+            'connection to "h" failed: FATAL:  password authentication failed',
+            'refuses (connection to "h" failed: FATAL: password authentication failed): check',
+        ),
+        ('FATAL:  database "nodb" does not exist', "refuses (FATAL: database"),
+        ("Code: 81. DB::Exception: Database nodb does not exist.", "refuses (Code: 81"),
+        ('relation "jobs" does not exist', "does not answer (relation"),
+        ("Error 111 connecting to h:1. Connection refused.", "does not answer (Error 111"),
+    ],
+)
+def test_who_refuses_is_there(error: str, said: str) -> None:
+    assert no_answer("X", Exception(error)).startswith(f"X {said}")

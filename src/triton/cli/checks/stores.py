@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from triton.cli.checks.finding import Finding
+from triton.errors import UnavailableError
 from triton.settings import Settings
 
-_OLDEST_POSTGRES: Final = 160000
 _OLDEST_CLICKHOUSE: Final = 25
 _PARTITIONS: Final = "SELECT DISTINCT partition FROM job_events"
 #: Seconds that a projector may be behind.
@@ -19,11 +19,14 @@ def postgres(settings: Settings) -> Iterator[Finding]:
     """Raises psycopg.OperationalError where it does not answer."""
     import psycopg
 
+    from triton.migration_targets import OLDEST_POSTGRES
+
     with psycopg.connect(settings.database_url, connect_timeout=3, autocommit=True) as connection:
         number = connection.info.server_version
         what = f"PostgreSQL {number // 10000}.{number % 10000} answers"
-        if number < _OLDEST_POSTGRES:
+        if number < OLDEST_POSTGRES:
             yield Finding("fail", "postgres", what, "Triton needs PostgreSQL 16 or newer.")
+            return
         else:
             yield Finding("ok", "postgres", what)
         used, limit = _one(
@@ -79,7 +82,12 @@ def clickhouse(settings: Settings) -> Iterator[Finding]:
         else:
             what = f"all settings of an insert may be sent ({len(known)} are known here)"
             yield Finding("ok", "clickhouse", what)
-    yield from _migrations(settings, "clickhouse")
+    try:
+        yield from _migrations(settings, "clickhouse")
+    except UnavailableError as error:
+        advice = "PostgreSQL keeps the lock on them: see what is said of it."
+        what = f"its migrations cannot be looked at: {error.message}"
+        yield Finding("warn", "clickhouse", what, advice)
 
 
 def projectors(settings: Settings) -> Iterator[Finding]:
