@@ -178,7 +178,7 @@ def test_up_looks_at_what_it_is_given_before_it_starts_anything(
 ) -> None:
     data = tmp_path / "data"
     for name, url, status, said in (
-        ("ARCHIVE_URL", f"file://{__file__}", 2, "The archive"),
+        ("ARCHIVE_URL", f"file://{__file__}", 2, "the archive"),
         ("REDIS_URL", "redis://127.0.0.1:1/0", 3, "Redis does not answer"),
         ("DATABASE_URL", "postgresql://127.0.0.1:1/none", 3, "PostgreSQL does not answer"),
         ("DATABASE_URL", "postgresql://h/none?no_option=1", 2, "PostgreSQL's URL cannot be used"),

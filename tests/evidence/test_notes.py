@@ -88,7 +88,7 @@ def test_a_head_of_another_log_or_another_key_is_refused() -> None:
     raw = notes.sign_head(TreeHead(ORIGIN, 1, bytes(32)), [ours])
     with pytest.raises(EvidenceError, match="another log"):
         notes.open_head(raw, [ours.key], ORIGIN + "2")
-    with pytest.raises(EvidenceError, match="No signature is by a key that is trusted"):
+    with pytest.raises(EvidenceError, match="no signature is by a key that is trusted"):
         notes.open_head(raw, [other.key], ORIGIN)
 
 

@@ -139,7 +139,7 @@ def test_an_unwritable_folder_is_one_sentence(data: Path, run_as_nobody: Run, ki
     done = run_as_nobody(OPEN, data)
     data.parent.chmod(0o755)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"The data folder {data} cannot be used by uid ")
+    assert done.stderr.startswith(f"the data folder {data} cannot be used by uid ")
     assert "Permission denied" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 

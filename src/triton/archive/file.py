@@ -36,7 +36,7 @@ class FileArchive(store.Puts):
         # An empty or relative root would mean the working directory.
         if not root.is_absolute() or root == Path(root.anchor):
             raise ConfigurationError(
-                f"The archive folder is {str(root)!r}; expected an absolute path of a folder of its own.",
+                f"the archive folder is {str(root)!r}; expected an absolute path of a folder of its own",
                 setting="archive_url",
             )
         self.root = root
@@ -87,7 +87,7 @@ class FileArchive(store.Puts):
     def list(self, prefix: str = "") -> Iterator[str]:
         folder = self.root / prefix.rpartition("/")[0]
         if not folder.resolve().is_relative_to(self.root.resolve()):
-            raise ValidationError(f"The archive prefix {prefix!r} leaves the archive.", fields=[])
+            raise ValidationError(f"the archive prefix {prefix!r} leaves the archive", fields=[])
         found: list[str] = []
         for parent, folders, names in os.walk(folder):
             folders[:] = [name for name in folders if name != INCOMING]
@@ -193,14 +193,14 @@ def _translate(error: OSError, root: Path, key: str | None) -> TritonError:
         return store.missing(key, str(root))
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return UnavailableError(
-            f"The archive {root} has no room left ({reason}); free space there and try again.",
+            f"the archive {root} has no room left ({reason}); free space there and try again",
             folder=str(root),
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
         return ConfigurationError(
-            f"The archive {root} is not a folder that this user may read and write ({reason}); "
-            "change its owner or set TRITON_ARCHIVE_URL to another folder.",
+            f"the archive {root} is not a folder that this user may read and write ({reason}); "
+            "change its owner or set TRITON_ARCHIVE_URL to another folder",
             setting="archive_url",
             folder=str(root),
         )
-    return UnavailableError(f"The archive {root} failed: {reason}.", folder=str(root))
+    return UnavailableError(f"the archive {root} failed: {reason}", folder=str(root))

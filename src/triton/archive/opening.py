@@ -31,7 +31,7 @@ def open_archive(url: str) -> ArchiveStore:
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or query:
             raise ConfigurationError(
-                f"The archive URL is {url!r}: {_EXPECTED}.", setting="archive_url"
+                f"the archive URL is {url!r}: {_EXPECTED}", setting="archive_url"
             )
         from triton.archive.file import FileArchive
 
@@ -39,7 +39,7 @@ def open_archive(url: str) -> ArchiveStore:
     if parts.scheme == "s3":
         if not parts.netloc or set(query) - _S3_OPTIONS:
             raise ConfigurationError(
-                f"The archive URL is {url!r}: {_EXPECTED}.", setting="archive_url"
+                f"the archive URL is {url!r}: {_EXPECTED}", setting="archive_url"
             )
         from triton.archive.s3 import Lock, S3Archive, connect
 
@@ -47,10 +47,10 @@ def open_archive(url: str) -> ArchiveStore:
         lock = Lock(int(days), mode) if _DAYS.fullmatch(days) else None
         if (lock is None and set(query) & _LOCKS) or mode not in ("GOVERNANCE", "COMPLIANCE"):
             raise ConfigurationError(
-                f"The archive URL is {url!r}: expected lock_days=NUMBER, and lock_mode=governance or "
-                "compliance or none; set TRITON_ARCHIVE_URL.",
+                f"the archive URL is {url!r}: expected lock_days=NUMBER, and lock_mode=governance or "
+                "compliance or none; set TRITON_ARCHIVE_URL",
                 setting="archive_url",
             )
         client = connect(query.get("endpoint_url"), query.get("region"))
         return S3Archive(client, parts.netloc, unquote(parts.path).strip("/"), lock=lock)
-    raise ConfigurationError(f"The archive URL is {url!r}: {_EXPECTED}.", setting="archive_url")
+    raise ConfigurationError(f"the archive URL is {url!r}: {_EXPECTED}", setting="archive_url")

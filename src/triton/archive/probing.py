@@ -61,8 +61,8 @@ def check_creates_once(archive: ArchiveStore) -> None:
     found = probe(archive)
     if not found.creates_once:
         raise ConfigurationError(
-            f"The archive does not create objects once: {found.winners} of {RACERS} writers of one key were "
-            f"told that theirs is there{'' if found.refused else ', and a later one replaced it'}. Nothing "
+            f"the archive does not create objects once: {found.winners} of {RACERS} writers of one key were "
+            f"told that theirs is there{'' if found.refused else ', and a later one replaced it'}; nothing "
             "is archived there, and nothing is trimmed: use a store, or a version of it, that honours "
             "If-None-Match",
             setting="archive_url",

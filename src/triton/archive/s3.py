@@ -54,7 +54,8 @@ def connect(endpoint_url: str | None, region: str | None) -> Any:
             )
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
-            f"The S3 client cannot be set up: {error}", setting="archive_url"
+            f"the S3 client cannot be set up ({error}): check TRITON_ARCHIVE_URL and the AWS credentials",
+            setting="archive_url",
         ) from error
     return client
 
@@ -167,7 +168,7 @@ class S3Archive(store.Puts):
                 continue
             return
         raise UnavailableError(
-            f"Other writers keep {self.name} busy at {key}; try again later.", key=key
+            f"other writers keep {self.name} busy at {key}; try again later", key=key
         )
 
     def _compare(self, key: str, sha256: str) -> None:
@@ -188,7 +189,7 @@ class S3Archive(store.Puts):
         except ClientError as error:
             raise self._translate(error, key) from error
         except BotoCoreError as error:
-            raise UnavailableError(f"The archive {self.name} did not answer: {error}") from error
+            raise UnavailableError(f"the archive {self.name} did not answer: {error}") from error
 
     def _translate(self, error: ClientError, key: str | None) -> TritonError:
         """What S3 answered as one of our errors."""
@@ -204,11 +205,11 @@ class S3Archive(store.Puts):
             return store.missing(key, self.name)
         if code in _REFUSED:
             return ConfigurationError(
-                f"The archive {self.name} refused ({code}); check TRITON_ARCHIVE_URL and the AWS "
-                "credentials.",
+                f"the archive {self.name} refused ({code}); check TRITON_ARCHIVE_URL and the AWS "
+                "credentials",
                 setting="archive_url",
             )
-        return UnavailableError(f"The archive {self.name} answered {code or status}: {error}")
+        return UnavailableError(f"the archive {self.name} answered {code or status}: {error}")
 
 
 class S3Upload:
@@ -241,7 +242,7 @@ class S3Upload:
             self._spool.write(chunk)
         except OSError as error:
             raise UnavailableError(
-                f"No room for an upload's temporary file ({error.strerror}); free space or set TMPDIR."
+                f"no room for an upload's temporary file ({error.strerror}); free space or set TMPDIR"
             ) from error
 
     def finish(self, key: str | None = None) -> Stored:
@@ -290,7 +291,7 @@ class _Body(io.RawIOBase):
         except Exception as error:
             # urllib3's, http.client's and botocore's errors have no common root.
             raise UnavailableError(
-                f"Reading {self._key} from the archive {self._archive.name} broke off: {error}"
+                f"reading {self._key} from the archive {self._archive.name} broke off: {error}"
             ) from error
         view[: len(piece)] = piece
         return len(piece)

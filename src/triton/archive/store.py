@@ -131,8 +131,8 @@ def check_key(key: str) -> str:
     parts = key.split("/")
     if len(key) > MAX_KEY_LENGTH or not all(_SEGMENT.fullmatch(part) for part in parts):
         raise ValidationError(
-            f"The archive key {key[:100]!r} is not usable: use segments of letters, digits, '.', '_' "
-            f"and '-' joined by '/', none beginning with '.', {MAX_KEY_LENGTH} characters at most.",
+            f"the archive key {key[:100]!r} is not usable: use segments of letters, digits, '.', '_' "
+            f"and '-' joined by '/', none beginning with '.', {MAX_KEY_LENGTH} characters at most",
             fields=[{"field": "key", "message": "not a safe archive key"}],
         )
     return key
@@ -151,7 +151,7 @@ def chunks(data: Data) -> Iterator[bytes]:
 
 def too_large(max_bytes: int) -> TooLargeError:
     return TooLargeError(
-        f"The object is larger than the {max_bytes} bytes that are allowed here; nothing was stored.",
+        f"the object is larger than the {max_bytes} bytes that are allowed here; nothing was stored",
         max_bytes=max_bytes,
         fields=[{"field": "body", "message": f"larger than {max_bytes} bytes"}],
     )
@@ -159,8 +159,8 @@ def too_large(max_bytes: int) -> TooLargeError:
 
 def conflict(key: str, expected: str, found: str) -> ConflictError:
     return ConflictError(
-        f"The archive holds other bytes under {key}: it has SHA-256 {found}, the new object {expected}. "
-        "Objects are created once; store the new one under another key.",
+        f"the archive holds other bytes under {key}: it has SHA-256 {found}, the new object {expected}; "
+        "objects are created once: store the new one under another key",
         key=key,
         found=found,
         expected=expected,
@@ -168,4 +168,4 @@ def conflict(key: str, expected: str, found: str) -> ConflictError:
 
 
 def missing(key: str, where: str) -> NotFoundError:
-    return NotFoundError(f"The archive {where} has no object {key}.", key=key)
+    return NotFoundError(f"the archive {where} has no object {key}", key=key)

@@ -82,14 +82,14 @@ def unpack(block: bytes) -> list[bytes]:
             return _unwoven(block)
         if by_columns(block):
             raise EvidenceError(
-                f"A block of a segment has the format {block[:4]!r}, which this version of Triton does not "
-                "know: read it with the version that wrote it, or a later one."
+                f"a block of a segment has the format {block[:4]!r}, which this version of Triton does not "
+                "know: read it with the version that wrote it, or a later one"
             )
         return list(_behind_lengths(block))
     except (struct.error, ValueError, IndexError) as error:
         raise EvidenceError(
-            f"This is no whole block of a segment of Triton's log: {error}. Read it from another copy of "
-            "the archive."
+            f"this is no whole block of a segment of Triton's log: {error}; read it from another copy of "
+            "the archive"
         ) from error
 
 

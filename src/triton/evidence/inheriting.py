@@ -36,7 +36,7 @@ def inherit(
         )
         if frontier.root() != one.stored_root:
             raise EvidenceError(
-                f"The leaf hashes of {one.key} do not have the root that was recorded: bring "
+                f"the leaf hashes of {one.key} do not have the root that was recorded: bring "
                 f"{layout.leaves_of(one.key)} back from another copy of the archive",
                 key=one.key,
             )

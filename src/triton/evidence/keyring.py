@@ -57,13 +57,13 @@ def follow(ring: Keyring, namespace: str, raw: bytes) -> Keyring:
     keys = tuple(notes.parse_key(line) for line in lines[2:])
     if lines[:2] != [HEADER, namespace] or keys[:-1] != ring.keys or len(set(keys)) != len(keys):
         raise EvidenceError(
-            f"Note {len(ring.keys) + 1} of the signing keys of {namespace!r} does not list the keys before "
+            f"note {len(ring.keys) + 1} of the signing keys of {namespace!r} does not list the keys before "
             "and one new key: it was changed, or belongs to another namespace"
         )
     signed = notes.verify(note, keys[-2:])
     if set(signed) != set(keys[-2:]):
         raise EvidenceError(
-            f"The new signing key {keys[-1]} is not announced by the key before it: do not trust it"
+            f"the new signing key {keys[-1]} is not announced by the key before it: do not trust it"
         )
     return Keyring(keys)
 
@@ -102,7 +102,7 @@ def rotate(store: ArchiveStore, namespace: str, old: Signer, new: Signer) -> Key
     if not ring.keys or ring.newest != old.key or new.key in ring.keys:
         signs = ring.newest if ring.keys else "none"
         raise ConfigurationError(
-            f"The key cannot follow: the old one given is {old.key}, the one that signs now is {signs}, and "
+            f"the key cannot follow: the old one given is {old.key}, the one that signs now is {signs}, and "
             "the new one must not have signed before",
             setting="signing_key",
         )

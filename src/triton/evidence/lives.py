@@ -32,5 +32,8 @@ def parse(raw: bytes) -> tuple[str, int]:
     EvidenceError; checks no signature."""
     lines = notes.parse_note(raw).text.split("\n")
     if len(lines) != 5 or lines[0] != HEADER or not lines[3].isdigit():
-        raise EvidenceError(f"This is no declaration of a log's life: {lines[0][:80]!r}")
+        raise EvidenceError(
+            f"this is no declaration of a log's life: {lines[0][:80]!r}; "
+            "bring it back from another copy of the archive"
+        )
     return lines[2].rpartition("/")[2], int(lines[3])

@@ -48,7 +48,9 @@ def decode(raw: bytes) -> Manifest:
     try:
         return msgspec.json.decode(raw, type=Manifest)
     except msgspec.MsgspecError as error:
-        raise EvidenceError(f"This is no manifest of a segment: {error}") from error
+        raise EvidenceError(
+            f"this is no manifest of a segment ({error}): bring it back from another copy of the archive"
+        ) from error
 
 
 def digest(raw: bytes) -> str:

@@ -99,8 +99,8 @@ def parse_key(text: str) -> VerifierKey:
     key = VerifierKey(checked_name(name), data[1:], data[0])
     if key.id.hex() != key_id:
         raise EvidenceError(
-            f"The verifier key {text[:120]!r} has the id {key_id!r}, but its name and key have "
-            f"{key.id.hex()}: it was changed or copied badly. Take it from its source again."
+            f"the verifier key {text[:120]!r} has the id {key_id!r}, but its name and key have "
+            f"{key.id.hex()}: it was changed or copied badly; take it from its source again"
         )
     return key
 
@@ -171,7 +171,7 @@ def verify(note: Note, keys: Sequence[VerifierKey]) -> list[VerifierKey]:
             continue
         if not signed(key, note.text, signature.value):
             raise EvidenceError(
-                f"The signature of {key.name} ({key.id.hex()}) is wrong: the text or the signature "
+                f"the signature of {key.name} ({key.id.hex()}) is wrong: the text or the signature "
                 "was changed after it was signed"
             )
         good.append(key)
@@ -179,7 +179,7 @@ def verify(note: Note, keys: Sequence[VerifierKey]) -> list[VerifierKey]:
         names = ", ".join(f"{s.name} ({s.id.hex()})" for s in note.signatures)
         wanted = ", ".join(f"{key.name} ({key.id.hex()})" for key in keys) or "none"
         raise EvidenceError(
-            f"No signature is by a key that is trusted here: signed by {names}; trusted is {wanted}"
+            f"no signature is by a key that is trusted here: signed by {names}; trusted is {wanted}"
         )
     return good
 
@@ -191,7 +191,7 @@ def open_head(raw: bytes, keys: Sequence[VerifierKey], origin: str) -> TreeHead:
     head = parse_head(note.text)
     if head.origin != origin:
         raise EvidenceError(
-            f"The tree head is of the log {head.origin!r}, expected one of {origin!r}: "
+            f"the tree head is of the log {head.origin!r}, expected one of {origin!r}: "
             "it belongs to another log"
         )
     return head
@@ -245,4 +245,4 @@ def _parse_signature(line: str) -> Signature:
 
 
 def _malformed(what: str) -> EvidenceError:
-    return EvidenceError(f"This is no signed note: {what}")
+    return EvidenceError(f"this is no signed note: {what}")

@@ -77,16 +77,16 @@ def verify_proof(
     if record is None:
         record = proof.record
     if record is None:
-        raise EvidenceError("The proof carries no record: give the event's stored bytes as well")
+        raise EvidenceError("the proof carries no record: give the event's stored bytes as well")
     head = notes.open_head(proof.checkpoint, keys, origin)
     leaf = tree.leaf_hash(record)
     if not tree.verify_inclusion(leaf, proof.index, head.size, proof.hashes, head.root):
         raise EvidenceError(
-            f"The proof does not lead from this event at position {proof.position} to the signed "
+            f"the proof does not lead from this event at position {proof.position} to the signed "
             f"root of {head.origin} at size {head.size}: the event, the position or the proof was changed"
         )
     return head
 
 
 def _malformed(what: str) -> EvidenceError:
-    return EvidenceError(f"This is no tlog-proof: {what}")
+    return EvidenceError(f"this is no tlog-proof: {what}")

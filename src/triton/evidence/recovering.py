@@ -171,7 +171,11 @@ def _described(
         return Found(first, last, key)
     said = manifest.decode(raw)
     if (said.first_position, said.last_position, said.key) != (first, last, key):
-        raise EvidenceError(f"{layout.manifest_of(key)} describes another segment", key=key)
+        raise EvidenceError(
+            f"{layout.manifest_of(key)} describes another segment: "
+            "bring it back from another copy of the archive",
+            key=key,
+        )
     if previous and said.previous != previous:
         raise EvidenceError(
             f"{layout.manifest_of(key)} follows a manifest with the SHA-256 {said.previous}, but the one "

@@ -146,7 +146,8 @@ class Sealer:
         await asyncio.to_thread(self._archive.put_new, key, raw)
         if await asyncio.to_thread(self._archive.read, key) != raw:
             raise EvidenceError(
-                f"The archive gives back something else than the manifest that was put as {key}: check it",
+                f"the archive gives back something else than the manifest that was put as {key}: "
+                "find out who writes there",
                 key=key,
             )
         if open_.state == "sealing":

@@ -296,5 +296,5 @@ def _holds(packed: str, wanted: int) -> bool:
 
 def _damaged(what: str) -> EvidenceError:
     return EvidenceError(
-        f"This is no whole segment of Triton's log: {what}. Read it from another copy of the archive."
+        f"this is no whole segment of Triton's log: {what}; read it from another copy of the archive"
     )

@@ -76,18 +76,18 @@ def file_signer(name: str, path: Path) -> Signer:
         private = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
         raise ConfigurationError(
-            f"The signing key {path} cannot be read ({error.strerror}): check TRITON_SIGNING_KEY",
+            f"the signing key {path} cannot be read ({error.strerror}): check TRITON_SIGNING_KEY",
             setting="signing_key",
         ) from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(
-            f"The signing key {path} is no unencrypted PEM private key ({error}): "
+            f"the signing key {path} is no unencrypted PEM private key ({error}): "
             "make one with `openssl genpkey -algorithm ed25519`",
             setting="signing_key",
         ) from error
     if not isinstance(private, Ed25519PrivateKey):
         raise ConfigurationError(
-            f"The signing key {path} is a {type(private).__name__}, expected Ed25519: "
+            f"the signing key {path} is a {type(private).__name__}, expected Ed25519: "
             "make one with `openssl genpkey -algorithm ed25519`",
             setting="signing_key",
         )
@@ -119,7 +119,7 @@ def kms_signer(name: str, key_id: str, client: Any) -> Signer:
         public = None
     if not isinstance(public, Ed25519PublicKey):
         raise ConfigurationError(
-            f"The KMS key {key_id} is of the kind {answer.get('KeySpec')}, expected "
+            f"the KMS key {key_id} is of the kind {answer.get('KeySpec')}, expected "
             "ECC_NIST_EDWARDS25519 with the usage SIGN_VERIFY",
             setting="signing_key",
         )

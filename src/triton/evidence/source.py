@@ -63,7 +63,9 @@ class Source:
         for found in await self._rows.segments(after=position, limit=1):
             page = await self._block(found, position)
             return page.entry(position - page.positions[0])
-        raise EvidenceError(f"No segment of {self._rows.tree.prefix} holds position {position}")
+        raise EvidenceError(
+            f"no segment of {self._rows.tree.prefix} holds position {position}: run `triton audit verify`"
+        )
 
     async def _older(self, position: int, until: int) -> Page | None:
         for tree, common in await self._rows.earlier():
@@ -96,7 +98,10 @@ def page_of_records(partition: int, records: list[bytes]) -> Page:
     try:
         positions, *columns = zip(*map(_decode, records), strict=True)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise EvidenceError(f"A segment holds what is no record of an entry: {error}") from error
+        raise EvidenceError(
+            f"a segment holds what is no record of an entry ({error}): "
+            "bring it back from another copy of the archive"
+        ) from error
     return Page(partition, positions, columns)
 
 
@@ -105,7 +110,7 @@ def check_hash(key: str, data: bytes, sha256: str | None) -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise EvidenceError(
-            f"{key} has the SHA-256 {found}, expected {sha256}: it is not what was put there. Nothing was "
-            "trimmed for it. Bring it back from another copy of the archive.",
+            f"{key} has the SHA-256 {found}, expected {sha256}: it is not what was put there; nothing was "
+            "trimmed for it; bring it back from another copy of the archive",
             key=key,
         )

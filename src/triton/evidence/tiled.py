@@ -46,9 +46,9 @@ def frontier(archive: ArchiveStore, of: Tree, segments: Sequence[Segment]) -> tr
         found = _described(archive, segments[-1])
     if found.root() != segments[-1].stored_root:
         raise EvidenceError(
-            f"The tiles of {of.prefix} give the tree of {found.size} events the root {found.root().hex()}, "
-            f"PostgreSQL has {segments[-1].stored_root.hex()}: one of both was changed. Run "
-            "`triton audit verify`.",
+            f"the tiles of {of.prefix} give the tree of {found.size} events the root {found.root().hex()}, "
+            f"PostgreSQL has {segments[-1].stored_root.hex()}: one of both was changed; run "
+            "`triton audit verify`",
             position=found.size,
         )
     return found
@@ -75,7 +75,10 @@ def _described(archive: ArchiveStore, last: Segment) -> tree.Frontier:
     try:
         return tree.Frontier(last.last, tuple(bytes.fromhex(peak) for peak in said.peaks))
     except ValueError as error:
-        raise EvidenceError(f"The manifest of {last.key} has peaks that are no hashes") from error
+        raise EvidenceError(
+            f"the manifest of {last.key} has peaks that are no hashes: "
+            "bring it back from another copy of the archive"
+        ) from error
 
 
 def _records(archive: ArchiveStore, found: Segment, first: int, last: int) -> list[bytes]:

@@ -170,8 +170,8 @@ def _checked(tile: Tile, read_tile: ReadTile) -> bytes:
     raw = read_tile(tile)
     if len(raw) != tile.width * HASH_BYTES:
         raise EvidenceError(
-            f"The tile {tile.path} has {len(raw)} bytes, expected {tile.width * HASH_BYTES}: it is "
-            "damaged. Read it from another copy of the archive, or make it again from the segments.",
+            f"the tile {tile.path} has {len(raw)} bytes, expected {tile.width * HASH_BYTES}: it is "
+            "damaged; read it from another copy of the archive, or make it again from the segments",
             tile=tile.path,
         )
     return raw

@@ -105,7 +105,7 @@ class ClickHouse:
         except msgspec.MsgspecError as error:
             raise StartupError(
                 f"{self._file} is not what Triton wrote ({error}): remove it, and a new port and"
-                f" password are made."
+                f" password are made"
             ) from error
         if not known.port or not _free(known.port):
             known = Credentials(port=_any_port(), password=secrets.token_urlsafe(24))

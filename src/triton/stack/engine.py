@@ -51,8 +51,8 @@ def package_folder(package: str, variable: str) -> Path:
     found = find_spec(package)
     if found is None or found.origin is None:
         raise StartupError(
-            f"The package {package} is not installed: install triton-jobs[embedded],"
-            f" or set {variable} to a server of your own."
+            f"the package {package} is not installed: install triton-jobs[embedded],"
+            f" or set {variable} to a server of your own"
         )
     return Path(found.origin).parent
 
@@ -64,10 +64,10 @@ def await_answer(child: Child, answers: Callable[[], bool], *, timeout: float) -
         if (status := child.status) is not None:
             raise StartupError(
                 f"{child.spec.name} ended with status {status} while it started"
-                f" ({child.last_words()}); its log is {child.log}."
+                f" ({child.last_words()}); its log is {child.log}"
             )
         if time.monotonic() >= deadline:
             raise StartupError(
-                f"{child.spec.name} did not answer within {timeout:.0f} s; its log is {child.log}."
+                f"{child.spec.name} did not answer within {timeout:.0f} s; its log is {child.log}"
             )
         time.sleep(POLL_SECONDS)

@@ -101,9 +101,9 @@ class DataFolder:
         except OSError as error:
             self.close()
             raise StartupError(
-                f"The data folder {self.path} cannot be used by uid {os.getuid()}"
+                f"the data folder {self.path} cannot be used by uid {os.getuid()}"
                 f" ({error.strerror or error}): choose another with --data or TRITON_DATA,"
-                f" or change its owner."
+                f" or change its owner"
             ) from error
         except StartupError:
             self.close()
@@ -148,8 +148,8 @@ class DataFolder:
 def already_runs(path: Path, by: str) -> StartupError:
     """The error of a second stack on a folder."""
     return StartupError(
-        f"A Triton stack already runs on {path} (held by {by}):"
-        f" stop it first, or choose another folder with --data."
+        f"a Triton stack already runs on {path} (held by {by}):"
+        f" stop it first, or choose another folder with --data"
     )
 
 
@@ -185,8 +185,8 @@ def run_folder(data: Path) -> Path:
     if _fits(short):
         return short
     raise StartupError(
-        f"No socket fits: {short} is too long for a unix socket ({SOCKET_PATH_LIMIT} bytes);"
-        f" choose a shorter --data, or set TMPDIR to a shorter folder."
+        f"no socket fits: {short} is too long for a unix socket ({SOCKET_PATH_LIMIT} bytes);"
+        f" choose a shorter --data, or set TMPDIR to a shorter folder"
     )
 
 
@@ -202,7 +202,7 @@ def make_run_folder(run: Path) -> None:
     if not owned or found.st_mode & 0o027:
         raise StartupError(
             f"{run}, where this stack's sockets belong, is not a private folder of uid"
-            f" {os.getuid()}: remove it, or choose another --data."
+            f" {os.getuid()}: remove it, or choose another --data"
         )
 
 

@@ -32,7 +32,7 @@ def check_new(settings: Settings) -> None:
     for partition in range(settings.partitions):
         if lives := lives_in(archive, settings.namespace, partition):
             raise StartupError(
-                f"The archive holds a log of the namespace {settings.namespace!r} (partition {partition}, "
+                f"the archive holds a log of the namespace {settings.namespace!r} (partition {partition}, "
                 f"epoch {lives[-1].tree.epoch}) that Redis and PostgreSQL know nothing of: run "
                 "`triton restore` first, or begin a new log with an empty archive or another TRITON_NAMESPACE"
             )

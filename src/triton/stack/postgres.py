@@ -129,7 +129,7 @@ class Postgres:
         if ended.status != 0:
             raise StartupError(
                 f"initdb ended with status {ended.status} ({child.last_words()});"
-                f" its log is {child.log}."
+                f" its log is {child.log}"
             )
         self._new.rename(self._data)
 

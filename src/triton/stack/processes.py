@@ -151,7 +151,7 @@ class Supervisor:
         """
         known = self.children.get(spec.name)
         if known is not None and known.running():
-            raise StartupError(f"{spec.name} runs already, as pid {known.pid}.")
+            raise StartupError(f"{spec.name} runs already, as pid {known.pid}: stop it first")
         child = Child(spec, self.logs / f"{spec.name}.log")
         self._start(child)
         self.children[spec.name] = child
@@ -246,7 +246,7 @@ class Supervisor:
                     **as_user(spec.uid),
                 )
             except (OSError, subprocess.SubprocessError) as error:
-                raise StartupError(f"{spec.name} could not be run: {error}.") from error
+                raise StartupError(f"{spec.name} could not be run: {error}") from error
         child.started_at = time.monotonic()
         self._watchdog.add(child.pid, int(spec.stop_signal))
 

