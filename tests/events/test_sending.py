@@ -228,6 +228,29 @@ def test_one_connection_carries_call_after_call(server: RedisServer, client: red
         assert len([each for each in client.client_list() if each["name"] == "kept"]) == 1
 
 
+@pytest.mark.one_server
+def test_another_connection_reads_no_files_of_packages(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """redis-py looks its own version up for each: a millisecond of who connects."""
+    with connect(server.url) as client:
+        client.ping()
+
+    def read(name: str) -> str:
+        raise AssertionError(f"the version of {name} is looked up again")
+
+    monkeypatch.setattr("importlib.metadata.version", read)
+    monkeypatch.setattr("redis.utils.metadata.version", read, raising=False)
+
+    async def ping() -> None:
+        async with connect_async(server.url) as client:
+            await client.ping()
+
+    with connect(server.url) as client:
+        client.ping()
+    asyncio.run(ping())
+
+
 @pytest.mark.parametrize("connecting", [connect, connect_async])
 @pytest.mark.parametrize("url", ["", "localhost:6379", "http://localhost", "redis://h:port/0"])
 def test_a_bad_url_says_what_was_expected(connecting: Callable[[str], Any], url: str) -> None:
