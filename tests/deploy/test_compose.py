@@ -14,10 +14,10 @@ import yaml
 from deploy_files import ROOT, SETTINGS, compose, interpolated, refuse_wrong_command, variables
 
 from triton import settings
-from triton.api.app import create_app
 from triton.broker import drain
 from triton.settings import Settings
 from triton.stack.up import Stack
+from whole_api import whole_api
 
 #: What the image has for every role.
 PROBE = ["python", "-m", "triton.health"]
@@ -114,7 +114,7 @@ def test_a_worker_gets_longer_to_end_than_it_needs(services: dict[str, Any]) -> 
 
 
 def test_health_checks_ask_for_routes_that_exist(services: dict[str, Any]) -> None:
-    routes = create_app(Settings()).openapi()["paths"]
+    routes = whole_api().openapi()["paths"]
     (asked,) = re.findall(r"127\.0\.0\.1:8000(/[a-z/]*)", str(services["api"]))
 
     assert asked in routes

@@ -14,13 +14,13 @@ import yaml
 from deploy_files import MANIFESTS, ROOT, SETTINGS, documents, refuse_wrong_command, workloads
 
 from triton import settings
-from triton.api.app import create_app
 from triton.backup import keyfiles
 from triton.broker import drain
 from triton.domain.key_ring import RingFile
 from triton.evidence.signing import file_signer
 from triton.identity import token_keys
 from triton.settings import PREFIX, Settings
+from whole_api import whole_api
 
 ENGINES = {"valkey", "postgres", "clickhouse", "object-store"}
 
@@ -117,7 +117,7 @@ def test_the_schema_is_waited_for_and_a_newer_one_is_not(
 
 
 def test_probes_ask_for_routes_at_ports_that_exist(pods: dict[str, Any]) -> None:
-    routes = create_app(Settings()).openapi()["paths"]
+    routes = whole_api().openapi()["paths"]
     api = pods["triton-api"]["containers"][0]
     port = api["ports"][0]
     asked = {name: api[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}

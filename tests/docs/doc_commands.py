@@ -18,10 +18,9 @@ from urllib.parse import parse_qsl
 from doc_pages import ROOT
 from typer.main import get_command
 
-from triton.api.app import create_app
 from triton.cli.app import app
-from triton.settings import Settings
 from triton.verifier import triton_verify
+from whole_api import whole_api
 
 _OTHERS = """
     apt-get aws bash caddy cat cd chmod chown cp crontab cut date df docker dramatiq du echo export git grep
@@ -218,11 +217,6 @@ def _inside(words: list[str]) -> str:
     return triton(after[after.index("triton") + 1 :]) if "triton" in after else ""
 
 
-@functools.cache
-def _api() -> Any:
-    return create_app(Settings())
-
-
 def _curl_options() -> argparse.ArgumentParser:
     """Those of curl's that documents use."""
     made = argparse.ArgumentParser(prog="curl", allow_abbrev=False, add_help=False)
@@ -273,7 +267,7 @@ def call(
     method: str, path: str, query: str = "", headers: list[str] | None = None, data: Any = None
 ) -> str:
     """What is wrong with a call of the API; with `headers` it is one that is sent."""
-    paths = _api().openapi()["paths"]
+    paths = whole_api().openapi()["paths"]
     fits = [each for each in paths if _fits(each, path) and method.lower() in paths[each]]
     if not fits:
         return "" if (method, path) in UNDESCRIBED else f"there is no route {method} {path}"
@@ -305,7 +299,7 @@ def _body(operation: dict[str, Any], headers: list[str], data: Any) -> str:
     if data.startswith("@"):
         return ""
     sent = json.loads(data)
-    schemas = _api().openapi()["components"]["schemas"]
+    schemas = whole_api().openapi()["components"]["schemas"]
     schema = content["application/json"]["schema"]
     choices = [schema, *schema.get("anyOf", ()), *schema.get("oneOf", ())]
     fields: set[str] = set()

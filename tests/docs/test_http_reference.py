@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from triton.api.app import create_app
 from triton.api.problems import STATUS
-from triton.settings import Settings
+from whole_api import whole_api
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 PAGE = (REFERENCE / "http.md").read_text()
@@ -15,7 +14,7 @@ ERRORS = (REFERENCE / "errors.md").read_text()
 
 
 def test_every_route_is_named() -> None:
-    paths = create_app(Settings()).openapi()["paths"]
+    paths = whole_api().openapi()["paths"]
     routes = {
         f"{method.upper()} {re.sub('{[a-z]+_id}', '{id}', path)}"
         for path, methods in paths.items()

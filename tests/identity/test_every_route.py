@@ -9,11 +9,10 @@ import pytest
 from doors import Door, MakeKey, bearer, doors
 from live_api import LiveApi
 
-from triton.api.app import create_app
 from triton.identity.permissions import PLATFORM, ROLES, Permission, Role, permitted
-from triton.settings import Settings
+from whole_api import whole_api
 
-DOORS = list(doors(create_app(Settings())))
+DOORS = list(doors(whole_api()))
 #: All that answers nobody in particular.
 PUBLIC = {
     "GET /",
@@ -111,7 +110,7 @@ def test_nobody_gets_in_by_head(api: LiveApi) -> None:
 
 
 def test_the_document_says_what_opens_each_route() -> None:
-    document = create_app(Settings()).openapi()
+    document = whole_api().openapi()
     wanted = [{"bearer": []}, {"api_key": []}]
 
     for door in DOORS:

@@ -13,10 +13,9 @@ from doors import Door, MakeKey, bearer, doors
 from live_api import Hand, LiveApi, project
 from sse_reader import Subscriber
 
-from triton.api.app import create_app
-from triton.settings import Settings
+from whole_api import whole_api
 
-DOORS = list(doors(create_app(Settings())))
+DOORS = list(doors(whole_api()))
 TENANTS = ("acme", "beta")
 #: Filters that name what is the other's, or nothing.
 FILTERS = ("", "correlation_id=batch-{other}", "job_id={job}", "queue=shared", "actor=work")
