@@ -208,6 +208,43 @@ def test_a_projector_that_works_is_not_pushed_aside(settings: Settings, writer: 
     run(scene())
 
 
+def test_a_projector_that_cannot_notice_is_pushed_aside_and_goes_on(
+    settings: Settings, writer: LogWriter, clickhouse: Client
+) -> None:
+    """It was behind when the tail was lost, and reads what the log issued in its place: nothing tells it."""
+    writer.run(2)
+    backup = Backup(writer)
+    writer.run()
+    project(settings, postgres_projection)
+    backup.come_back()
+    writer.run()
+
+    async def scene() -> None:
+        async with opened(settings) as (log, connection):
+            keeper = Keeper(
+                log,
+                settings.database_url,
+                lambda: clickhouse_projection(settings),
+                0,
+                patience=Patience(halted=0.1),
+            )
+            stop = asyncio.Event()
+            task = asyncio.create_task(keeper.run(stop))
+            await await_projection(connection, "clickhouse", 9)
+            async with open_engines(settings) as engines:
+                fork = await find_fork(*engines, 0)
+                assert fork is not None
+                await adopt(*engines, fork, by="user:op", reason="r", patience=5)
+            await asyncio.to_thread(writer.run)
+            await await_projection(connection, "clickhouse", 12)
+            stop.set()
+            await task
+
+    run(scene())
+    project(settings, postgres_projection)
+    assert verify(settings).ok
+
+
 def test_a_halted_projector_goes_on_by_itself(settings: Settings, writer: LogWriter) -> None:
     """It was opened on the old epoch: it has to read the new one, or it halts for ever."""
     writer.run(2)

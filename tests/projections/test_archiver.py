@@ -29,6 +29,7 @@ from triton.events.entries import dense
 from triton.events.types import Completed, Error, Failed
 from triton.evidence import layout, tree
 from triton.evidence.layout import Tree
+from triton.projections.verify import verify
 from triton.settings import Settings
 
 
@@ -424,3 +425,38 @@ def test_what_a_store_saw_after_the_last_head_that_fits_is_not_lost(
     backup.come_back()
     done = adopted(archived)
     assert (done.common, done.lost_until) == (common, signed)
+
+
+def test_what_stores_read_behind_a_signed_tail_that_was_lost_hides_no_fork(
+    archived: Settings, writer: LogWriter, postgres: psycopg.Connection
+) -> None:
+    """They knew nothing of the tail, and took the positions as the log issued them again: both are equal to
+    the log, and only a signed head says that something was lost."""
+    archived = changed(archived, seal_ms=3_600_000, seal_events=1000)
+    grow(writer, 20)
+    project(archived)
+    run(archive_once(archived))
+    backup, common = Backup(writer), writer.position
+    grow(writer, 30)
+    run(archive_once(archived))
+    signed = writer.position
+    backup.come_back()
+    grow(writer, 40)
+    project(archived)
+    with pytest.raises(LogForkedError):
+        run(archive_once(archived))
+    with pytest.raises(LogForkedError, match=f"the entry at {signed} .* lost its tail"):
+        verify(archived)
+    (status,) = read_status(archived)
+    assert status.forked
+    done = adopted(archived)
+    assert (done.common, done.lost_until, done.jobs) == (common, signed, [])
+    assert postgres.execute("SELECT count(*) FROM lost_events").fetchone() == (0,)
+    project(archived)
+    run(archive_once(archived))
+    report = verify(archived)
+    assert report.ok, report.differences
+    (status,) = read_status(archived)
+    assert not status.forked
+    second = Tree(archived.namespace, 0, done.epoch)
+    assert head_in(open_archive(archived.archive_url), second, archived).size == writer.position

@@ -15,6 +15,7 @@ from triton.evidence.bounds import Bound, Bounds
 from triton.evidence.holding import LegalHolds
 from triton.evidence.layout import Tree
 from triton.evidence.rows import Rows
+from triton.evidence.signed import signed_otherwise
 from triton.history import log_of
 from triton.postgres import connected
 from triton.projections.lag import PROJECTORS
@@ -49,6 +50,8 @@ class ArchiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     working: bool
     #: Whether these are reckoned with the settings of the archiver, and not with those of who asks.
     declared: bool = False
+    #: How the log differs from what was signed; empty where it does not.
+    forked: str = ""
 
     @property
     def unsealed(self) -> int:
@@ -73,12 +76,17 @@ async def _read(settings: Settings) -> list[ArchiveStatus]:
         log = await log_of(client, settings)
         async with connected(settings.database_url) as connection:
             return [
-                await _of(log, Rows(connection, Tree(log.namespace, partition, epoch)), settings)
+                await _of(
+                    log,
+                    Rows(connection, Tree(log.namespace, partition, epoch)),
+                    settings,
+                    await signed_otherwise(log, connection, partition),
+                )
                 for partition, epoch in enumerate(log.epochs)
             ]
 
 
-async def _of(log: Log, rows: Rows, settings: Settings) -> ArchiveStatus:
+async def _of(log: Log, rows: Rows, settings: Settings, forked: str) -> ArchiveStatus:
     tree = rows.tree
     said = await rows.declared()
     # Settings that this version does not know are left out.
@@ -115,4 +123,5 @@ async def _of(log: Log, rows: Rows, settings: Settings) -> ArchiveStatus:
         root=head.root.hex() if head else "",
         bounds=sorted(await bounds.find(first)),
         working=await rows.working(),
+        forked=forked,
     )

@@ -57,12 +57,13 @@ class Lease:
         epoch: str,
         owner: str,
         seconds: float = LEASE_SECONDS,
+        push: bool = False,
     ) -> Self | None:
         """Take the checkpoint over, making it at position 0 if there is none; None while another holds it.
         The session of one whose lease ran out is ended.
 
         `owner` names the process, so that it gets its own lease back at once. `epoch` is of the log, for
-        a new checkpoint.
+        a new checkpoint. With `push` a living holder is replaced, too, which its fence tells it.
         """
         values = {
             "projector": projector,
@@ -70,6 +71,7 @@ class Lease:
             "epoch": epoch,
             "owner": owner,
             "seconds": seconds,
+            "push": push,
         }
         await connection.execute(sql("end_lapsed"), values)
         try:

@@ -74,9 +74,15 @@ def _lines(one: ArchiveStatus) -> list[str]:
         f"  sealed    up to {one.sealed}, {_ago(one.sealed_seconds_ago)}; "
         f"{one.unsealed} events are not sealed yet",
         f"  head      {head}",
-        *(() if one.working else ("  archiver  none works: does `triton archiver` run?",)),
+        *_standing_still(one),
         f"  trim      up to {max(0, least.position)} may leave Redis; held by {least.why}: {reason}",
     ]
+
+
+def _standing_still(one: ArchiveStatus) -> list[str]:
+    if one.forked:
+        return [f"  archiver  stands still: {one.forked}; see `triton log status`"]
+    return [] if one.working else ["  archiver  none works: does `triton archiver` run?"]
 
 
 def _ago(seconds: float | None) -> str:

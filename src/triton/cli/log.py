@@ -142,7 +142,7 @@ def _shown(fork: Fork) -> dict[str, Any]:
 def _lost(fork: Fork) -> str:
     if not fork.lost:
         return ""
-    return f"{fork.common + 1} to {fork.projected_end} ({fork.lost})"
+    return f"{fork.common + 1} to {fork.lost_until} ({fork.lost})"
 
 
 def _say_lost(forks: list[Fork]) -> None:

@@ -1,8 +1,8 @@
 """Owns `adopt`: a log that lost its tail is taken as it is, and what was lost is named and kept.
 
-What the stores know beyond the shared part goes into `lost_events`; the jobs that it touched go back to
-where the shared part leaves them; then the partition begins a new epoch. Killed anywhere, it is repeated
-from the start: nothing is lost twice.
+What the stores know beyond the shared part, and the log does not, goes into `lost_events`; the jobs that they
+know more of go back to where the shared part leaves them; then the partition begins a new epoch. Killed
+anywhere, it is repeated from the start: nothing is lost twice.
 """
 
 from __future__ import annotations
@@ -23,9 +23,15 @@ from triton.evidence.layout import Tree
 from triton.history import History
 from triton.postgres import Connection
 from triton.projections.fold import JobFold
-from triton.projections.fork import Fork
+from triton.projections.fork import Fork, equal
 from triton.projections.lines import escaped_json, fields_of
-from triton.projections.losing import LostJob, forget_in_clickhouse, held_checkpoints, set_aside
+from triton.projections.losing import (
+    LostJob,
+    forget_in_clickhouse,
+    held_checkpoints,
+    set_aside,
+    spare,
+)
 from triton.projections.refold import decoded, expected_event
 from triton.projections.rows import RowReader, Rows
 from triton.projections.statements import sql
@@ -82,7 +88,9 @@ class _Adoption:
     async def run(self, by: str, reason: str, patience: float) -> Adopted:
         fork = self._fork
         epoch = secrets.token_hex(8)
-        leases = await held_checkpoints(self._connection, fork.partition, fork.epoch, patience)
+        leases = await held_checkpoints(
+            self._connection, fork.partition, fork.epoch, patience, self._log
+        )
         try:
             async with self._connection.transaction():
                 jobs = await set_aside(
@@ -92,6 +100,13 @@ class _Adoption:
                     fork.common,
                     fork.projected_epoch,
                     self._archived(),
+                )
+                lost = await spare(
+                    self._connection,
+                    fork.partition,
+                    fork.common,
+                    fork.projected_epoch,
+                    await self._still_there(),
                 )
             await forget_in_clickhouse(
                 self._clickhouse, fork.partition, fork.common, [job.job for job in jobs]
@@ -106,7 +121,7 @@ class _Adoption:
                         "epoch": epoch,
                         "previous": fork.projected_epoch,
                         "common": fork.common,
-                        "lost_until": fork.projected_end,
+                        "lost_until": fork.lost_until,
                         "log_end": fork.log_end,
                         "by": by,
                         "reason": reason,
@@ -121,9 +136,9 @@ class _Adoption:
             epoch=epoch,
             previous_epoch=fork.projected_epoch,
             common=fork.common,
-            lost_until=fork.projected_end,
+            lost_until=fork.lost_until,
             log_end=fork.log_end,
-            jobs=jobs,
+            jobs=lost,
         )
 
     async def _archived(self) -> AsyncIterator[list[tuple[Any, ...]]]:
@@ -139,6 +154,31 @@ class _Adoption:
                 if not isinstance(event, str)
             ]
             after = page.positions[-1]
+
+    async def _still_there(self) -> list[int]:
+        """The positions of what was set aside that the log holds: a store may have read on after the log had
+        lost its tail."""
+        fork = self._fork
+        found: list[int] = []
+        after, end = fork.common, min(fork.projected_end, fork.log_end)
+        while after < end:
+            until = min(after + _PAGE, end)
+            cursor = await self._connection.execute(
+                sql("fork_kept"),
+                {
+                    "partition": fork.partition,
+                    "epoch": fork.projected_epoch,
+                    "first": after + 1,
+                    "last": until,
+                },
+            )
+            kept = {position: row for position, *row in await cursor.fetchall()}
+            for entry in await self._log.range(fork.partition, after, until=until, count=_PAGE):
+                row, event = kept.get(entry.position), decoded(entry)
+                if row is not None and not isinstance(event, str) and equal(event, row):
+                    found.append(entry.position)
+            after = until
+        return found
 
     async def _rewind(self, leases: Sequence[Lease], epoch: str) -> None:
         fork = self._fork

@@ -8,8 +8,9 @@ that know what was there, and what left Redis is read from it.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -43,11 +44,14 @@ class Fork(msgspec.Struct, frozen=True, kw_only=True):
     #: The last position of the log, and the last one that a store, the archive or a signed head knows.
     log_end: int
     projected_end: int
+    #: The last one that somebody knows with other content than the log's, or that the log has not got;
+    #: `common` where there is none. A store may have read on when the log issued positions again.
+    lost_until: int
 
     @property
     def lost(self) -> int:
-        """Positions that were projected and are in the log no more, or with other content."""
-        return self.projected_end - self.common
+        """Positions that were projected or signed and are in the log no more, or with other content."""
+        return self.lost_until - self.common
 
     @property
     def forked(self) -> bool:
@@ -80,45 +84,61 @@ async def find_fork(
         _CLICKHOUSE: await _clickhouse_end(connection, clickhouse, partition),
     }
     log_end = await log.position(partition)
-    shared, seen = [], 0
+    heads = await _heads(log, connection, partition, checkpoint[0])
+    shared, seen, differ = [], heads.fits, [0]
     for store, end in ends.items():
         common = await _common(log, connection, clickhouse, store, partition, min(end, log_end))
-        seen = max(seen, common)
-        # A store that is behind the fork says nothing of where it is.
+        if common < end:
+            differ.append(end)
+        if common < end or end < heads.differs:
+            seen = max(seen, common)
+        # A store that is behind the fork says nothing of where it is; nor does one that read on behind it.
         shared.append(common if common < end else max(*ends.values(), log_end))
     tree = Tree(log.namespace, partition, checkpoint[0])
     archived = await log.past.archived.last_position(tree)
     if archived:
         common = await _common_with_archive(log, tree, min(archived, log_end))
         seen = max(seen, common)
+        if common < archived:
+            differ.append(archived)
         shared.append(common if common < archived else max(archived, log_end))
-    signed, common = await _common_with_heads(log, connection, partition, checkpoint[0])
-    if common < signed:
+    if heads.fits < heads.signed:
         # Heads are few: between the last that fits and the next, others may have seen more.
-        shared.append(max(common, seen))
-    known = max(archived, signed, *ends.values())
+        shared.append(seen)
+        differ.append(heads.signed)
+    known = max(archived, heads.signed, *ends.values())
+    common = min(*shared, log_end, known)
     return Fork(
         partition=partition,
         epoch=log.epochs[partition],
         projected_epoch=checkpoint[0],
-        common=min(*shared, log_end, known),
+        common=common,
         log_end=log_end,
         projected_end=known,
+        lost_until=max(common, *differ),
     )
 
 
-async def _common_with_heads(
-    log: History, connection: Connection, partition: int, epoch: str
-) -> tuple[int, int]:
-    """The last position that a head was signed for, and the last such one at which the log holds what was
-    signed. The archiver sees an event before any store does."""
+class _Heads(NamedTuple):
+    """What signed heads tell of a log: the archiver may see an event before any store does."""
+
+    #: The last position that a head was signed for.
+    signed: int
+    #: The last such one at which the log holds what was signed, and the next one, where it does not.
+    fits: int
+    differs: float
+
+
+async def _heads(log: History, connection: Connection, partition: int, epoch: str) -> _Heads:
     cursor = await connection.execute(sql("fork_heads"), {"partition": partition, "epoch": epoch})
     heads = await cursor.fetchall()
+    differs: float = math.inf
     for size, digest in heads:
         entry = await log.entry(partition, size)
         if entry is not None and entry.digest() == digest:
-            return heads[0][0], size
-    return (heads[0][0], 0) if heads else (0, 0)
+            return _Heads(heads[0][0], size, differs)
+        differs = size
+    return _Heads(heads[0][0] if heads else 0, 0, differs)
 
 
 async def _postgres_end(connection: Connection, partition: int) -> int:

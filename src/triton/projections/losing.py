@@ -15,6 +15,7 @@ import msgspec
 
 from triton.checkpoints.lease import Lease
 from triton.errors import FencedError, UnavailableError
+from triton.events.log import Checkpoint, Log
 from triton.postgres import Connection
 from triton.projections.compare_events import ANALYTICS
 from triton.projections.refold import EVENT_FIELDS
@@ -40,11 +41,12 @@ class LostJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def held_checkpoints(
-    connection: Connection, partition: int, epoch: str, patience: float
+    connection: Connection, partition: int, epoch: str, patience: float, log: Log | None = None
 ) -> list[Lease]:
     """Every checkpoint of a partition, held for ten minutes. Whoever projects is fenced off.
 
-    Raises FencedError where one is held by another for longer than `patience` seconds.
+    A projector that has read nothing but what the `log` holds never notices that others have, and is pushed
+    aside. Raises FencedError where another one is held for longer than `patience` seconds.
     """
     cursor = await connection.execute(
         "SELECT projector FROM checkpoints WHERE partition = %s ORDER BY 1", (partition,)
@@ -53,9 +55,10 @@ async def held_checkpoints(
     deadline = time.monotonic() + patience
     owner = f"adopt:{secrets.token_hex(4)}"
     for (projector,) in await cursor.fetchall():
+        push = log is not None and await _agrees(connection, log, projector, partition)
         while True:
             lease = await Lease.acquire(
-                connection, projector, partition, epoch=epoch, owner=owner, seconds=600.0
+                connection, projector, partition, epoch=epoch, owner=owner, seconds=600.0, push=push
             )
             if lease is not None:
                 leases.append(lease)
@@ -73,6 +76,15 @@ async def held_checkpoints(
     return leases
 
 
+async def _agrees(connection: Connection, log: Log, projector: str, partition: int) -> bool:
+    """Whether the log holds what a projector read last, and what it may be inserting just now."""
+    cursor = await connection.execute(
+        sql("fork_read"), {"projector": projector, "partition": partition}
+    )
+    read = [Checkpoint(*row) for row in await cursor.fetchall()]
+    return not any([await log.forked(partition, one) for one in read])
+
+
 async def set_aside(
     connection: Connection,
     clickhouse: Client,
@@ -82,7 +94,7 @@ async def set_aside(
     archived: AsyncIterator[list[tuple[Any, ...]]] | None = None,
 ) -> list[LostJob]:
     """Copy what both stores have after a position into `lost_events`, as events of an epoch; and what is
-    `archived`: position and EVENT_FIELDS of each."""
+    `archived`: position and EVENT_FIELDS of each. Answers the jobs of all that."""
     at = {"partition": partition, "common": common, "epoch": epoch}
     await connection.execute(sql("fork_set_aside"), at)
     query = (
@@ -99,6 +111,19 @@ async def set_aside(
                 await cursor.executemany(
                     sql("fork_set_aside_one"), [(epoch, partition, *row) for row in events]
                 )
+    return await _jobs(connection, at)
+
+
+async def spare(
+    connection: Connection, partition: int, common: int, epoch: str, positions: Sequence[int]
+) -> list[LostJob]:
+    """Take back what was set aside and is not lost. Answers the jobs of what is."""
+    at = {"partition": partition, "common": common, "epoch": epoch}
+    await connection.execute(sql("fork_spare"), {**at, "positions": list(positions)})
+    return await _jobs(connection, at)
+
+
+async def _jobs(connection: Connection, at: dict[str, Any]) -> list[LostJob]:
     cursor = await connection.execute(sql("fork_jobs"), at)
     names = LostJob.__struct_fields__
     return [LostJob(**dict(zip(names, row, strict=True))) for row in await cursor.fetchall()]

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 from redis.exceptions import RedisError
 
+from triton.errors import LogForkedError
 from triton.events.checks import note_check
 from triton.events.log import Checkpoint
+from triton.evidence.signed import signed_otherwise
 from triton.history import History
 from triton.postgres import Connection
 from triton.projections.clickhouse import ClickHouseProjection
@@ -98,6 +100,8 @@ class Verifier:
 
     async def _partition(self, partition: int) -> None:
         ends = {name: await self._end(name, partition) for name in (_POSTGRES, _CLICKHOUSE)}
+        if differs := await signed_otherwise(self._log, self._connection, partition):
+            raise LogForkedError(differs, partition=partition)
         log_end = await self._log.position(partition)
         first = await self._log.first_position(partition) or log_end + 1
         if first > 1:

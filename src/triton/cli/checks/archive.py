@@ -49,7 +49,12 @@ def archivers(settings: Settings) -> Iterator[Finding]:
 
     for one in read_status(settings):
         what = f"partition {one.partition}: {one.unsigned} events are not signed, {one.unsealed} not sealed"
-        if one.working:
+        if one.forked:
+            advice = (
+                "`triton log status` shows what was lost; `triton log adopt` goes on without it."
+            )
+            yield Finding("fail", "archiver", one.forked, advice)
+        elif one.working:
             yield Finding("ok", "archiver", what)
         else:
             advice = "Start `triton archiver`; where one runs, its log says why it waits or halted."
