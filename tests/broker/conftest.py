@@ -96,7 +96,7 @@ def quick_heart(monkeypatch: pytest.MonkeyPatch) -> None:
 def told_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Idle workers of this process look around by themselves later than any test waits for: who gets a
     job was told of it."""
-    for module in ("broker", "bells", "dispatcher"):
+    for module in ("working", "bells", "dispatcher"):
         monkeypatch.setattr(f"triton.broker.{module}.IDLE_BLOCK", 100.0)
 
 

@@ -152,7 +152,7 @@ def test_a_claim_that_finds_nothing_while_its_queue_is_subscribed_is_not_the_las
     def work() -> None:
         done.set()
 
-    bell = broker._get_dispatcher()._bell
+    bell = broker._working.dispatcher()._bell
     hush, deadline = bell.hush, time.monotonic() + 0.5
 
     def late() -> None:

@@ -125,7 +125,7 @@ def test_a_delay_is_counted_by_the_server_and_logged(
         pass
 
     with run(broker):
-        eventually(lambda: broker._get_dispatcher()._bell.listening)
+        eventually(lambda: broker._working.dispatcher()._bell.listening)
         message = later.send_with_options(delay=300)
         broker.join("default", timeout=30_000)
     assert history.types(message.message_id) == ["submitted", "due", "started", "completed"]

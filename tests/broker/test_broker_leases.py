@@ -227,7 +227,7 @@ def test_a_job_that_waits_in_the_process_never_begins_when_cancelled(
         eventually(lambda: history.types(message.message_id)[-1:] == ["started"])
         log.cancel(message.message_id)
         # The log says so before the dispatcher has heard the answer.
-        held = eventually(lambda: next(iter(broker._get_dispatcher()._held.values()), None))
+        held = eventually(lambda: next(iter(broker._working.dispatcher()._held.values()), None))
         eventually(lambda: held.cancel_requested)
         worker.resume()
         broker.join("default", timeout=30_000)
@@ -261,7 +261,7 @@ def test_a_worker_that_lost_its_lease_is_interrupted_and_refused(
             *("submitted", "started", "lease_lost", "started")
         ]
         # The other worker's lease stands; ours wrote nothing, and nothing followed.
-        eventually(lambda: not broker._get_dispatcher()._held)
+        eventually(lambda: not broker._working.dispatcher()._held)
         assert len(history.of(message.message_id)) == 4
     assert seen == ["started", "LeaseLost, True"]
     assert told == []

@@ -218,7 +218,7 @@ def test_a_due_time_is_kept_in_every_partition(
     with run(broker, threads=1):
         sent = []
         for _ in range(8):
-            eventually(lambda: broker._get_dispatcher()._bell.listening)
+            eventually(lambda: broker._working.dispatcher()._bell.listening)
             sent.append(later.send_with_options(delay=100))
             broker.join("default", timeout=30_000)
     for message in sent:
@@ -264,7 +264,7 @@ def test_a_queue_that_comes_later_is_heard_at_once(
             def late() -> None:
                 pass
 
-            eventually(lambda: broker._get_dispatcher()._bell.listening)
+            eventually(lambda: broker._working.dispatcher()._bell.listening)
             late.send()
             broker.join(f"late{number}", timeout=30_000)
     assert history.ended() == {"completed": 5}

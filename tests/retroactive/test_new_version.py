@@ -294,7 +294,7 @@ def mail(user, email):
     ship.send(triton.Personal(email, subject=user))
     return triton.step("look", lambda: email.upper())
 """
-    monkeypatch.setenv("TRITON_SUBJECT_KEYS", bed.jobs.broker._settings.subject_keys)
+    monkeypatch.setenv("TRITON_SUBJECT_KEYS", bed.jobs.broker._personal._settings.subject_keys)
     namespace: dict[str, Any] = {"ship": bed.jobs.broker.actors["ship"]}
     exec(HEAD.partition("@")[0] + text, namespace)
     jobs = [

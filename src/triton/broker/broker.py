@@ -6,9 +6,6 @@ connection, thread or id before the first use, so it may be created at import an
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -16,33 +13,27 @@ from typing import TYPE_CHECKING, Any, Final
 from dramatiq import Actor, Message, Middleware
 from dramatiq.broker import Broker, Consumer
 from dramatiq.errors import QueueJoinTimeout, QueueNotFound
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from triton.broker.bells import IDLE_BLOCK
 from triton.broker.consumer import TritonConsumer
 from triton.broker.context import current_proxy
-from triton.broker.dispatcher import Dispatcher
+from triton.broker.failures import Failures
 from triton.broker.hooked import Hooked
 from triton.broker.hooks import end_span, follows, run_hooks
 from triton.broker.intake import Intake
 from triton.broker.middleware import give_way, own_middleware, own_results
 from triton.broker.personal import PersonalData
 from triton.broker.proxy import JobProxy
-from triton.broker.pulse import beat_interval
 from triton.broker.submitting import Submitting, under
 from triton.broker.timing import Timing
 from triton.broker.traced import is_retry, submitting
+from triton.broker.working import Working
 from triton.bulk import Mode, Receipt, nothing_submitted, receipt_of, refused
 from triton.erasure.marks import declared_marks
 from triton.errors import ErasedError, ValidationError
 from triton.events.client import connect
 from triton.events.scripts import Scripts
 from triton.events.submission import Submission
-from triton.keeper.holds import Holds
-from triton.keeper.parent import Charge, Keeper
 from triton.observe import tracing
-from triton.observe.signs import signs
 from triton.payloads import Payloads
 from triton.retry import plain_options
 from triton.settings import load
@@ -130,7 +121,6 @@ class TritonBroker(Broker):
             self._own.append(results)
         # Dramatiq's decorator takes it of an actor beside the options that middleware knows.
         self.actor_options |= {"retry", "personal", "slow_run_ms", "slow_wait_ms", *ACTOR_OPTIONS}
-        self._settings = settings
         self.url = settings.redis_url or "redis://127.0.0.1:6379/0"
         self.namespace = settings.namespace
         self.partitions = settings.partitions
@@ -145,9 +135,17 @@ class TritonBroker(Broker):
         self._intake = Intake(self.client, self.scripts, self.namespace, self.partitions)
         self._personal = PersonalData(settings, self._signatures)
         self._timing = Timing(settings)
+        self._working = Working(
+            settings,
+            self.url,
+            client=self.client,
+            scripts=self.scripts,
+            intake=self._intake,
+            payloads=self.payloads,
+        )
         self._submitting = Submitting(
             by=by,
-            worker=lambda: self._get_dispatcher().by,
+            worker=lambda: self._working.dispatcher().by,
             partitions=self.partitions,
             keep_ms=settings.idempotency_ms,
             payloads=self.payloads,
@@ -155,13 +153,8 @@ class TritonBroker(Broker):
             actors=self.actors,
             signatures=self._signatures,
         )
-        self._lock = threading.Lock()
-        self._dispatcher: Dispatcher | None = None
-        self._threads: int | None = None
-        #: Whether this is a process of the `dramatiq` command.
-        self._booted = False
         self.fail_fast_default = fail_fast_default
-        self._failures: dict[str, BaseException] = {}
+        self._failures = Failures()
 
     # -- declarations ------------------------------------------------------------------------------
 
@@ -293,21 +286,18 @@ class TritonBroker(Broker):
         signatures = {name: encode(self._signatures.get(name)) for name in its_actors}
         terms = {name: encode_declared(self.actors[name].options) for name in its_actors}
         self._intake.announce(queue_name, signatures, terms)
-        dispatcher = self._get_dispatcher()
-        dispatcher.threads = self._threads or prefetch
+        dispatcher = self._working.for_consumer(prefetch)
         inbox = dispatcher.subscribe(queue_name, prefetch)
         return TritonConsumer(dispatcher, inbox, queue_name, timeout)
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
         # The broker's own hooks, and not a middleware, so that places in the middleware list are no matter.
         if signal == "worker_boot":
-            self._threads = args[0].worker_threads
-        elif signal == "worker_shutdown" and self._dispatcher is not None:
-            self._dispatcher.stop_claiming()
+            self._working.boot_worker(args[0].worker_threads)
+        elif signal == "worker_shutdown":
+            self._working.stop_claiming()
         elif signal == "nack" and self.fail_fast_default:
-            refused: JobProxy = args[0]
-            error = refused.failure or RuntimeError("the message was marked as failed")
-            self._failures.setdefault(refused.queue_name, error)
+            self._failures.note(args[0])
         if signal != "process_message":
             hooked = self._hooked.of(self.middleware, "before_" + signal)
             if hooked and not _ended_elsewhere(args):
@@ -335,8 +325,7 @@ class TritonBroker(Broker):
             args[0].leave(None, None)
             end_span(args[0])
         elif signal == "process_boot":
-            # Also said by who runs a worker in a process of its own making, a test say.
-            self._booted = multiprocessing.parent_process() is not None
+            self._working.boot_process()
         if self._hooked.of(self.middleware, "after_" + signal):
             super().emit_after(signal, *args, **kwargs)
         if signal in ("ack", "nack"):
@@ -373,7 +362,7 @@ class TritonBroker(Broker):
             if deadline is not None and time.monotonic() >= deadline:
                 raise QueueJoinTimeout(queue_name)
             time.sleep(interval / 1000)
-        failure = self._failures.pop(queue_name, None)
+        failure = self._failures.take(queue_name)
         if failure is not None and (self.fail_fast_default if fail_fast is None else fail_fast):
             raise failure from None
 
@@ -400,7 +389,7 @@ class TritonBroker(Broker):
         """Cancel every job of a queue that has not started; each gets its event."""
         if queue_name not in self.queues:
             raise QueueNotFound(queue_name)
-        self._failures.pop(queue_name, None)
+        self._failures.take(queue_name)
         self._intake.flush(queue_name, self.by)
 
     def flush_all(self) -> None:
@@ -410,10 +399,7 @@ class TritonBroker(Broker):
 
     def close(self) -> None:
         """Commit what is finished and end all connections."""
-        with self._lock:
-            dispatcher, self._dispatcher = self._dispatcher, None
-        if dispatcher is not None:
-            dispatcher.stop()
+        self._working.stop()
         self._personal.close()
         self.client.close()
 
@@ -427,44 +413,6 @@ class TritonBroker(Broker):
         """A result (or a text of another place) without envelopes. Raises ErasedError, NotFoundError,
         UnavailableError, DecodeError."""
         return self._personal.opened(job, value, place)
-
-    # -- at first use ------------------------------------------------------------------------------
-
-    def _get_dispatcher(self) -> Dispatcher:
-        with self._lock:
-            if self._dispatcher is None or self._dispatcher.pid != os.getpid():
-                self._dispatcher = Dispatcher(
-                    client=self.client,
-                    bell_client=connect(
-                        self.url, retry=Retry(NoBackoff(), 0), socket_timeout=IDLE_BLOCK + 5
-                    ),
-                    scripts=self.scripts,
-                    prefixes=self._intake.prefixes,
-                    prefix_of=self.prefix_of,
-                    lease_ms=self._settings.lease_ms,
-                    max_deaths=self._settings.max_deaths,
-                    keep=self.payloads.keep,
-                    keeper=self._keeper,
-                    by_command=self._booted,
-                )
-            return self._dispatcher
-
-    def _keeper(self, holds: Holds, worker: str) -> Keeper:
-        settings = self._settings
-        charge = Charge(
-            parent=os.getpid(),
-            fd=holds.fd,
-            url=self.url,
-            namespace=self.namespace,
-            partitions=self.partitions,
-            worker=worker,
-            lease_ms=settings.lease_ms,
-            completed_ttl_ms=settings.completed_ttl_ms,
-            failed_ttl_ms=settings.failed_ttl_ms,
-            interval=beat_interval(settings.lease_ms),
-            sign=signs.path,
-        )
-        return Keeper(holds, charge)
 
 
 def _ended_elsewhere(args: tuple[Any, ...]) -> bool:
