@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import redis
 from dramatiq import Message
@@ -30,17 +30,15 @@ from triton.broker.due_reports import DueReports
 from triton.broker.endings import Endings
 from triton.broker.gather import LONGEST, Gather
 from triton.broker.held import Held
-from triton.broker.intake import answering
 from triton.broker.outcomes import Keep
 from triton.broker.proxy import JobProxy, message_of
 from triton.broker.pulse import Heart
-from triton.broker.sender import send_until_answered
 from triton.broker.shares import Shares
-from triton.broker.trip import Claim, Finished, Report, Trip, grouped
-from triton.events.client import send
+from triton.broker.trip import Claim, Finished, Report
+from triton.broker.worker_calls import WorkerCalls
 from triton.events.registry import About, encode_about
 from triton.events.replies import Claimed, ClaimReply
-from triton.events.scripts import CHUNK, Call, Scripts
+from triton.events.scripts import CHUNK, Scripts
 from triton.keeper.holds import Holds
 from triton.keeper.parent import Keeper
 from triton.observe.logger import get_logger
@@ -83,12 +81,15 @@ class Dispatcher:
         self.by = f"worker:{self.worker}"
         #: Threads that can run a job: no more jobs are held than these.
         self.threads = 1
-        self._client = client
-        self._scripts = scripts
         self._prefixes = tuple(prefixes)
-        self._prefix_of = prefix_of
-        self._lease_ms = lease_ms
-        self._max_deaths = max_deaths
+        self._calls = WorkerCalls(
+            client,
+            scripts,
+            prefix_of,
+            worker=self.worker,
+            lease_ms=lease_ms,
+            max_deaths=max_deaths,
+        )
         self._bell = bell_of(bell_client, self._prefixes, self._bells, self._rung)
         self._heart = Heart(
             client,
@@ -192,20 +193,10 @@ class Dispatcher:
 
     def release(self, proxies: Sequence[JobProxy]) -> None:
         """Give jobs that were not begun back to their queues, at once."""
-        calls = [
-            self._scripts.release(
-                prefix,
-                [proxy.lease for proxy in group],
-                by=self.by,
-                reason="the worker stopped before it began",
-            )
-            for prefix, group in grouped(proxies, self._prefix_of_proxy)
-        ]
-        if calls:
-            try:
-                send(self._client, calls)
-            except RedisError as error:
-                self._log.warning("release_failed", jobs=len(proxies), error=str(error))
+        try:
+            self._calls.release(proxies, "the worker stopped before it began")
+        except RedisError as error:
+            self._log.warning("release_failed", jobs=len(proxies), error=str(error))
         with self._lock:
             for proxy in proxies:
                 self._held.drop(proxy)
@@ -222,11 +213,7 @@ class Dispatcher:
 
     def recorded_steps(self, proxy: JobProxy) -> dict[bytes, bytes]:
         """What earlier attempts of a job recorded, in one round trip."""
-        with answering():
-            found = self._client.hgetall(
-                keys.steps(self._prefix_of_proxy(proxy), proxy.claimed.job)
-            )
-        return cast("dict[bytes, bytes]", found)
+        return self._calls.recorded_steps(proxy)
 
     @property
     def silent(self) -> bool:
@@ -332,19 +319,12 @@ class Dispatcher:
         claims: Sequence[Claim],
         stopped: threading.Event,
     ) -> None:
-        trip = Trip(
-            self._scripts,
-            self._prefix_of,
-            reports=reports,
-            finished=finished,
-            claims=[self._claim_call(claim) for claim in claims],
-        )
+        trip = self._calls.trip(reports, finished, claims)
         if not trip.calls:
             return
         replies: list[Any] | None = None
         try:
-            if self._send_apart(finished, stopped):
-                replies = send_until_answered(self._client, trip.calls, stopped)
+            replies = self._calls.send(trip, finished, stopped)
         finally:
             with self._lock:
                 for each in finished:
@@ -358,30 +338,9 @@ class Dispatcher:
         if claims:
             self._receive(claims, trip.claimed(replies))
 
-    def _send_apart(self, finished: Sequence[Finished], stopped: threading.Event) -> bool:
-        """Submit what follows in other partitions; whether that was answered. Before the outcomes: one that
-        is written without what follows from it would never be repeated."""
-        apart = [submission for each in finished for submission in each.proxy.apart]
-        if not apart:
-            return True
-        groups = grouped(apart, lambda submission: self._prefix_of(submission.job))
-        calls = [self._scripts.submit(prefix, group) for prefix, group in groups]
-        return send_until_answered(self._client, calls, stopped) is not None
-
     def _free(self) -> int:
         allowed = sum(self._prefetch[queue] for queue in self._inboxes)
         return min(self.threads, allowed) - len(self._held)
-
-    def _claim_call(self, claim: Claim) -> Call:
-        return self._scripts.claim(
-            claim.prefix,
-            worker=self.worker,
-            op=claim.op,
-            queues=claim.queues,
-            limit=claim.limit,
-            lease_ms=self._lease_ms,
-            max_deaths=self._max_deaths,
-        )
 
     def _receive(self, claims: Sequence[Claim], replies: Sequence[ClaimReply]) -> None:
         proxies = [self._proxy(job) for reply in replies for job in reply.jobs]
@@ -458,6 +417,3 @@ class Dispatcher:
             ended=self._endings.pace.last_minute(),
         )
         return encode_about(about)
-
-    def _prefix_of_proxy(self, proxy: JobProxy) -> str:
-        return self._prefix_of(proxy.claimed.job)
