@@ -222,6 +222,8 @@ def no_answer(engine: str, error: Exception) -> str:
     said = " ".join(" ".join(dict.fromkeys(lines)).split()).rstrip(".") or type(error).__name__
     if "maxmemory" in said:
         return f"{engine} is full ({said}): raise its maxmemory"
+    if "MISCONF" in said or "No space left" in said:
+        return f"{engine} cannot write its files ({said}): is its disk full?"
     if log_refused(error):
         return f"the log takes no events ({said}): something that is not Triton wrote to it"
     if _REFUSED.search(said):

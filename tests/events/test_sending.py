@@ -288,6 +288,14 @@ def test_a_log_that_a_stranger_wrote_to_is_no_server_that_is_silent(steps: Steps
         ),
         ('FATAL:  database "nodb" does not exist', "refuses (FATAL: database"),
         ("Code: 81. DB::Exception: Database nodb does not exist.", "refuses (Code: 81"),
+        (
+            "MISCONF Errors writing to the AOF file: No space left on device",
+            "cannot write its files (MISCONF Errors",
+        ),
+        (
+            'could not extend file "base/5/1": No space left on device',
+            "cannot write its files (could",
+        ),
         ('relation "jobs" does not exist', "does not answer (relation"),
         ("Error 111 connecting to h:1. Connection refused.", "does not answer (Error 111"),
     ],
