@@ -37,8 +37,8 @@ NAMES = (
     ),
     "dispatch",
 )
-#: Runs only when it is asked for: it needs valgrind, and four minutes.
-SLOW = ("instructions",)
+#: Run only when they are asked for: they need valgrind, and minutes.
+SLOW = ("instructions", "job_instructions")
 PACKAGES = (
     "triton-jobs",
     "dramatiq",

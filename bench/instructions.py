@@ -63,12 +63,12 @@ def counted(backlog: int) -> Sample:
         with _server(folder, *TOOL, f"--callgrind-out-file={folder}/count") as server:
 
             def count(way: str, work: Callable[[], None]) -> None:
-                _control(server.pid, "-i", "on")
+                control(server.pid, "-i", "on")
                 work()
                 server.client.ping()
-                _control(server.pid, "-d", way)
-                _control(server.pid, "-i", "off")
-                figures[way] = _total(folder / f"count.{len(figures) + 1}") / JOBS
+                control(server.pid, "-d", way)
+                control(server.pid, "-i", "off")
+                figures[way] = total(folder / f"count.{len(figures) + 1}") / JOBS
 
             # It knows no script yet.
             _each(server.client, [finish(scripts, claim(server, scripts, TRIP))])
@@ -113,12 +113,12 @@ def _each(client: redis.Redis, calls: Sequence[Call]) -> None:
         send(client, [call])
 
 
-def _control(pid: int, *what: str) -> None:
+def control(pid: int, *what: str) -> None:
     argv = ["callgrind_control", *what, str(pid)]
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _total(file: Path) -> int:
+def total(file: Path) -> int:
     """The instructions in a file of callgrind's, which it may still be writing."""
     found: list[str] = []
 
