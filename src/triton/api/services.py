@@ -21,6 +21,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from triton import ending
 from triton.api.job_reader import JobReader
 from triton.api.metrics.job_figures import JobFigures
 from triton.api.queues import QueueList, queue_views
@@ -272,10 +273,10 @@ def index_over(pool: AsyncConnectionPool[Any]) -> Index:
 
 
 async def ended(task: asyncio.Task[None]) -> None:
-    """Cancels a task of ours, and waits until it is over."""
-    task.cancel()
+    """Ends a task of ours. Raises what it raised before."""
+    await ending.ended([task])
     with contextlib.suppress(asyncio.CancelledError):
-        await task
+        task.result()
 
 
 def patient(client: redis.asyncio.Redis, held: int = 0) -> redis.asyncio.Redis:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, TypeAlias
 
+from triton.ending import ended
 from triton.events.log import Entry, Log
 from triton.feed import topics
 from triton.feed.bell import Bell
@@ -117,9 +118,7 @@ class Hub:
     async def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(self._tasks)
 
     @property
     def partitions(self) -> int:
