@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import secrets
 import signal
+import sys
 import threading
+import traceback
 import uuid
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -69,7 +73,19 @@ class LiveApi:
     def stop(self) -> None:
         self.server.handle_exit(signal.SIGTERM, None)
         self._thread.join(timeout=120)
-        assert not self._thread.is_alive(), "the server did not end"
+        assert not self._thread.is_alive(), f"the server did not end: {self._where()}"
+
+    def _where(self) -> str:
+        """What its thread and the tasks of its loop do now."""
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        stacks = ["".join(traceback.format_stack(frame))]
+        # In another thread than the loop's a task may come or go meanwhile.
+        with contextlib.suppress(RuntimeError, AttributeError):
+            for task in asyncio.all_tasks(self.server._loop):
+                told = io.StringIO()
+                task.print_stack(file=told)
+                stacks.append(told.getvalue())
+        return "\n".join(stacks)
 
     def catch_up(self) -> None:
         """Wait until the feed has read all that is in the log now; it follows a moment later."""
