@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +29,10 @@ class RedisServer:
         argv = [binary, "--unixsocket", str(self.socket), "--dir", str(folder), "--save", ""]
         argv += ["--appendonly", "no", "--daemonize", "no", "--logfile", str(folder / "log")]
         argv += options if "--port" in options else ("--port", "0", *options)
-        self._process = subprocess.Popen(argv, cwd=folder, stdin=subprocess.DEVNULL)
+        # Python ignores SIGXFSZ, and so does the server: see `full_disk`.
+        self._process = subprocess.Popen(
+            argv, cwd=folder, stdin=subprocess.DEVNULL, restore_signals=False
+        )
         try:
             with redis.Redis.from_url(self.url) as client:
                 eventually(lambda: _answers(client), interval=0.005)
@@ -36,6 +42,16 @@ class RedisServer:
 
     def client(self) -> redis.Redis:
         return connect(self.url)
+
+    @contextlib.contextmanager
+    def full_disk(self) -> Iterator[None]:
+        """None of its files can grow meanwhile, as on a disk that is full."""
+        soft, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (1, hard))
+        try:
+            yield
+        finally:
+            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (soft, hard))
 
     def stop(self) -> None:
         self._process.terminate()

@@ -15,7 +15,7 @@ import redis.exceptions
 from fastapi import APIRouter, Depends
 from psycopg.rows import DictRow
 from psycopg_pool import PoolTimeout
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from starlette.responses import Response
 
 import triton
@@ -109,6 +109,8 @@ async def ready(services: Annotated[Services, Depends(services_of)]) -> Response
     checkpoints: list[DictRow] = []
 
     async def redis() -> dict[str, Any]:
+        # Refused where the server's disk is full: it still reads then, and takes no event.
+        await services.redis.ping()
         for partition in range(services.settings.partitions):
             log = services.hub.log(partition)
             positions[partition] = await log.position(partition)
@@ -187,6 +189,8 @@ def _reason(error: Exception) -> str:
             return error.message
         case httpx.HTTPStatusError():
             return f"it answers {error.response.status_code}"
+        case ResponseError() if "MISCONF" in str(error):
+            return "it cannot write its files"
     if isinstance(error, _LATE):
         return f"no answer within {_TIMEOUT:g} s"
     return "unreachable" if isinstance(error, _AWAY) else "it answers with an error"
