@@ -10,6 +10,7 @@ from typing import Final
 from triton.archive import ArchiveStore
 from triton.checkpoints.keeping import pause
 from triton.checkpoints.lease import Lease
+from triton.ending import ended
 from triton.errors import HoleError, NotFoundError, UnavailableError
 from triton.events.codec import digest_of
 from triton.events.log import Log
@@ -176,9 +177,7 @@ class Archiver:
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended(tasks)
             self.follower.close()
 
     async def _follow(self, stop: asyncio.Event) -> None:
