@@ -1,6 +1,6 @@
 -- Reading heads, and ending jobs.
 
--- The same of a head of layout 1, which has a field for each.
+-- What a submission fixes, of a head of layout 1: it has a field for each, where later ones have `born`.
 local function born_before(id)
   local b = redis.call('HMGET', key_of(id), 'queue', 'tenant', 'causation', 'correlation', 'traceparent',
     'priority', 'terms')

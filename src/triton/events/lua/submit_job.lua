@@ -14,6 +14,7 @@ local function refusal(s, terms, ttl)
   if not holder then return nil end
   if conflict == 'return' then return 'held ' .. holder end
   if conflict == 'reject' then return 'taken ' .. holder end
+  -- Here, and not above: a submission that replaces nothing need not make these functions.
   --@include heads
   local h = head_of(holder)
   if h and (h.state == 'pending' or h.state == 'scheduled') then
